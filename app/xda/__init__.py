@@ -1,0 +1,1 @@
+"""DualXDA Explorer: sparse, additive data attributions with a pair of heat-maps each."""
