@@ -1,0 +1,117 @@
+"""Frozen result types of the attribution: what the page, the JSON and the command line are all made from.
+
+Symbols follow the paper: attribution is :math:`\\tau_i(x, c) = \\alpha_i^c \\langle z_i, \\varphi(x) \\rangle`
+(Yolcu et al., TMLR 2025, section 3); with a contrast class e it is :math:`\\tau_i(x, c) - \\tau_i(x, e)`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """One training sample's share of a decision."""
+
+    index: int
+    """Position in the training set."""
+    label: int
+    """Label in the data set (possibly a wrong one)."""
+    attribution: float
+    """Signed share of the surrogate's logit (or logit difference)."""
+    at_bound: bool
+    """Whether the sample's dual variable is at its bound C."""
+
+
+@dataclass(frozen=True, slots=True)
+class TestSample:
+    """The test image that is explained, as network and surrogate see it."""
+
+    __test__ = False  # not a test class, whatever pytest thinks of the name
+
+    index: int
+    label: int
+    predicted: int
+    """Class predicted by the network."""
+    network_logits: tuple[float, ...]
+    surrogate_logits: tuple[float, ...]
+
+    @property
+    def surrogate_predicted(self) -> int:
+        """Class predicted by the surrogate."""
+        return max(range(len(self.surrogate_logits)), key=self.surrogate_logits.__getitem__)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether surrogate and network predict the same class."""
+        return self.surrogate_predicted == self.predicted
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Signed, ranked contributions of training samples to one decision, with exact totals.
+
+    ``sum_supporting + sum_opposing == surrogate_logit`` up to floating-point rounding: the totals are over all training
+    samples, also those not listed.
+    """
+
+    c: float
+    """Regularisation parameter of the surrogate."""
+    test: TestSample
+    target: int
+    against: int | None
+    surrogate_logit: float
+    """Logit of the target, or the logit difference target − against."""
+    sum_supporting: float
+    sum_opposing: float
+    n_supporting: int
+    n_opposing: int
+    n_train: int
+    supporting: tuple[Contribution, ...]
+    """Strongest first, at most ``limit``."""
+    opposing: tuple[Contribution, ...]
+    """Strongest (most negative) first, at most ``limit``."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassContribution:
+    """What all training samples of one label contribute together."""
+
+    label: int
+    supporting: float
+    opposing: float
+    n_supporting: int
+    n_opposing: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sparsity:
+    """Sparsity of one explanation (method section 2): both in [0, 1], higher is sparser."""
+
+    l0: float
+    """Share of training samples with ``|tau_i| / max|tau| < 1e-6``."""
+    hoyer: float
+
+
+@dataclass(frozen=True, slots=True)
+class Decomposition:
+    """All non-zero contributions to one decision, strongest first by absolute value.
+
+    Arrays have shape (n,) with n the number of training samples with a non-zero contribution.
+    """
+
+    n_train: int
+    index: NDArray[np.int64]
+    label: NDArray[np.int64]
+    attribution: NDArray[np.float64]
+    at_bound: NDArray[np.bool_]
+    by_class: tuple[ClassContribution, ...]
+    sparsity: Sparsity
+
+    @property
+    def total(self) -> float:
+        """Sum of all contributions: the surrogate's logit (difference)."""
+        return float(self.attribution.sum())

@@ -1,0 +1,74 @@
+"""Everything that can go wrong in a way a person can mend.
+
+Each error carries one sentence that says what happened and what to do. The command line prints that sentence and exits
+with status 2; the web layer turns it into a problem+json body or an error page with the class's ``status``.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class XdaError(Exception):
+    """Base of all errors that are meant to be read by a person."""
+
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Something went wrong"
+
+
+class ConfigError(XdaError):
+    """A configuration, a preset or an option does not make sense."""
+
+    title = "The configuration cannot be used"
+
+
+class DataError(XdaError):
+    """A data set is missing, damaged or not what its checksum promises."""
+
+    title = "The data cannot be used"
+
+
+class RunError(XdaError):
+    """A run folder is refused: incomplete, damaged, of another version, or of parts that do not belong together."""
+
+    status = 503
+    title = "This run cannot be served"
+
+
+class NotFoundError(XdaError):
+    """The request names a run, an index, a class, a C or a link that does not exist."""
+
+    status = 404
+    title = "Not found"
+
+
+class InvalidRequestError(XdaError):
+    """The request is understood but one of its values cannot be used."""
+
+    status = 422
+    title = "The request cannot be answered as asked"
+
+
+class ConflictError(XdaError):
+    """The request contradicts the state of what it refers to."""
+
+    status = 409
+    title = "The request contradicts what is there"
+
+
+class TooLargeError(XdaError):
+    """A body, an upload or a page is larger than the limit."""
+
+    status = 413
+    title = "Too large"
+
+
+class BusyError(XdaError):
+    """The device queue is full or the answer did not come in time; trying again later helps."""
+
+    status = 503
+    title = "Busy"
+
+    def __init__(self, message: str, retry_after: int = 2) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
