@@ -1,0 +1,1 @@
+"""What the product does: building a run folder (offline) and answering questions about it (online)."""

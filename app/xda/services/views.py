@@ -1,0 +1,111 @@
+"""Frozen types that the explorer hands to page, JSON and command line, besides those of ``xda.attribution.results``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Split = Literal["train", "test"]
+GalleryOrder = Literal["index", "margin", "-margin"]
+
+
+@dataclass(frozen=True, slots=True)
+class PairRelevance:
+    """The two heat-maps of one pair; each sums to the attribution up to the stabiliser of LRP (method section 4)."""
+
+    train_index: int
+    test: NDArray[np.float32]
+    """Relevance on the test image, shape (H, W)."""
+    train: NDArray[np.float32]
+    """Relevance on the training image, shape (H, W)."""
+    attribution: float
+
+
+@dataclass(frozen=True, slots=True)
+class TestInfluence:
+    """How one training sample moves the decision on one test image (for the class the network predicts there)."""
+
+    __test__ = False
+
+    test: int
+    label: int
+    predicted: int
+    attribution: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSample:
+    """One training sample as the surrogate and the network see it."""
+
+    index: int
+    label: int
+    predicted: int
+    network_logits: tuple[float, ...]
+    c: float
+    dual_coef: tuple[float, ...]
+    """Its row of alpha, one entry a class; all zero: provably without effect on the surrogate."""
+    is_support: bool
+    at_bound: bool
+    self_influence: float
+    slack: float
+    """Hinge loss of the surrogate on this sample; large values point at wrong labels."""
+    slack_rank: int
+    """1 for the largest slack among the training samples."""
+    supports: tuple[TestInfluence, ...]
+    opposes: tuple[TestInfluence, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryFilter:
+    """Which test images to list; ``None`` leaves a criterion out."""
+
+    label: int | None = None
+    predicted: int | None = None
+    correct: bool | None = None
+    disagrees: bool | None = None
+    """Surrogate and network predict different classes."""
+    max_margin: float | None = None
+    """Upper bound of the network's margin: softmax probability of its class minus that of the runner-up."""
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryItem:
+    """One test image in the gallery."""
+
+    index: int
+    label: int
+    predicted: int
+    surrogate_predicted: int
+    margin: float
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryCounts:
+    """How many test images each choice of each filter would show, the other filters left as they are."""
+
+    label: tuple[int, ...]
+    predicted: tuple[int, ...]
+    correct: int
+    wrong: int
+    disagrees: int
+    agrees: int
+    confusion: tuple[tuple[int, ...], ...]
+    """(K, K) counts, row: label, column: prediction of the network; under the filters other than label and predicted."""
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryPage:
+    """One page of the gallery."""
+
+    items: tuple[GalleryItem, ...]
+    total: int
+    start: int
+    """Position of the first item among all that match, from 0."""
+    next_cursor: str | None
+    previous_cursor: str | None
+    """Cursor of the page before; ``""`` is the first page."""
+    counts: GalleryCounts
