@@ -1,7 +1,7 @@
-"""Frozen result types of the attribution: what the page, the JSON and the command line are all made from.
+r"""Frozen result types of the attribution: what the page, the JSON and the command line are all made from.
 
-Symbols follow the paper: attribution is :math:`\\tau_i(x, c) = \\alpha_i^c \\langle z_i, \\varphi(x) \\rangle`
-(Yolcu et al., TMLR 2025, section 3); with a contrast class e it is :math:`\\tau_i(x, c) - \\tau_i(x, e)`.
+Symbols follow the paper: attribution is :math:`\tau_i(x, c) = \alpha_i^c \langle z_i, \varphi(x) \rangle`
+(Yolcu et al., TMLR 2025, section 3); with a contrast class e it is :math:`\tau_i(x, c) - \tau_i(x, e)`.
 """
 
 from __future__ import annotations

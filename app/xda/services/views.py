@@ -94,7 +94,7 @@ class GalleryCounts:
     disagrees: int
     agrees: int
     confusion: tuple[tuple[int, ...], ...]
-    """(K, K) counts, row: label, column: prediction of the network; under the filters other than label and predicted."""
+    """(K, K) counts, row: label, column: prediction; under the filters other than label and predicted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,138 @@
+"""The precomputed sparse attribution index: the strongest contributions of each sign for every test image.
+
+For the class that the network predicts on a test image the index holds the ``per_sign`` strongest supporting and
+opposing support vectors with their attributions, and the exact totals and counts over *all* training samples. It is a
+set of plain arrays (storage writes and maps them without knowing what they mean); ``AttributionIndex`` reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xda.attribution.decomposition import attributions, strongest
+from xda.attribution.support import SupportSet
+
+Sign = Literal["supporting", "opposing"]
+SIGNS: tuple[tuple[Sign, int], ...] = (("supporting", 1), ("opposing", -1))
+ARRAYS = tuple(f"{name}_{sign}" for sign, _ in SIGNS for name in ("indptr", "position", "attribution", "sum", "count"))
+
+Products = Callable[[NDArray[np.int64], NDArray[np.float32]], NDArray[np.float64]]
+"""``products(rows, queries)``: inner products of support vectors with queries, (m,) x (n, d) -> (m, n)."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexEntry:
+    """What the index knows of one test image and one sign."""
+
+    position: NDArray[np.integer]
+    """Positions within the support set, strongest first, shape (<= per_sign,)."""
+    attribution: NDArray[np.float64]
+    """Their attributions."""
+    total: float
+    """Sum over all training samples of this sign."""
+    count: int
+    """Number of training samples of this sign."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttributionIndex:
+    """Read access to the arrays of an index.
+
+    Parameters
+    ----------
+    arrays : mapping of str to ndarray
+        The arrays named by ``ARRAYS``; they may be memory-mapped.
+    """
+
+    arrays: Mapping[str, NDArray[Any]]
+
+    def entry(self, test: int, sign: Sign) -> IndexEntry:
+        """Return the entry of a test image and a sign."""
+        arrays = self.arrays
+        indptr = arrays[f"indptr_{sign}"]
+        part = slice(int(indptr[test]), int(indptr[test + 1]))
+        return IndexEntry(
+            position=arrays[f"position_{sign}"][part],
+            attribution=arrays[f"attribution_{sign}"][part],
+            total=float(arrays[f"sum_{sign}"][test]),
+            count=int(arrays[f"count_{sign}"][test]),
+        )
+
+
+def build_index(
+    support: SupportSet,
+    products: Products,
+    queries: NDArray[np.float32],
+    targets: NDArray[np.int64],
+    *,
+    per_sign: int = 128,
+    block: int = 256,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, NDArray[Any]]:
+    """Rank the contributions to every test image and total them.
+
+    Parameters
+    ----------
+    support : SupportSet
+    products : callable
+        Inner products of support vectors (by position) with queries, on whatever device holds them.
+    queries : ndarray of float32, shape (n_test, d)
+        Features of the test images.
+    targets : ndarray of int64, shape (n_test,)
+        Class to explain for each: the network's prediction.
+    per_sign : int
+        Contributions kept of each sign.
+    block : int
+        Test images of one class treated at once; bounds memory at ``8 * block * n_support`` bytes.
+    progress : callable, optional
+        Called with the number of test images done and their total.
+
+    Returns
+    -------
+    dict of str to ndarray
+        The arrays named by ``ARRAYS``: for each sign ``indptr`` (n_test + 1,), ``position`` and ``attribution`` (nnz,),
+        ``sum`` and ``count`` (n_test,).
+    """
+    n_test = len(queries)
+    sums = {sign: np.zeros(n_test) for sign, _ in SIGNS}
+    counts = {sign: np.zeros(n_test, dtype=np.int64) for sign, _ in SIGNS}
+    listed: dict[Sign, list[tuple[NDArray[np.int64], NDArray[np.float64]]]] = {
+        sign: [(np.empty(0, np.int64), np.empty(0))] * n_test for sign, _ in SIGNS
+    }
+    done = 0
+    for members, target in _blocks(targets, block):
+        rows, weights = support.weights(target)
+        values = attributions(weights, products(rows, queries[members]))
+        for column, test in enumerate(members.tolist()):
+            value = np.ascontiguousarray(values[:, column])
+            for sign, factor in SIGNS:
+                of_sign = value[value > 0] if factor > 0 else value[value < 0]
+                sums[sign][test], counts[sign][test] = of_sign.sum(), len(of_sign)
+                top = strongest(value, per_sign, sign=factor)
+                listed[sign][test] = rows[top], value[top]
+        done += len(members)
+        if progress is not None:
+            progress(done, n_test)
+    position_dtype = np.min_scalar_type(max(len(support) - 1, 0))
+    arrays: dict[str, NDArray[Any]] = {}
+    for sign, _ in SIGNS:
+        lengths = [len(position) for position, _ in listed[sign]]
+        arrays[f"indptr_{sign}"] = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+        arrays[f"position_{sign}"] = np.concatenate([p for p, _ in listed[sign]]).astype(position_dtype)
+        arrays[f"attribution_{sign}"] = np.concatenate([v for _, v in listed[sign]])
+        arrays[f"sum_{sign}"] = sums[sign]
+        arrays[f"count_{sign}"] = counts[sign]
+    return arrays
+
+
+def _blocks(targets: NDArray[np.int64], size: int) -> Iterator[tuple[NDArray[np.int64], int]]:
+    """Yield blocks of test images that share their target."""
+    for target in np.unique(targets).tolist():
+        members = np.flatnonzero(targets == target)
+        for start in range(0, len(members), size):
+            yield members[start : start + size], target
