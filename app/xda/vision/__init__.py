@@ -1,0 +1,1 @@
+"""Images, networks and heat-maps: everything that needs torch. NumPy arrays and bytes leave it, tensors do not."""

@@ -1,0 +1,77 @@
+"""Labelled images as they came, in two splits: the only form in which a data set travels through the product."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+
+class ImageSource(Protocol):
+    """Where the images of a split come from."""
+
+    def encoded(self, index: int) -> bytes:
+        """Return the original file (PNG, JPEG, ...) of one image."""
+        ...
+
+    def pixels(self, indices: NDArray[np.int64]) -> NDArray[np.uint8] | None:
+        """Return decoded images, shape (n, H, W) grey or (n, H, W, 3) RGB, where that is cheaper than decoding files."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ArraySource:
+    """Images held as one uint8 array, shape (N, H, W) or (N, H, W, 3); their "original file" is a PNG made on demand."""
+
+    array: NDArray[np.uint8]
+
+    def encoded(self, index: int) -> bytes:
+        """Return the image as PNG bytes."""
+        buffer = io.BytesIO()
+        Image.fromarray(self.array[index]).save(buffer, format="PNG")
+        return buffer.getvalue()
+
+    def pixels(self, indices: NDArray[np.int64]) -> NDArray[np.uint8] | None:
+        """Return the images themselves."""
+        return self.array[indices]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSplit:
+    """The labelled images of one split."""
+
+    labels: NDArray[np.int64]
+    """Labels of the data set, shape (N,)."""
+    fingerprint: str
+    """SHA-256 (hex) over labels and image contents, in order."""
+    source: ImageSource
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.labels)
+
+    def encoded(self, i: int) -> bytes:
+        """Return image ``i`` as the bytes of an image file (the original where there is one, else PNG)."""
+        if not 0 <= i < len(self.labels):
+            raise IndexError(f"image {i} of {len(self.labels)}")
+        return self.source.encoded(i)
+
+    def all_encoded(self) -> Iterator[bytes]:
+        """Yield every image as the bytes of an image file, in order."""
+        return (self.source.encoded(i) for i in range(len(self.labels)))
+
+
+@dataclass(frozen=True, slots=True)
+class ImageDataset:
+    """A classification data set."""
+
+    name: str
+    title: str
+    classes: tuple[str, ...]
+    train: ImageSplit
+    test: ImageSplit

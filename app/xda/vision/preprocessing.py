@@ -1,0 +1,122 @@
+"""From image files to what the network sees: decode, convert, resize, scale to [0, 1], normalise per channel."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from xda.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """The preprocessing of a network, stored with every run.
+
+    Raises
+    ------
+    ConfigError
+        If the values do not fit each other.
+    """
+
+    mode: Literal["L", "RGB"]
+    size: tuple[int, int]
+    """(H, W) of the network's input."""
+    mean: tuple[float, ...]
+    """Per channel, on the scale [0, 1]."""
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        if self.mode not in ("L", "RGB"):
+            raise ConfigError(f"The preprocessing mode must be 'L' or 'RGB', not '{self.mode}'.")
+        if len(self.mean) != self.channels or len(self.std) != self.channels:
+            raise ConfigError(f"Mean and std of the preprocessing need {self.channels} value(s) for mode {self.mode}.")
+        if len(self.size) != 2 or min(self.size) < 1 or min(self.std) <= 0:
+            raise ConfigError("The preprocessing needs a size (H, W) of positive numbers and positive std values.")
+
+    @property
+    def channels(self) -> int:
+        """Number of channels, C."""
+        return 1 if self.mode == "L" else 3
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready dictionary."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return the preprocessing that ``to_dict`` described.
+
+        Raises
+        ------
+        ConfigError
+            If keys are missing or values are of another kind.
+        """
+        try:
+            height, width = values["size"]
+            return cls(
+                mode=values["mode"],
+                size=(int(height), int(width)),
+                mean=tuple(float(value) for value in values["mean"]),
+                std=tuple(float(value) for value in values["std"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ConfigError(f"The preprocessing cannot be read ({error}); it needs mode, size, mean, std.") from None
+
+    def array(self, encoded: Sequence[bytes]) -> NDArray[np.float32]:
+        """Decode and preprocess image files.
+
+        Parameters
+        ----------
+        encoded : sequence of bytes
+            B image files in any format that Pillow reads.
+
+        Returns
+        -------
+        NDArray[np.float32]
+            Shape (B, C, H, W).
+
+        Raises
+        ------
+        DataError
+            If a file cannot be decoded.
+        """
+        height, width = self.size
+        shape = (height, width) if self.mode == "L" else (height, width, 3)
+        pixels = np.empty((len(encoded), *shape), dtype=np.uint8)
+        for row, data in enumerate(encoded):
+            pixels[row] = self._decode(data)
+        return self._normalize(pixels)
+
+    def fits(self, pixels: NDArray[np.uint8]) -> bool:
+        """Whether decoded images, (n, H, W) or (n, H, W, 3), need neither conversion nor resizing."""
+        height, width = self.size
+        return pixels.shape[1:] == ((height, width) if self.mode == "L" else (height, width, 3))
+
+    def from_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Preprocess decoded images for which ``fits`` holds; returns shape (n, C, H, W)."""
+        return self._normalize(pixels)
+
+    def _normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        channels = pixels[:, None] if self.mode == "L" else np.moveaxis(pixels, -1, 1)
+        mean = np.asarray(self.mean, dtype=np.float32)[:, None, None]
+        std = np.asarray(self.std, dtype=np.float32)[:, None, None]
+        array = channels.astype(np.float32) / np.float32(255)
+        return np.ascontiguousarray((array - mean) / std)
+
+    def _decode(self, data: bytes) -> NDArray[np.uint8]:
+        try:
+            with Image.open(io.BytesIO(data)) as image:
+                converted = ImageOps.exif_transpose(image).convert(self.mode)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise DataError(f"An image cannot be decoded ({error}); use a PNG or JPEG file.") from None
+        height, width = self.size
+        if converted.size != (width, height):
+            converted = converted.resize((width, height), Image.Resampling.BILINEAR)
+        return np.asarray(converted, dtype=np.uint8)
