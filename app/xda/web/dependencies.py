@@ -1,0 +1,62 @@
+"""What a route may ask for, as ``Annotated`` aliases; each resolves on the event loop without a thread.
+
+``ExplainerDep`` reads the path parameter ``{run}``: an unknown run is a ``NotFoundError``, a refused one a ``RunError``,
+and each is a ``BusyError`` while the process is still loading.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import Depends, Path, Request
+
+from xda.settings import Settings
+from xda.web.lifecycle import Lifecycle
+
+if TYPE_CHECKING:
+    from xda.services.catalog import Catalog
+    from xda.services.explorer import Explainer
+    from xda.storage.links import LinkStore
+else:
+    # FastAPI evaluates these names when the application is built, before PyTorch has been imported in the background;
+    # it does not use the type of a dependency, so any will do.
+    Catalog = Explainer = LinkStore = Any
+
+RunId = Annotated[str, Path(description="Identifier of a run.", max_length=128, examples=["mnist-cnn"])]
+
+
+async def get_lifecycle(request: Request) -> Lifecycle:
+    """Return what the application holds."""
+    lifecycle: Lifecycle = request.app.state.lifecycle
+    return lifecycle
+
+
+async def get_settings(request: Request) -> Settings:
+    """Return the settings of the process."""
+    lifecycle: Lifecycle = request.app.state.lifecycle
+    return lifecycle.settings
+
+
+async def get_catalog(request: Request) -> Catalog:
+    """Return the open runs."""
+    lifecycle: Lifecycle = request.app.state.lifecycle
+    return lifecycle.catalog
+
+
+async def get_explainer(request: Request, run: RunId) -> Explainer:
+    """Return the run named in the path."""
+    lifecycle: Lifecycle = request.app.state.lifecycle
+    return lifecycle.catalog.get(run)
+
+
+async def get_link_store(request: Request) -> LinkStore:
+    """Return the store of shared links."""
+    lifecycle: Lifecycle = request.app.state.lifecycle
+    return lifecycle.links
+
+
+LifecycleDep = Annotated[Lifecycle, Depends(get_lifecycle)]
+SettingsDep = Annotated[Settings, Depends(get_settings)]
+CatalogDep = Annotated[Catalog, Depends(get_catalog)]
+ExplainerDep = Annotated[Explainer, Depends(get_explainer)]
+LinkStoreDep = Annotated[LinkStore, Depends(get_link_store)]

@@ -1,0 +1,102 @@
+"""Builds the web application; nothing happens at import time.
+
+``create_app`` is what tests and embedding programs call, ``create_app_from_env`` what each uvicorn worker calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from xda.settings import Settings, resource_dir
+from xda.web import logging as web_logging
+from xda.web import problems, rendering
+from xda.web.conditional import package_version
+from xda.web.lifecycle import Lifecycle
+from xda.web.metrics import Metrics
+from xda.web.middleware import LimitsMiddleware, PrefixMiddleware, RequestMiddleware
+from xda.web.routes import ROUTERS
+from xda.web.static_files import HashedStaticFiles
+
+if TYPE_CHECKING:
+    from xda.services.catalog import Catalog
+
+DESCRIPTION = (
+    "Which training images made an image classifier decide as it did, and where in both images the reason lies. "
+    "Every error is an RFC 9457 problem. Answers carry an ETag: send it back as If-None-Match."
+)
+
+
+def create_app(settings: Settings, catalog: Catalog | None = None) -> FastAPI:
+    """Build the application; runs and link database are opened in the background once it is started.
+
+    Parameters
+    ----------
+    settings
+        Settings of the process.
+    catalog
+        Runs to serve that are open already; ``None`` opens those of the settings.
+    """
+    lifecycle = Lifecycle(settings, catalog)
+    metrics = Metrics(lifecycle)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        lifecycle.start()
+        try:
+            yield
+        finally:
+            lifecycle.close()
+
+    app = FastAPI(
+        title="DualXDA Explorer",
+        description=DESCRIPTION,
+        version=package_version(),
+        lifespan=lifespan,
+        openapi_url="/api/v1/openapi.json",
+        # Their pages load scripts from a CDN, which neither works offline nor under this Content-Security-Policy.
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.lifecycle = lifecycle
+    app.state.metrics = metrics
+    app.state.error_page = getattr(rendering, "render_error", None)
+    problems.install(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    app.mount("/static", HashedStaticFiles(resource_dir("static")), name="static")
+    # The last one added is the outermost.
+    app.add_middleware(PrefixMiddleware, root_path=settings.root_path)
+    app.add_middleware(LimitsMiddleware, max_body=settings.max_body_bytes)
+    app.add_middleware(RequestMiddleware, metrics=metrics)
+    _describe(app)
+    return app
+
+
+def _describe(app: FastAPI) -> None:
+    """Replace FastAPI's own error schemas in OpenAPI by the problem that this application answers with."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = get_openapi(
+                title=app.title, version=app.version, description=app.description, routes=app.routes, tags=None
+            )
+            schemas = schema.setdefault("components", {}).setdefault("schemas", {})
+            for name in ("HTTPValidationError", "ValidationError"):
+                schemas.pop(name, None)
+            schemas["Problem"] = problems.PROBLEM_SCHEMA
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def create_app_from_env() -> FastAPI:
+    """Build the application from the environment and set up logging: the factory that uvicorn's workers call."""
+    settings = Settings()
+    web_logging.configure(settings.log_level)
+    return create_app(settings)

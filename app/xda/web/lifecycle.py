@@ -1,0 +1,213 @@
+"""What a served application holds while it runs: the catalog of runs and the store of links, opened in the background.
+
+Loading PyTorch and mapping the runs takes seconds. The server answers ``/healthz`` meanwhile, so both are opened in
+threads of their own; until then whoever asks for them gets a ``BusyError`` (503 with ``Retry-After``).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from xda.errors import BusyError, XdaError
+from xda.settings import Settings
+
+if TYPE_CHECKING:
+    from xda.services.catalog import Catalog
+    from xda.services.explorer import Explainer
+    from xda.storage.links import LinkStore
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = 2.0
+"""Pause between two attempts to reach the link database (which may start after this process)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether requests can be answered, and if not, why."""
+
+    ready: bool
+    reason: str
+
+
+def open_catalog(settings: Settings) -> Catalog:
+    """Open the runs named by the settings.
+
+    The import is here because it pulls in PyTorch, for which a process that has just started must not wait.
+    """
+    from xda.services.catalog import Catalog
+
+    return Catalog.open(settings)
+
+
+def open_links(settings: Settings) -> LinkStore:
+    """Open the link database and bring its schema up to date."""
+    from xda.storage.links import LinkStore
+
+    store = LinkStore(settings.link_database_url)
+    try:
+        store.migrate()
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def answer_once(explainer: Explainer, timeout: float) -> None:
+    """Ask a run for one explanation and one heat-map, so that the first visitor does not pay for cold caches.
+
+    Raises
+    ------
+    XdaError
+        The run cannot answer.
+    """
+    explainer.explain(0)
+    explainer.own_relevance(0).result(timeout)
+
+
+class Lifecycle:
+    """Opens the catalog and the link store in the background, hands them out, and closes them again.
+
+    Parameters
+    ----------
+    settings
+        Settings of the process.
+    catalog
+        An open catalog to serve; it stays the caller's to close. ``None`` opens the runs of the settings.
+    """
+
+    def __init__(self, settings: Settings, catalog: Catalog | None = None) -> None:
+        self.settings = settings
+        self._given = catalog is not None
+        self._catalog = catalog
+        self._links: LinkStore | None = None
+        self._answered = False
+        self._runs_reason = "The runs are being loaded."
+        self._links_reason = "The link database is being opened."
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._threads: tuple[threading.Thread, ...] = ()
+
+    def start(self) -> None:
+        """Begin loading; returns at once."""
+        self._threads = tuple(
+            # Daemons: Ctrl-C while PyTorch is being imported must end the process, not wait for the import.
+            threading.Thread(target=work, name=f"xda-{work.__name__.strip('_')}", daemon=True)
+            for work in (self._load_runs, self._load_links)
+        )
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """Stop loading and release what was opened here."""
+        self._stopped.set()
+        with self._lock:
+            catalog, self._catalog = self._catalog, None
+            links, self._links = self._links, None
+        if catalog is not None and not self._given:
+            catalog.close()
+        if links is not None:
+            links.close()
+
+    def wait(self, timeout: float) -> Readiness:
+        """Wait until loading has ended, well or badly, and say how (for tests and the command line)."""
+        deadline = time.monotonic() + timeout
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return self.readiness()
+
+    def readiness(self) -> Readiness:
+        """Whether every part is loaded and each run has answered once."""
+        if not self._answered:
+            return Readiness(False, self._runs_reason)
+        if self._links is None:
+            return Readiness(False, self._links_reason)
+        return Readiness(True, self._runs_reason)
+
+    @property
+    def catalog(self) -> Catalog:
+        """The open catalog.
+
+        Raises
+        ------
+        BusyError
+            It is still being loaded, or could not be.
+        """
+        if self._catalog is None:
+            raise BusyError(f"{self._runs_reason} Try again in a moment.")
+        return self._catalog
+
+    @property
+    def links(self) -> LinkStore:
+        """The open link store.
+
+        Raises
+        ------
+        BusyError
+            It is still being opened, or its database cannot be reached.
+        """
+        if self._links is None:
+            raise BusyError(f"{self._links_reason} Try again in a moment.")
+        return self._links
+
+    @property
+    def open_catalog(self) -> Catalog | None:
+        """The catalog if it is open, for metrics, which must not fail while loading."""
+        return self._catalog
+
+    def _keep(self, store: Callable[[], None], release: Callable[[], None]) -> bool:
+        """Publish what a thread opened, unless the application was closed meanwhile."""
+        with self._lock:
+            if not self._stopped.is_set():
+                store()
+                return True
+        release()
+        return False
+
+    def _load_runs(self) -> None:
+        started = time.perf_counter()
+        try:
+            catalog = self._catalog if self._catalog is not None else open_catalog(self.settings)
+
+            def store() -> None:
+                self._catalog = catalog
+
+            if not self._keep(store, lambda: None if self._given else catalog.close()):
+                return
+            for explainer in catalog.runs.values():
+                answer_once(explainer, self.settings.wait_seconds)
+            refused = "; ".join(f"{run}: {reason}" for run, reason in catalog.refused.items())
+            if not catalog.runs:
+                self._runs_reason = f"No run can be served. {refused}".strip()
+                logger.error(self._runs_reason)
+                return
+            self._runs_reason = f"Refused runs: {refused}" if refused else "All runs are served."
+            self._answered = True
+            logger.info("%d run(s) ready after %.1f s", len(catalog.runs), time.perf_counter() - started)
+        except XdaError as error:
+            self._runs_reason = f"The runs cannot be served: {error}"
+            logger.error(self._runs_reason)
+        except Exception:
+            self._runs_reason = "The runs cannot be served; the reason is in the server's log."
+            logger.exception("loading the runs failed")
+
+    def _load_links(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                links = open_links(self.settings)
+            except Exception as error:
+                self._links_reason = "The link database cannot be reached; the reason is in the server's log."
+                logger.warning("opening the link database failed, trying again: %s", error)
+                self._stopped.wait(RETRY_SECONDS)
+                continue
+
+            def store(opened: LinkStore = links) -> None:
+                self._links = opened
+
+            self._keep(store, links.close)
+            return

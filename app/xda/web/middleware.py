@@ -1,0 +1,221 @@
+"""Pure ASGI middlewares; each costs microseconds, since each is paid for by every request.
+
+From the outside in: ``RequestMiddleware`` (id, log line, metrics, security headers, the answer to unexpected errors),
+``LimitsMiddleware`` (sizes), ``PrefixMiddleware`` (path prefix of a proxy).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+from time import perf_counter
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from xda.web.logging import access_logger, request_id
+from xda.web.metrics import Metrics
+from xda.web.problems import describe, problem_response
+
+logger = logging.getLogger(__name__)
+
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+        "manifest-src 'self'",
+    )
+)
+
+SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
+    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    # Not `no-referrer`: with it browsers send `Origin: null` for the forms of our own pages too.
+    (b"referrer-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"x-frame-options", b"DENY"),
+)
+
+MAX_TARGET = 8_192
+"""Longest path and query together, in bytes."""
+MAX_HEADERS = 32_768
+"""Largest request headers together, in bytes."""
+
+_SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_SANE_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+){1,10}")
+_BODYLESS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def _header(scope: Scope, name: bytes) -> bytes | None:
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value)
+    return None
+
+
+class RequestMiddleware:
+    """Gives a request its id, logs and counts it, adds the security headers, and answers what nobody caught.
+
+    HEAD is answered as GET without its body, for every route.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self.app = app
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = perf_counter()
+        given = _header(scope, b"x-request-id")
+        raw_id = given if given is not None and _SANE_ID.fullmatch(given) else secrets.token_hex(8).encode()
+        identifier = raw_id.decode()
+        scope.setdefault("state", {})["request_id"] = identifier
+        token = request_id.set(identifier)
+        method, path = scope["method"], scope["path"]
+        headless = method == "HEAD"
+        if headless:
+            scope["method"] = "GET"
+        status = 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], *SECURITY_HEADERS, (b"x-request-id", raw_id)]
+            elif headless and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_with_headers)
+        except asyncio.CancelledError:
+            status = status or 499  # nginx's number for a client that went away
+            raise
+        except Exception as error:
+            logger.exception("%s %s failed", method, path)
+            if status:
+                raise  # half an answer is out: only cutting the connection tells the client that it is not whole
+            response = problem_response(Request(scope, receive), describe(error))
+            await response(scope, receive, send_with_headers)
+        finally:
+            seconds = perf_counter() - started
+            route = getattr(scope.get("route"), "path", "unmatched")
+            self.metrics.observe(method, route, status, seconds)
+            if access_logger.isEnabledFor(logging.INFO):
+                client = scope.get("client")
+                access_logger.info(
+                    "request",
+                    extra={
+                        "fields": {
+                            "request_id": identifier,
+                            "method": method,
+                            "path": path,
+                            "query": scope["query_string"].decode("latin-1"),
+                            "route": route,
+                            "status": status,
+                            "ms": round(seconds * 1000, 3),
+                            "client": client[0] if client else "",
+                        }
+                    },
+                )
+            request_id.reset(token)
+
+
+class LimitsMiddleware:
+    """Refuses requests whose address, headers or body are too large; a body is counted as it streams in."""
+
+    def __init__(self, app: ASGIApp, max_body: int) -> None:
+        self.app = app
+        self.max_body = max_body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request on, or answer 413, 414 or 431."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        if error := self._refusal(scope):
+            # The connection is closed, since what is left of the body will not be read.
+            response = problem_response(Request(scope, receive), describe(error))
+            response.headers["Connection"] = "close"
+            await response(scope, receive, send)
+            return
+        if scope["method"] in _BODYLESS:
+            await self.app(scope, receive, send)
+            return
+        size = 0
+
+        async def receive_counted() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > self.max_body:
+                raise self._too_large()
+            return message
+
+        await self.app(scope, receive_counted, send)
+
+    def _too_large(self) -> HTTPException:
+        return HTTPException(
+            413,
+            f"The request body is larger than the {self.max_body:,} bytes this server accepts.",
+            {"Connection": "close"},
+        )
+
+    def _refusal(self, scope: Scope) -> HTTPException | None:
+        if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MAX_TARGET:
+            return HTTPException(414, f"The address is longer than the {MAX_TARGET:,} bytes this server accepts.")
+        total, length = 0, b""
+        for name, value in scope["headers"]:
+            total += len(name) + len(value)
+            if name == b"content-length":
+                length = value
+        if total > MAX_HEADERS:
+            return HTTPException(431, f"The headers are larger than the {MAX_HEADERS:,} bytes this server accepts.")
+        if length and (not length.isdigit() or len(length) > 18 or int(length) > self.max_body):
+            return self._too_large()
+        return None
+
+
+class PrefixMiddleware:
+    """Serves under the path prefix of a proxy, whether the proxy strips the prefix or not.
+
+    The prefix is the setting ``root_path``; where that is empty, a sane ``X-Forwarded-Prefix`` header. Afterwards
+    ``root_path`` and ``path`` are as the ASGI specification has them: the path includes the prefix.
+    """
+
+    def __init__(self, app: ASGIApp, root_path: str = "") -> None:
+        self.app = app
+        stripped = root_path.strip("/")
+        self.root_path = f"/{stripped}" if stripped else ""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request on with its prefix."""
+        if scope["type"] == "http":
+            prefix = self.root_path or self._forwarded(scope)
+            if prefix:
+                path = scope["path"]
+                scope["root_path"] = prefix
+                if path != prefix and not path.startswith(prefix + "/"):
+                    scope["path"] = prefix + path
+                    if scope.get("raw_path"):
+                        scope["raw_path"] = prefix.encode() + scope["raw_path"]
+        await self.app(scope, receive, send)
+
+    @staticmethod
+    def _forwarded(scope: Scope) -> str:
+        value = (_header(scope, b"x-forwarded-prefix") or b"").decode("latin-1").rstrip("/")
+        return value if _SANE_PREFIX.fullmatch(value) and ".." not in value else ""

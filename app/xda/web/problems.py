@@ -1,0 +1,241 @@
+"""Every error as an answer: RFC 9457 problem+json for programs, a page for people; decided here and nowhere else.
+
+A *problem* says what happened and what to do, carries the request id, and never a traceback.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from xda.errors import BusyError, XdaError
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+MACHINE_PREFIXES = ("/api/", "/healthz", "/readyz", "/version", "/metrics", "/static/")
+"""Paths that only programs ask for: their errors are problem+json whatever the Accept header says."""
+
+DETAILS: Mapping[int, str] = {
+    400: "The request could not be read.",
+    404: "There is nothing at this address. Check it, or start again from the list of runs.",
+    405: "This address does not take that method.",
+    413: "The request body is larger than this server accepts.",
+    414: "The address is longer than this server accepts.",
+    431: "The request headers are larger than this server accepts.",
+    500: "Something went wrong on the server. Its log holds the reason under the request id given here.",
+}
+"""What is said where the framework raised the error and has no sentence of its own."""
+
+MAX_VALIDATION_ERRORS = 20
+"""So that a body with a thousand wrong fields does not make a large answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One error as it is told to the one who asked."""
+
+    status: int
+    title: str
+    detail: str
+    type: str = "about:blank"
+    """URI of the kind of problem; ``about:blank`` where the status says it all."""
+    instance: str = ""
+    """Path of the request."""
+    request_id: str = ""
+    errors: Sequence[Mapping[str, str]] = ()
+    """Wrong fields of the request: ``{"field", "detail"}`` each."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> bytes:
+        """Encode as the body of an RFC 9457 answer."""
+        body: dict[str, Any] = {
+            "type": self.type,
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "instance": self.instance,
+            "request_id": self.request_id,
+        }
+        if self.errors:
+            body["errors"] = self.errors
+        return orjson.dumps(body)
+
+
+ErrorPage = Callable[[Request, Problem], Response]
+"""Draws a problem as an HTML page with the problem's status."""
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"
+
+
+def _kind(error: XdaError) -> str:
+    """``NotFoundError`` -> ``urn:xda:problem:not-found``."""
+    name = type(error).__name__.removesuffix("Error")
+    return "urn:xda:problem:" + "".join(f"-{c.lower()}" if c.isupper() else c for c in name).lstrip("-")
+
+
+def _field(location: Sequence[Any]) -> str:
+    """``("query", "limit")`` -> ``query.limit``, cut to a sane length since it may hold a caller's key."""
+    return ".".join(str(part) for part in location)[:100]
+
+
+def _validation_problem(errors: Sequence[Any]) -> Problem:
+    named = [{"field": _field(error["loc"]), "detail": str(error["msg"])[:300]} for error in errors]
+    status = 404 if any(error["loc"][:1] == ("path",) for error in errors) else 422
+    more = f" (and {len(named) - 1} more)" if len(named) > 1 else ""
+    detail = f"{named[0]['field']}: {named[0]['detail']}{more}." if named else "A value cannot be used."
+    if status == 404:
+        return Problem(404, _phrase(404), f"No such address: {detail}", "urn:xda:problem:not-found", errors=named)
+    return Problem(
+        422,
+        "The request cannot be answered as asked",
+        detail,
+        "urn:xda:problem:invalid-request",
+        errors=named[:MAX_VALIDATION_ERRORS],
+    )
+
+
+def describe(error: Exception) -> Problem:
+    """Say what an exception means to the one who asked.
+
+    Parameters
+    ----------
+    error
+        Anything a route or the framework raised; what is not meant to be read becomes a 500 without any detail.
+    """
+    if isinstance(error, XdaError):
+        headers = {"Retry-After": str(error.retry_after)} if isinstance(error, BusyError) else {}
+        return Problem(error.status, error.title, str(error), _kind(error), headers=headers)
+    if isinstance(error, RequestValidationError):
+        return _validation_problem(error.errors())
+    if isinstance(error, HTTPException):
+        phrase = _phrase(error.status_code)
+        told = error.detail if error.detail and error.detail != phrase else DETAILS.get(error.status_code, phrase)
+        return Problem(error.status_code, phrase, str(told), headers=dict(error.headers or {}))
+    return Problem(500, _phrase(500), DETAILS[500])
+
+
+def _quality(accept: str, media_type: str) -> float:
+    """Weight of exactly ``media_type`` in an Accept header, 0 if it is not named (wildcards name nothing)."""
+    for part in accept.split(","):
+        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        if name == media_type:
+            for parameter in parameters:
+                if parameter.startswith("q="):
+                    try:
+                        return min(1.0, max(0.0, float(parameter[2:])))
+                    except ValueError:
+                        return 0.0
+            return 1.0
+    return 0.0
+
+
+def wants_page(request: Request) -> bool:
+    """Whether an error is shown as a page: the address is one for people, and the client would rather have HTML.
+
+    htmx asks with ``Accept: */*`` but puts what it gets into a page, so it counts as a person.
+    """
+    root = request.scope.get("root_path", "")
+    path = request.scope["path"]
+    if root and path.startswith(root):
+        path = path[len(root) :]
+    if path.startswith(MACHINE_PREFIXES):
+        return False
+    if "hx-request" in request.headers:
+        return True
+    accept = request.headers.get("accept", "")
+    html = max(_quality(accept, "text/html"), _quality(accept, "application/xhtml+xml"))
+    return html > 0 and html >= max(_quality(accept, "application/json"), _quality(accept, MEDIA_TYPE))
+
+
+def problem_response(request: Request, problem: Problem) -> Response:
+    """Answer with a problem, as page or as JSON.
+
+    Parameters
+    ----------
+    request
+        The request that failed; ``request.app.state.error_page`` draws pages.
+    problem
+        What happened; its ``instance`` and ``request_id`` are filled in here.
+    """
+    told = Problem(
+        problem.status,
+        problem.title,
+        problem.detail,
+        problem.type,
+        request.scope["path"][:500],
+        getattr(request.state, "request_id", ""),
+        problem.errors,
+        problem.headers,
+    )
+    headers = {**told.headers, "Cache-Control": "no-store"}
+    if wants_page(request):
+        page: ErrorPage = request.app.state.error_page
+        try:
+            response = page(request, told)
+        except Exception:
+            # The page of last resort must not fail: a person then gets the JSON, which says the same.
+            logger.exception("the error page could not be drawn")
+        else:
+            response.status_code = told.status
+            response.headers.update(headers)
+            response.headers["Vary"] = "Accept"
+            return response
+    return Response(told.to_json(), told.status, headers, MEDIA_TYPE)
+
+
+async def handle(request: Request, error: Exception) -> Response:
+    """Turn an exception of a route into its answer (an exception handler of Starlette)."""
+    return problem_response(request, describe(error))
+
+
+def install(app: FastAPI) -> None:
+    """Make every expected error of an application a problem; unexpected ones are the outermost middleware's."""
+    for kind in (XdaError, HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, handle)
+
+
+PROBLEM_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "title": "Problem",
+    "description": "An error (RFC 9457).",
+    "required": ["type", "title", "status", "detail", "instance", "request_id"],
+    "properties": {
+        "type": {"type": "string", "examples": ["urn:xda:problem:not-found"]},
+        "title": {"type": "string", "examples": ["Not found"]},
+        "status": {"type": "integer", "examples": [404]},
+        "detail": {"type": "string", "examples": ["Test image 10000 does not exist: this run has 0 to 9999."]},
+        "instance": {"type": "string", "examples": ["/api/v1/runs/mnist-cnn/test/10000/explanation"]},
+        "request_id": {"type": "string", "examples": ["9f86d081884c7d65"]},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"field": {"type": "string"}, "detail": {"type": "string"}},
+            },
+        },
+    },
+}
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Describe the problems a route may answer with, for its ``responses`` in OpenAPI."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        status: {"description": _phrase(status), "content": {MEDIA_TYPE: {"schema": schema}}} for status in statuses
+    }

@@ -1,0 +1,12 @@
+"""All routers of the application, in the order in which they are tried."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from xda.web.routes import api, ops
+
+ROUTERS: tuple[APIRouter, ...] = (
+    api.router,
+    ops.router,
+)

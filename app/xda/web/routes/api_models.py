@@ -1,0 +1,153 @@
+"""Shapes of the JSON API, for OpenAPI; a test holds every answer against them.
+
+The answers themselves are encoded straight from the frozen result types, since validating what the program itself has
+computed would cost more than computing it.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
+
+
+class Model(BaseModel):
+    """Base: no field that is not declared, none missing."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class SurrogateModel(Model):
+    """One surrogate of a run."""
+
+    c: float = Field(description="Regularisation parameter C.", examples=[0.001])
+    n_support: int = Field(description="Training samples with an effect.", examples=[1312])
+    relative_gap: float = Field(description="Relative duality gap of its fit: its certificate.", examples=[8.1e-7])
+    agreement: float = Field(description="Share of test samples on which network and surrogate agree.", examples=[0.99])
+
+
+class RunModel(Model):
+    """One run that is served."""
+
+    id: str = Field(examples=["mnist-cnn"])
+    digest: str = Field(description="SHA-256 over the run's manifest.")
+    title: str
+    classes: list[str] = Field(examples=[["0", "1", "2"]])
+    n_train: int = Field(examples=[60000])
+    n_test: int = Field(examples=[10000])
+    surrogates: list[SurrogateModel]
+
+
+class TestItemModel(Model):
+    """One test image in a list."""
+
+    __test__ = False
+
+    index: int
+    label: int
+    predicted: int = Field(description="Class predicted by the network.")
+    surrogate_predicted: int
+    margin: float = Field(description="Softmax probability of the network's class minus that of the runner-up.")
+    confidence: float = Field(description="Softmax probability of the network's class.")
+
+
+class TestPageModel(Model):
+    """One page of test images."""
+
+    __test__ = False
+
+    items: list[TestItemModel]
+    total: int = Field(description="Test images that match the filter.")
+    next_cursor: str | None = Field(description="Give it as `cursor` to get the next page; null on the last one.")
+    previous_cursor: str | None = Field(description='The page before; "" is the first page, null: this is the first.')
+
+
+class TestSampleModel(Model):
+    """The explained test image."""
+
+    __test__ = False
+
+    index: int
+    label: int
+    predicted: int = Field(description="Class predicted by the network.")
+    network_logits: list[float]
+    surrogate_logits: list[float]
+
+
+class ContributionModel(Model):
+    """One training sample's share of a decision."""
+
+    index: int
+    label: int = Field(description="Label in the data set, possibly a wrong one.")
+    attribution: float = Field(description="Signed share of the surrogate's logit (difference).")
+    at_bound: bool = Field(description="Whether its dual variable is at its bound C.")
+
+
+EXPLANATION_EXAMPLE: JsonDict = {
+    "c": 0.001,
+    "test": {"index": 115, "label": 4, "predicted": 9, "network_logits": [-3.1, 2.4], "surrogate_logits": [-1.0, 2.3]},
+    "target": 9,
+    "against": None,
+    "surrogate_logit": 2.26,
+    "sum_supporting": 5.21,
+    "sum_opposing": -2.95,
+    "n_supporting": 96,
+    "n_opposing": 47,
+    "n_train": 60000,
+    "supporting": [{"index": 24798, "label": 9, "attribution": 0.64, "at_bound": True}],
+    "opposing": [{"index": 59915, "label": 4, "attribution": -0.38, "at_bound": False}],
+}
+
+
+class ExplanationModel(Model):
+    """Which training images decided, with exact totals over all of them."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXPLANATION_EXAMPLE]})
+
+    c: float
+    test: TestSampleModel
+    target: int
+    against: int | None
+    surrogate_logit: float = Field(description="Logit of `target`, minus that of `against` if given.")
+    sum_supporting: float
+    sum_opposing: float
+    n_supporting: int
+    n_opposing: int
+    n_train: int
+    supporting: list[ContributionModel] = Field(description="Strongest first, at most `limit`.")
+    opposing: list[ContributionModel] = Field(description="Strongest (most negative) first, at most `limit`.")
+
+
+class TestInfluenceModel(Model):
+    """How a training sample moves the decision on one test image."""
+
+    __test__ = False
+
+    test: int
+    label: int
+    predicted: int
+    attribution: float
+
+
+class TrainingSampleModel(Model):
+    """One training sample as surrogate and network see it."""
+
+    index: int
+    label: int
+    predicted: int
+    network_logits: list[float]
+    c: float
+    dual_coef: list[float] = Field(description="Its row of dual variables; all zero: provably without effect.")
+    is_support: bool
+    at_bound: bool
+    self_influence: float
+    slack: float = Field(description="Hinge loss of the surrogate; large values point at wrong labels.")
+    slack_rank: int = Field(description="1 for the largest slack of all training samples.")
+    supports: list[TestInfluenceModel]
+    opposes: list[TestInfluenceModel]
+
+
+class LinkModel(Model):
+    """A shared link."""
+
+    id: str = Field(examples=["x3Zk9_aQm1LwT0ve"])
+    url: str = Field(description="Absolute address of the shared page.")
