@@ -1,0 +1,124 @@
+"""Every address of the product, in one place, with the path prefix of a proxy in front.
+
+Plain string formatting on a prefix that is known once per request: a page has hundreds of links, and looking each up in
+the router's table of patterns would cost more than rendering it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from urllib.parse import quote, urlencode
+
+from xda.settings import resource_dir
+
+Query = Mapping[str, object]
+
+
+@lru_cache(maxsize=256)
+def static_version(name: str) -> str:
+    """Return the first digits of a static file's SHA-256, so that its address changes when it does."""
+    path = resource_dir("static") / name
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12] if path.is_file() else "0"
+
+
+def with_query(path: str, query: Query | None = None) -> str:
+    """Append a query, leaving out what is None or empty; booleans become ``true`` and ``false``."""
+    pairs = [
+        (key, str(value).lower() if isinstance(value, bool) else str(value))
+        for key, value in (query or {}).items()
+        if value is not None and value != ""
+    ]
+    return f"{path}?{urlencode(pairs)}" if pairs else path
+
+
+@dataclass(frozen=True, slots=True)
+class Urls:
+    """Addresses under one prefix.
+
+    Parameters
+    ----------
+    root : str
+        Path prefix without a slash at its end (ASGI's ``root_path``); empty without a proxy.
+    """
+
+    root: str = ""
+
+    def static(self, name: str) -> str:
+        """Return the address of a static file."""
+        return f"{self.root}/static/{name}?v={static_version(name)}"
+
+    def runs(self) -> str:
+        """Return the address of the list of runs."""
+        return f"{self.root}/"
+
+    def help(self, section: str = "") -> str:
+        """Return the address of the help page."""
+        return f"{self.root}/help{'#' + section if section else ''}"
+
+    def gallery(self, run: str, query: Query | None = None) -> str:
+        """Return the address of a run's gallery."""
+        return with_query(f"{self.root}/r/{quote(run)}", query)
+
+    def go_to(self, run: str) -> str:
+        """Return where the form "go to #" is sent."""
+        return f"{self.root}/r/{quote(run)}/go"
+
+    def explanation(self, run: str, test: int, query: Query | None = None) -> str:
+        """Return the address of an explanation."""
+        return with_query(f"{self.root}/r/{quote(run)}/test/{test}", query)
+
+    def export(self, run: str, test: int, kind: str, query: Query | None = None) -> str:
+        """Return the address of an explanation as a file: csv, json or png."""
+        return with_query(f"{self.root}/r/{quote(run)}/test/{test}/explanation.{kind}", query)
+
+    def pair(self, run: str, test: int, train: int, query: Query | None = None) -> str:
+        """Return the address of a pair."""
+        return with_query(f"{self.root}/r/{quote(run)}/test/{test}/train/{train}", query)
+
+    def training(self, run: str, train: int, query: Query | None = None) -> str:
+        """Return the address of a training image's page."""
+        return with_query(f"{self.root}/r/{quote(run)}/train/{train}", query)
+
+    def image(self, digest: str, split: str, index: int) -> str:
+        """Return the address of an original image of a run."""
+        return f"{self.root}/media/{digest[:16]}/{split}/{index}"
+
+    def relevance(
+        self,
+        digest: str,
+        c: float,
+        test: int,
+        train: int | None,
+        target: int,
+        against: int | None,
+        name: str,
+        query: Query | None = None,
+    ) -> str:
+        """Return the address of a heat-map file (``test.png``, ``train.f32`` …); ``train`` None is the image's own."""
+        partner = "own" if train is None else str(train)
+        contrast = "" if against is None else f"-{against}"
+        path = f"{self.root}/media/{digest[:16]}/relevance/c{c!r}/{test}-{partner}-{target}{contrast}/{name}"
+        return with_query(path, query)
+
+    def shared(self, link: str) -> str:
+        """Return the address of a shared explanation."""
+        return f"{self.root}/s/{quote(link)}"
+
+    def shared_media(self, link: str, name: str) -> str:
+        """Return the address of a picture kept with a shared explanation."""
+        return f"{self.root}/s/{quote(link)}/media/{quote(name)}"
+
+    def links(self) -> str:
+        """Return where new links are posted."""
+        return f"{self.root}/api/v1/links"
+
+    def api_pair(self, run: str, test: int, train: int, query: Query | None = None) -> str:
+        """Return the address of a pair's raw heat-maps (.npz)."""
+        return with_query(f"{self.root}/api/v1/runs/{quote(run)}/pairs/{test}/{train}/relevance", query)
+
+    def api_docs(self) -> str:
+        """Return the address of the API's documentation."""
+        return f"{self.root}/docs"

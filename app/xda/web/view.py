@@ -1,0 +1,142 @@
+"""What the query of a page says: which explanation is asked for, and how it is to be shown.
+
+Empty values count as absent, since that is what a form without JavaScript sends for a choice left open.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, cast, get_args
+
+from fastapi import Depends, Query, Request
+
+from xda.errors import InvalidRequestError
+from xda.services.colormap import COLOURS, Colours
+
+Scale = Literal["own", "page"]
+SCALES: tuple[Scale, ...] = get_args(Scale)
+DEFAULT_SHOWN = 4
+MORE = (4, 12, 24, 48, 96)
+"""How many of each sign "more" steps through."""
+OPACITY_STEP = 5
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One state of an explanation or pair page."""
+
+    c: float | None = None
+    target: int | None = None
+    against: int | None = None
+    train_class: int | None = None
+    shown: int = DEFAULT_SHOWN
+    """Training images listed of each sign."""
+    colours: Colours = "red-blue"
+    scale: Scale = "own"
+    """Every map on its own maximum, or all maps of the page on one."""
+    opacity: int = 100
+    """Of the heat-maps, in percent, a multiple of ``OPACITY_STEP``."""
+
+    def query(self, **changes: Any) -> dict[str, object]:
+        """Return the query of this state, or of one that differs from it, without what is at its default."""
+        view = replace(self, **changes) if changes else self
+        return {
+            "c": None if view.c is None else f"{view.c:g}",
+            "target": view.target,
+            "against": view.against,
+            "train_class": view.train_class,
+            "show": None if view.shown == DEFAULT_SHOWN else view.shown,
+            "map": None if view.colours == "red-blue" else view.colours,
+            "scale": None if view.scale == "own" else view.scale,
+            "opacity": None if view.opacity == 100 else view.opacity,
+        }
+
+    def elsewhere(self) -> View:
+        """Return what is kept on the way to another image: how things are shown, not which class is asked about."""
+        return replace(self, target=None, against=None, train_class=None, shown=DEFAULT_SHOWN)
+
+
+def integer(name: str, value: str | None, low: int = 0, high: int = 2**31) -> int | None:
+    """Read a whole number from a query.
+
+    Raises
+    ------
+    InvalidRequestError
+        If it is not one, or out of range.
+    """
+    if value is None or not value.strip():
+        return None
+    text = value.strip()
+    if not (text.isascii() and text.isdigit() and len(text) < 12 and low <= int(text) <= high):
+        raise InvalidRequestError(f"`{name}` is '{text[:40]}'; it must be a whole number from {low} to {high:,}.")
+    return int(text)
+
+
+def decimal(name: str, value: str | None) -> float | None:
+    """Read a finite number from a query.
+
+    Raises
+    ------
+    InvalidRequestError
+        If it is not one.
+    """
+    if value is None or not value.strip():
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise InvalidRequestError(f"`{name}` is '{value[:40]}'; it must be a number such as 0.001 or 1e-3.")
+    return number
+
+
+def choice(name: str, value: str | None, allowed: tuple[str, ...]) -> str:
+    """Read one of several words from a query; the first is the default.
+
+    Raises
+    ------
+    InvalidRequestError
+        If it is none of them.
+    """
+    if not value:
+        return allowed[0]
+    if value not in allowed:
+        raise InvalidRequestError(f"`{name}` is '{value[:40]}'; it must be one of: {', '.join(allowed)}.")
+    return value
+
+
+def read_view(
+    request: Request,
+    c: Annotated[str | None, Query(max_length=40)] = None,
+    target: Annotated[str | None, Query(max_length=40)] = None,
+    against: Annotated[str | None, Query(max_length=40)] = None,
+    train_class: Annotated[str | None, Query(max_length=40)] = None,
+    show: Annotated[str | None, Query(max_length=40)] = None,
+    map: Annotated[str | None, Query(max_length=40)] = None,
+    scale: Annotated[str | None, Query(max_length=40)] = None,
+    opacity: Annotated[str | None, Query(max_length=40)] = None,
+) -> View:
+    """Read a view from a query (a FastAPI dependency).
+
+    Raises
+    ------
+    InvalidRequestError
+        If a value cannot be used; the message names it.
+    """
+    most = request.app.state.lifecycle.settings.max_page
+    percent = integer("opacity", opacity, 0, 100)
+    return View(
+        c=decimal("c", c),
+        target=integer("target", target),
+        against=integer("against", against),
+        train_class=integer("train_class", train_class),
+        shown=integer("show", show, 1, most) or min(DEFAULT_SHOWN, most),
+        colours=cast(Colours, choice("map", map, COLOURS)),
+        scale=cast(Scale, choice("scale", scale, SCALES)),
+        opacity=100 if percent is None else percent - percent % OPACITY_STEP,
+    )
+
+
+ViewDep = Annotated[View, Depends(read_view)]
