@@ -1,0 +1,163 @@
+"""Small files and locks: written whole or not at all, hashed as a stream, locked between processes.
+
+Everything here is meant to survive ``kill -9`` at any moment: a reader sees the old content or the new one, never a
+part.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from xda.errors import ConflictError, RunError
+
+
+def sha256_file(source: Path | BinaryIO) -> str:
+    """Return the SHA-256 of a file, read as a stream (memory does not grow with the file).
+
+    Parameters
+    ----------
+    source : Path or binary file
+        A path, or an open file that is read from its current position to its end.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    if isinstance(source, Path):
+        with source.open("rb") as stream:
+            return sha256_file(stream)
+    state = hashlib.sha256()
+    while chunk := source.read(1 << 20):
+        state.update(chunk)
+    return state.hexdigest()
+
+
+def fingerprint(content: object) -> str:
+    """Return the SHA-256 of a JSON-like value, independent of the order of its keys.
+
+    Parameters
+    ----------
+    content : object
+        Nested dicts with string keys, lists, tuples, strings, finite numbers, booleans, None.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Raises
+    ------
+    ValueError
+        A number is NaN or infinite.
+    TypeError
+        A value has no JSON form.
+    """
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def sync_folder(path: Path) -> None:
+    """Make the entries of a folder durable (what was created, renamed or removed in it)."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def atomic_write(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write a file so that a reader, or a crash, finds the old content or the new one, whole.
+
+    Parameters
+    ----------
+    path : Path
+        File to create or replace; its folder must exist.
+    content : bytes
+        All of the file.
+    durable : bool
+        Whether to wait until the content is on the disk. Without it a power cut (not a kill) may lose the file.
+
+    Raises
+    ------
+    OSError
+        The content cannot be written; the file at ``path`` is then what it was before.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        with temporary.open("xb") as stream:
+            stream.write(content)
+            if durable:
+                stream.flush()
+                os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    if durable:
+        sync_folder(path.parent)
+
+
+@contextmanager
+def file_lock(path: Path, purpose: str, *, wait: float = 0.0) -> Iterator[None]:
+    """Hold an exclusive lock between processes; it ends with the block, or with the process, however that ends.
+
+    The lock file is left in place: removing it would let two processes lock two different files of the same name.
+
+    Parameters
+    ----------
+    path : Path
+        Lock file, created if missing; holds the process id of the last owner.
+    purpose : str
+        What the lock protects, for the message, for example ``"the run runs/mnist"``.
+    wait : float
+        Seconds to wait for another owner before giving up.
+
+    Raises
+    ------
+    ConflictError
+        Another process holds the lock.
+    RunError
+        The lock file cannot be created, or the file system has no locks.
+    """
+    deadline = time.monotonic() + wait
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    except OSError as error:
+        raise RunError(
+            f"{purpose} cannot be locked: {path}: {error.strerror}. Check the folder's permissions."
+        ) from error
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    owner = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
+                    raise ConflictError(
+                        f"{purpose} is being written by another process (process id {owner}). "
+                        "Wait until it has finished, or stop it, and start again."
+                    ) from None
+                time.sleep(0.05)
+            except OSError as error:
+                raise RunError(
+                    f"{purpose} cannot be locked: {path}: {error.strerror}. Use a file system that supports flock."
+                ) from error
+        # The process id is a courtesy of the message: a full disk must not stand in the way of the lock itself.
+        with suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)

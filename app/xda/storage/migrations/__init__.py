@@ -1,0 +1,1 @@
+"""Alembic migrations of the link database, shipped with the package and run on start-up."""

@@ -1,0 +1,147 @@
+"""Putting a finished folder in the place of another one, so that every crash leaves a whole folder there.
+
+Where the system can exchange two names in one step (Linux ``renameat2``), a reader never finds the place empty.
+Elsewhere the old folder steps aside under a reserved name first; :func:`recover` puts it back if the process died in
+between.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import logging
+import os
+import shutil
+from pathlib import Path
+
+from xda.errors import ConflictError, RunError
+from xda.storage.files import file_lock, sync_folder
+
+_RENAME_EXCHANGE = 2
+_AT_FDCWD = -100
+_UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM}
+
+_log = logging.getLogger(__name__)
+
+
+def building_path(target: Path) -> Path:
+    """Return the folder in which a new version of ``target`` is put together."""
+    return target.with_name(f".{target.name}.building")
+
+
+def aside_path(target: Path) -> Path:
+    """Return the name under which the old ``target`` waits while the new one takes its place."""
+    return target.with_name(f".{target.name}.old")
+
+
+def lock_path(target: Path) -> Path:
+    """Return the lock file of whoever changes ``target``."""
+    return target.with_name(f".{target.name}.lock")
+
+
+def exchange(first: Path, second: Path) -> bool:
+    """Exchange two names in one step.
+
+    Returns
+    -------
+    bool
+        False if this system or file system cannot do it; nothing has changed then.
+
+    Raises
+    ------
+    OSError
+        The exchange is possible here but failed.
+    """
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    if rename(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in _UNSUPPORTED:
+        return False
+    raise OSError(code, os.strerror(code), str(first), None, str(second))
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder that nobody needs any more; if that fails, say so in the log and go on."""
+
+    def complain(_function: object, name: str, info: object) -> None:
+        _log.warning("cannot remove %s: %s", name, info)
+
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path, onerror=lambda function, name, info: complain(function, name, info[1]))
+
+
+def publish(target: Path) -> None:
+    """Put the finished building folder of ``target`` in its place and remove what was there; the lock must be held.
+
+    Parameters
+    ----------
+    target : Path
+        Final name; ``building_path(target)`` is complete and on the disk.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be moved; the old one is then still, or again, in place.
+    """
+    building, aside, parent = building_path(target), aside_path(target), target.parent
+    if not target.exists():
+        building.rename(target)
+        sync_folder(parent)
+        return
+    if exchange(building, target):
+        sync_folder(parent)
+        remove_folder(building)
+        return
+    remove_folder(aside)
+    target.rename(aside)
+    try:
+        building.rename(target)
+    except OSError:
+        aside.rename(target)
+        raise
+    sync_folder(parent)
+    remove_folder(aside)
+
+
+def put_back(target: Path) -> None:
+    """Undo half a swap: put the old folder back where the new one never arrived; the lock must be held."""
+    aside = aside_path(target)
+    if not aside.is_dir():
+        return
+    if target.exists():
+        remove_folder(aside)
+        return
+    aside.rename(target)
+    sync_folder(target.parent)
+
+
+def recover(target: Path) -> None:
+    """Put the old folder back if a swap was cut short; waits for a swap that is under way.
+
+    Parameters
+    ----------
+    target : Path
+        Folder that a reader did not find.
+
+    Raises
+    ------
+    RunError
+        The old folder is there but cannot be moved back.
+    """
+    aside = aside_path(target)
+    if not aside.is_dir():
+        return
+    try:
+        with file_lock(lock_path(target), f"the run {target}", wait=5.0):
+            if not target.exists():
+                put_back(target)
+    except (OSError, ConflictError, RunError) as error:
+        raise RunError(
+            f"{target} is missing because replacing it was interrupted, and it cannot be put back ({error}). "
+            f"Rename {aside} to {target}."
+        ) from error
