@@ -1,7 +1,7 @@
 """What a route may ask for, as ``Annotated`` aliases; each resolves on the event loop without a thread.
 
-``ExplainerDep`` reads the path parameter ``{run}``: an unknown run is a ``NotFoundError``, a refused one a ``RunError``,
-and each is a ``BusyError`` while the process is still loading.
+``ExplainerDep`` reads the path parameter ``{run}``: an unknown run is a ``NotFoundError``, a refused one a ``RunError``
+and any a ``BusyError`` while the process is still loading.
 """
 
 from __future__ import annotations

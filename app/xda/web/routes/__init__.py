@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from xda.web.routes import api, ops
+from xda.web.routes import api, links, ops
 
 ROUTERS: tuple[APIRouter, ...] = (
     api.router,
+    links.router,
     ops.router,
 )
