@@ -14,12 +14,16 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from xda.attribution.decomposition import attributions, strongest
+from xda.attribution.decomposition import attributions, sparsity, strongest
 from xda.attribution.support import SupportSet
 
 Sign = Literal["supporting", "opposing"]
 SIGNS: tuple[tuple[Sign, int], ...] = (("supporting", 1), ("opposing", -1))
-ARRAYS = tuple(f"{name}_{sign}" for sign, _ in SIGNS for name in ("indptr", "position", "attribution", "sum", "count"))
+ARRAYS = (
+    "l0",
+    "hoyer",
+    *(f"{name}_{sign}" for sign, _ in SIGNS for name in ("indptr", "position", "attribution", "sum", "count")),
+)
 
 Products = Callable[[NDArray[np.int64], NDArray[np.float32]], NDArray[np.float64]]
 """``products(rows, queries)``: inner products of support vectors with queries, (m,) x (n, d) -> (m, n)."""
@@ -47,9 +51,12 @@ class AttributionIndex:
     ----------
     arrays : mapping of str to ndarray
         The arrays named by ``ARRAYS``; they may be memory-mapped.
+    per_sign : int
+        Contributions kept of each sign.
     """
 
     arrays: Mapping[str, NDArray[Any]]
+    per_sign: int
 
     def entry(self, test: int, sign: Sign) -> IndexEntry:
         """Return the entry of a test image and a sign."""
@@ -95,12 +102,13 @@ def build_index(
     Returns
     -------
     dict of str to ndarray
-        The arrays named by ``ARRAYS``: for each sign ``indptr`` (n_test + 1,), ``position`` and ``attribution`` (nnz,),
-        ``sum`` and ``count`` (n_test,).
+        The arrays named by ``ARRAYS``: the sparsity figures ``l0`` and ``hoyer`` (n_test,); for each
+        sign ``indptr`` (n_test + 1,), ``position`` and ``attribution`` (nnz,), ``sum`` and ``count`` (n_test,).
     """
     n_test = len(queries)
     sums = {sign: np.zeros(n_test) for sign, _ in SIGNS}
     counts = {sign: np.zeros(n_test, dtype=np.int64) for sign, _ in SIGNS}
+    l0, hoyer = np.zeros(n_test), np.zeros(n_test)
     listed: dict[Sign, list[tuple[NDArray[np.int64], NDArray[np.float64]]]] = {
         sign: [(np.empty(0, np.int64), np.empty(0))] * n_test for sign, _ in SIGNS
     }
@@ -110,6 +118,8 @@ def build_index(
         values = attributions(weights, products(rows, queries[members]))
         for column, test in enumerate(members.tolist()):
             value = np.ascontiguousarray(values[:, column])
+            figures = sparsity(value, support.n_train)
+            l0[test], hoyer[test] = figures.l0, figures.hoyer
             for sign, factor in SIGNS:
                 of_sign = value[value > 0] if factor > 0 else value[value < 0]
                 sums[sign][test], counts[sign][test] = of_sign.sum(), len(of_sign)
@@ -119,7 +129,7 @@ def build_index(
         if progress is not None:
             progress(done, n_test)
     position_dtype = np.min_scalar_type(max(len(support) - 1, 0))
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, NDArray[Any]] = {"l0": l0, "hoyer": hoyer}
     for sign, _ in SIGNS:
         lengths = [len(position) for position, _ in listed[sign]]
         arrays[f"indptr_{sign}"] = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)

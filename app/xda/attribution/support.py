@@ -40,6 +40,8 @@ class SupportSet:
     dual_coef: sparse.csr_array
     c: float
     n_train: int
+    own_dual_coef: NDArray[np.float64] = field(init=False)
+    """``alpha_i^{y_i}``, shape (n_support,)."""
     at_bound: NDArray[np.bool_] = field(init=False)
     """Whether ``alpha_i^{y_i} = C``, shape (n_support,)."""
     _columns: tuple[tuple[NDArray[np.int64], NDArray[np.float64]], ...] = field(init=False, repr=False)
@@ -48,6 +50,7 @@ class SupportSet:
         """Derive the bound flags and the columns of alpha."""
         own = np.asarray(self.dual_coef[np.arange(len(self.index)), self.label]).ravel()
         columns = self.dual_coef.tocsc()
+        object.__setattr__(self, "own_dual_coef", own)
         object.__setattr__(self, "at_bound", own >= self.c * (1.0 - BOUND_RTOL))
         object.__setattr__(
             self,

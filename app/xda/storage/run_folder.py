@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -98,7 +98,7 @@ class RunFolder:
                 with closing(_open_entry(self.path, folder, name, entry)) as stream:
                     _check_hash(self.path, name, entry, stream)
 
-    def array(self, name: str) -> NDArray[np.generic]:
+    def array(self, name: str) -> NDArray[Any]:
         """Return an array of the run, memory-mapped and read-only.
 
         Parameters

@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 from types import TracebackType
 
 import numpy as np
@@ -158,7 +159,7 @@ class RunWriter:
         """Tell whether a file belongs to a stage that is finished and part of this run."""
         return any(name in self._state.stages[stage].files for stage in self._confirmed)
 
-    def array(self, name: str) -> NDArray[np.generic]:
+    def array(self, name: str) -> NDArray[Any]:
         """Return an array of a finished stage, memory-mapped and read-only."""
         array: NDArray[np.generic] = np.load(self._existing(name), mmap_mode="r", allow_pickle=False)
         return array
@@ -166,6 +167,10 @@ class RunWriter:
     def table(self, name: str) -> pa.Table:
         """Return a table of a finished stage."""
         return pq.read_table(self._existing(name))
+
+    def read_bytes(self, name: str) -> bytes:
+        """Return the content of a file of a finished stage."""
+        return self._existing(name).read_bytes()
 
     def sha256(self, name: str) -> str:
         """Return the hash of a file of a finished stage: 64 hexadecimal digits."""

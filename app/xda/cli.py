@@ -1,0 +1,335 @@
+"""The command line: argument parsing and printing only; what the commands do is in ``xda.services``.
+
+Bad input ends with exit status 2 and one line that says what to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from pydantic import ValidationError
+
+from xda.errors import ConfigError, XdaError
+from xda.progress import TerminalProgress
+from xda.settings import Settings
+
+if TYPE_CHECKING:
+    from xda.attribution.results import Contribution, Explanation
+    from xda.services.explorer import Explainer
+    from xda.storage.run_folder import RunFolder
+
+USAGE_ERROR = 2
+INTERRUPTED = 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE_ERROR, f"{self.prog}: {message}; see `{self.prog} --help`\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        By default those of the process.
+
+    Returns
+    -------
+    int
+        0 for success, 1 for a run that fails its verification, 2 for anything a person can mend.
+    """
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except XdaError as error:
+        return _complain(str(error))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "XDA_" + "_".join(map(str, first["loc"])).upper()
+        return _complain(f"setting {name}: {first['msg']}; correct it in the environment or on the command line.")
+    except BrokenPipeError:
+        # Whoever read the output has seen enough (`xda info RUN | head`).
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        return _complain(
+            f"{error.filename or 'input or output'}: {error.strerror or error}; nothing was lost, try again."
+        )
+    except KeyboardInterrupt:
+        print("\nxda: stopped; the same command goes on where it stopped.", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _complain(message: str) -> int:
+    print("xda: " + " ".join(message.split()), file=sys.stderr)
+    return USAGE_ERROR
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="xda", description="Which training images made the network decide as it did, and where.")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
+
+    def add(name: str, command: Callable[[argparse.Namespace], int], summary: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=summary, description=summary)
+        sub.set_defaults(command=command)
+        sub.add_argument("--home", type=Path, help="folder of data/, runs/, checkpoints/, cache/ (default: here)")
+        return sub
+
+    def add_device(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--device", choices=("auto", "cpu", "cuda"), help="where to compute (default: auto)")
+
+    def add_server(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+        sub.add_argument("--port", type=int, default=8000, help="port to listen on (default: 8000)")
+        sub.add_argument("--workers", type=int, default=1, help="server processes (default: 1)")
+        sub.add_argument("--root-path", help="path prefix under which a proxy serves the application")
+        add_device(sub)
+
+    demo = add("demo", _demo, "MNIST from nothing to a served explorer: fetch, train, build, verify, serve")
+    demo.add_argument("--no-serve", action="store_true", help="stop when the run is built and verified")
+    add_server(demo)
+    data = add("data", _data, "fetch a known data set into the data folder")
+    data.add_argument("name", metavar="NAME", help="such as mnist")
+    train = add("train", _train, "train a preset network and write its checkpoint")
+    train.add_argument("preset", metavar="PRESET", help="such as mnist-cnn")
+    train.add_argument("--out", type=Path, help="checkpoint file (default: checkpoints/PRESET.safetensors)")
+    add_device(train)
+    build = add("build", _build, "features, surrogates and index as a run folder; goes on where it stopped")
+    build.add_argument("config", type=Path, metavar="CONFIG.toml")
+    build.add_argument("--out", type=Path, required=True, metavar="RUN", help="the run folder to write")
+    build.add_argument("--c", type=float, action="append", metavar="C", help="fit this C (repeat for several)")
+    add_device(build)
+    verify = add("verify", _verify, "check hashes, decomposition and KKT certificate; exit status 0 only if all hold")
+    verify.add_argument("run", type=Path, metavar="RUN")
+    add_device(verify)
+    info = add("info", _info, "say what a run is")
+    info.add_argument("run", type=Path, metavar="RUN")
+    info.add_argument("--json", action="store_true", help="the manifest itself")
+    explain = add("explain", _explain, "explain the decision on one test image")
+    explain.add_argument("run", type=Path, metavar="RUN")
+    explain.add_argument("--test", type=int, required=True, metavar="I", help="test image")
+    explain.add_argument("--target", type=int, metavar="C", help="class to explain (default: the predicted one)")
+    explain.add_argument("--against", type=int, metavar="E", help="contrast class: why C and not E")
+    explain.add_argument("--c", type=float, help="which surrogate (default: the middle C)")
+    explain.add_argument("--limit", type=int, default=12, help="contributions of each sign (default: 12)")
+    output = explain.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="the JSON of the HTTP interface")
+    output.add_argument("--png", type=Path, metavar="FILE", help="a picture with all heat-maps")
+    add_device(explain)
+    serve = add("serve", _serve, "serve run folders as an interactive explorer")
+    serve.add_argument("runs", type=Path, nargs="+", metavar="RUN")
+    add_server(serve)
+    return parser
+
+
+def _settings(options: argparse.Namespace, **more: object) -> Settings:
+    """Return the settings of the environment with those of the command line on top."""
+    given = {name: getattr(options, name, None) for name in ("home", "device", "root_path")} | more
+    return Settings.model_validate({name: value for name, value in given.items() if value is not None})
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from xda.services.demo import demo_run
+
+    settings = _settings(options)
+    _check_server(options)
+    with TerminalProgress() as progress:
+        run = demo_run(settings, progress)
+    if options.no_serve:
+        print(f"The run is in {run}; serve it with `xda serve {run}`.")
+        return 0
+    return _run_server(options, [run])
+
+
+def _data(options: argparse.Namespace) -> int:
+    from xda.vision import datasets
+
+    settings = _settings(options)
+    with TerminalProgress() as progress:
+        datasets.fetch(options.name, settings.data_dir, progress)
+    print(f"{options.name} is in {settings.data_dir}.")
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    from xda.services.demo import checkpoint_path, train_preset
+
+    settings = _settings(options)
+    checkpoint = options.out or checkpoint_path(settings, options.preset)
+    with TerminalProgress() as progress:
+        accuracy = train_preset(options.preset, settings, checkpoint, progress)
+    print(f"{checkpoint}: {accuracy:.2%} of the test images are classified as labelled.")
+    return 0
+
+
+def _build(options: argparse.Namespace) -> int:
+    from xda.services.build import build_run
+    from xda.services.config import load_config
+
+    settings = _settings(options)
+    config = load_config(options.config, c=options.c)
+    with TerminalProgress() as progress:
+        run = build_run(config, options.out, data_dir=settings.data_dir, device=settings.device, progress=progress)
+    print(f"{options.out}: run '{run.manifest.id}' is built; serve it with `xda serve {options.out}`.")
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from xda.services.verify import verify_run
+
+    with TerminalProgress() as progress:
+        findings = verify_run(options.run, device=_settings(options).device, progress=progress)
+    for finding in findings:
+        print(f"{'ok  ' if finding.passed else 'FAIL'}  {finding.name}: {finding.detail}")
+    failed = [finding for finding in findings if not finding.passed]
+    if failed:
+        return _complain(f"{options.run}: {len(failed)} of {len(findings)} checks failed; build the run again.")
+    return 0
+
+
+def _info(options: argparse.Namespace) -> int:
+    from xda.storage.run_folder import RunFolder
+
+    run = RunFolder.open(options.run, verify=False)
+    print(run.manifest.to_bytes().decode().rstrip() if options.json else _describe(run))
+    return 0
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from xda.services.explorer import Explainer
+
+    with Explainer.open(options.run, device=_settings(options).device) as explainer:
+        if options.png is not None:
+            from xda.services.figure import write_explanation_png
+
+            write_explanation_png(
+                explainer, options.png, test=options.test, target=options.target, against=options.against, c=options.c
+            )
+            print(f"{options.png} is written.")
+            return 0
+        explanation = explainer.explain(
+            options.test, c=options.c, target=options.target, against=options.against, limit=options.limit
+        )
+        if options.json:
+            import orjson
+
+            print(orjson.dumps(explanation, option=orjson.OPT_INDENT_2).decode())
+        else:
+            print(_tell(explainer, explanation))
+    return 0
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from xda.storage.run_folder import RunFolder
+
+    _check_server(options)
+    problems = []
+    for path in options.runs:
+        try:
+            RunFolder.open(path)
+        except XdaError as error:
+            problems.append(error)
+            print(f"xda: not served: {error}", file=sys.stderr)
+    if len(problems) == len(options.runs):
+        raise problems[0]
+    return _run_server(options, options.runs)
+
+
+def _check_server(options: argparse.Namespace) -> None:
+    """Refuse what the server would only stumble over after a long build."""
+    import socket
+
+    if options.workers < 1:
+        raise ConfigError(f"--workers is {options.workers}; it must be at least 1.")
+    if getattr(options, "no_serve", False):
+        return
+    try:
+        family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((options.host, options.port))
+    except (OSError, OverflowError) as error:
+        raise ConfigError(
+            f"{options.host}:{options.port} cannot be used ({error}); choose another with --host and --port."
+        ) from None
+
+
+def _run_server(options: argparse.Namespace, runs: Sequence[Path]) -> int:
+    import uvicorn
+
+    settings = _settings(options, runs=os.pathsep.join(str(path.resolve()) for path in runs))
+    # Worker processes read their settings from the environment.
+    for name in ("home", "runs", "device", "root_path"):
+        os.environ[f"XDA_{name.upper()}"] = str(getattr(settings, name))
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    print(f"DualXDA Explorer: http://{host}:{options.port}{settings.root_path}/   (Ctrl-C stops it)", flush=True)
+    uvicorn.run(
+        "xda.web.factory:create_app_from_env",
+        factory=True,
+        host=options.host,
+        port=options.port,
+        workers=options.workers,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+    )
+    return 0
+
+
+def _describe(run: RunFolder) -> str:
+    """Return what a person wants to know of a run."""
+    manifest = run.manifest
+    lines = [
+        f"{manifest.title}  ({manifest.id}, digest {run.digest[:16]})",
+        f"  {manifest.counts.train:,} training and {manifest.counts.test:,} test images of {manifest.dataset.title}, "
+        f"{len(manifest.classes)} classes, {manifest.counts.features} features",
+        f"  network: {manifest.network.accuracy:.2%} of the test images classified as labelled; "
+        f"heat-maps: {manifest.composite}",
+    ]
+    for entry in manifest.surrogates:
+        certificate = entry.certificate
+        lines.append(
+            f"  C = {entry.c:<8g} {entry.n_support:>7,} support vectors ({certificate.n_bounded:,} at bound), "
+            f"agrees with the network on {entry.agreement:.2%}, relative gap {certificate.relative_gap:.1e}, "
+            f"{certificate.seconds:.1f} s"
+        )
+    return "\n".join(lines)
+
+
+def _tell(explainer: Explainer, explanation: Explanation) -> str:
+    """Return an explanation as text."""
+    names = explainer.classes
+    test = explanation.test
+    contrast = "" if explanation.against is None else f" and not '{names[explanation.against]}'"
+
+    def line(contribution: Contribution) -> str:
+        bound = "  at bound" if contribution.at_bound else ""
+        return (
+            f"  {contribution.attribution:+12.5g}  training image {contribution.index:>8}  "
+            f"'{names[contribution.label]}'{bound}"
+        )
+
+    return "\n".join(
+        [
+            f"Test image {test.index}: label '{names[test.label]}', network '{names[test.predicted]}', "
+            f"surrogate '{names[test.surrogate_predicted]}' (C = {explanation.c:g})",
+            f"Why '{names[explanation.target]}'{contrast}: {explanation.sum_supporting:+.5g} supporting "
+            f"{explanation.sum_opposing:+.5g} opposing = {explanation.surrogate_logit:.5g}, the surrogate's "
+            f"{'logit' if explanation.against is None else 'logit difference'}",
+            f"Supporting: the {len(explanation.supporting)} strongest of {explanation.n_supporting:,}",
+            *map(line, explanation.supporting),
+            f"Opposing: the {len(explanation.opposing)} strongest of {explanation.n_opposing:,}",
+            *map(line, explanation.opposing),
+        ]
+    )

@@ -1,0 +1,353 @@
+"""The build: images → features → dual variables → index, written as a run folder that nothing changes afterwards.
+
+Each stage is keyed by a fingerprint of everything it is computed from; a build that was interrupted goes on after its
+last finished stage, and a changed input redoes what depends on it (``xda.storage.run_writer``).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from xda.attribution.decomposition import self_influence
+from xda.attribution.fidelity import agreement, confidence_and_margin
+from xda.attribution.index import build_index
+from xda.errors import DataError
+from xda.progress import Progress, silent
+from xda.services import layout
+from xda.services.config import BuildConfig
+from xda.services.served_index import DeviceFeatures
+from xda.services.stored_support import read_support
+from xda.services.views import Split
+from xda.settings import DeviceChoice
+from xda.storage.files import fingerprint, sha256_file
+from xda.storage.manifest import (
+    CertificateEntry,
+    Counts,
+    DatasetEntry,
+    NetworkEntry,
+    RunDescription,
+    SparsityEntry,
+    SurrogateEntry,
+)
+from xda.storage.run_folder import RunFolder
+from xda.storage.run_writer import RunWriter
+from xda.surrogate import CrammerSingerSVC
+from xda.vision.datasets import ImageDataset, load
+from xda.vision.device import resolve_device
+from xda.vision.features import extract
+from xda.vision.networks import NetworkSpec, build_network, get_preset, load_weights
+from xda.vision.relevance import RelevanceModel
+
+SPLITS: tuple[Split, Split] = ("train", "test")
+LIBRARIES = ("dualxda-explorer", "numpy", "scipy", "scikit-learn", "numba", "torch", "torchvision", "zennit")
+FORMAT = 1
+"""Part of every stage's fingerprint; changes when what a stage computes changes."""
+
+
+def build_run(
+    config: BuildConfig, out: Path, *, data_dir: Path, device: DeviceChoice = "auto", progress: Progress = silent
+) -> RunFolder:
+    """Build a run folder, or go on with an interrupted build of it.
+
+    Parameters
+    ----------
+    config : BuildConfig
+    out : Path
+        Where the run is to be. A run that is there stays in use until the new one is complete.
+    data_dir : Path
+        Folder of the data sets.
+    device : {"auto", "cpu", "cuda"}
+    progress : Progress
+
+    Returns
+    -------
+    RunFolder
+        The finished run, open.
+
+    Raises
+    ------
+    ConfigError, DataError
+        If data or weights are missing or do not fit each other.
+    ConflictError
+        If another build writes the same folder.
+    """
+    preset = get_preset(config.network.preset)
+    dataset = load(config.data.name, data_dir)
+    if not config.network.checkpoint.is_file():
+        raise DataError(
+            f"The checkpoint {config.network.checkpoint} does not exist; make it with `xda train {preset.name}`."
+        )
+    with RunWriter(out) as writer:
+        return _Build(config, dataset, writer, resolve_device(device), progress).run()
+
+
+@dataclass(frozen=True)
+class _Build:
+    """The stages of one build, in the order in which they depend on each other."""
+
+    config: BuildConfig
+    dataset: ImageDataset
+    writer: RunWriter
+    device: torch.device
+    progress: Progress
+
+    def run(self) -> RunFolder:
+        self._write_network()
+        self._write_images()
+        self._write_features()
+        self._write_surrogates()
+        for c in self.config.surrogate.c:
+            self._write_index(c)
+        self._write_tables()
+        return self.writer.commit(self._describe())
+
+    @property
+    def _data_key(self) -> list[str]:
+        return [self.dataset.name, self.dataset.train.fingerprint, self.dataset.test.fingerprint]
+
+    @property
+    def _spec(self) -> NetworkSpec:
+        return NetworkSpec(self.config.network.preset, len(self.dataset.classes))
+
+    @property
+    def _features_key(self) -> list[str]:
+        return [self.writer.sha256(layout.features(split)) for split in SPLITS] + self._data_key
+
+    def _write_network(self) -> None:
+        checkpoint = self.config.network.checkpoint
+        inputs = fingerprint([FORMAT, sha256_file(checkpoint)])
+        if not self.writer.finished("network", inputs):
+            with self.writer.stage("network", inputs):
+                self.writer.copy_file(layout.NETWORK, checkpoint)
+
+    def _write_images(self) -> None:
+        inputs = fingerprint([FORMAT, *self._data_key])
+        if self.writer.finished("images", inputs):
+            return
+        with self.writer.stage("images", inputs):
+            for split in SPLITS:
+                images = getattr(self.dataset, split)
+                self.writer.write_images(split, images.all_encoded(), len(images), self.progress, "Storing images")
+
+    def _write_features(self) -> None:
+        preprocessing = get_preset(self.config.network.preset).preprocessing
+        for split in SPLITS:
+            inputs = fingerprint(
+                [
+                    FORMAT,
+                    self.writer.sha256(layout.NETWORK),
+                    self._spec.to_dict(),
+                    preprocessing.to_dict(),
+                    getattr(self.dataset, split).fingerprint,
+                ]
+            )
+            if self.writer.finished(f"features: {split}", inputs):
+                continue
+            network = build_network(self._spec)
+            load_weights(network, self.config.network.checkpoint)
+            features, logits = extract(
+                network,
+                preprocessing,
+                getattr(self.dataset, split),
+                device=self.device,
+                progress=self.progress,
+                stage=f"Features: {split}",
+            )
+            with self.writer.stage(f"features: {split}", inputs):
+                self.writer.write_array(layout.features(split), features)
+                self.writer.write_array(layout.logits(split), logits)
+
+    def _write_surrogates(self) -> None:
+        """Fit all C, each warm from the one before."""
+        table = self.config.surrogate
+        inputs = fingerprint([FORMAT, *self._features_key, table.c, table.tol, table.intercept])
+        if self.writer.finished("surrogates", inputs):
+            return
+        labels = self.dataset.train.labels
+        absent = np.setdiff1d(np.arange(len(self.dataset.classes)), labels)
+        if len(absent):
+            raise DataError(
+                f"Class '{self.dataset.classes[absent[0]]}' has no training image; leave it out of the data set."
+            )
+        features = np.asarray(self.writer.array(layout.features("train")))
+        fitted = CrammerSingerSVC.path(
+            features,
+            labels,
+            table.c,
+            tol=table.tol,
+            intercept=table.intercept,
+            progress=_gap_progress(self.progress, table.c, table.tol),
+        )
+        self.progress("Fitting surrogates", 100, 100)
+        with self.writer.stage("surrogates", inputs):
+            for svc in fitted:
+                self._write_surrogate(svc)
+
+    def _write_surrogate(self, svc: CrammerSingerSVC) -> None:
+        coef = np.column_stack([svc.coef_, svc.intercept_]) if svc.intercept == "augment" else svc.coef_
+        offset = svc.intercept_ if svc.intercept == "augment" else 0.0
+        queries = np.asarray(self.writer.array(layout.features("test")), dtype=np.float64)
+        dual = svc.dual_coef_[svc.support_]
+        arrays: dict[str, NDArray[Any]] = {
+            layout.COEF: coef,
+            layout.SUPPORT: svc.support_.astype(np.int64),
+            layout.DUAL_DATA: dual.data.astype(np.float64),
+            layout.DUAL_INDICES: dual.indices.astype(np.int32),
+            layout.DUAL_INDPTR: dual.indptr.astype(np.int64),
+            layout.SLACK: svc.slack_.astype(np.float32),
+            layout.TEST_LOGITS: queries @ svc.coef_.T + offset,
+        }
+        for name, array in arrays.items():
+            self.writer.write_array(layout.surrogate(svc.C, name), array)
+        certificate = json.dumps(svc.certificate_.to_dict()).encode()
+        self.writer.write_bytes(layout.certificate(svc.C), certificate)
+
+    def _write_index(self, c: float) -> None:
+        """Rank and total the contributions to the network's decision on every test image."""
+        name = f"index: {layout.surrogate_name(c)}"
+        per_sign = self.config.index.per_sign
+        own = [layout.COEF, layout.DUAL_DATA, layout.DUAL_INDICES, layout.DUAL_INDPTR, layout.SUPPORT]
+        inputs = fingerprint(
+            [
+                FORMAT,
+                per_sign,
+                self.writer.sha256(layout.features("test")),
+                self.writer.sha256(layout.logits("test")),
+                *(self.writer.sha256(layout.surrogate(c, array)) for array in own),
+            ]
+        )
+        if self.writer.finished(name, inputs):
+            return
+        support = read_support(self.writer.array, c, self.dataset.train.labels, len(self.dataset.classes))
+        features = DeviceFeatures(
+            self.writer.array(layout.features("train"))[support.index],
+            self.device,
+            offset=layout.intercept_offset(self.config.surrogate.intercept),
+        )
+        arrays = build_index(
+            support,
+            features.products,
+            np.asarray(self.writer.array(layout.features("test"))),
+            self.writer.array(layout.logits("test")).argmax(axis=1),
+            per_sign=per_sign,
+            progress=lambda done, total: self.progress(f"Index: C = {c:g}", done, total),
+        )
+        with self.writer.stage(name, inputs):
+            for array, values in arrays.items():
+                self.writer.write_array(layout.index(c, array), values)
+
+    def _entry(self, c: float) -> SurrogateEntry:
+        certificate = json.loads(self.writer.read_bytes(layout.certificate(c)))
+        return SurrogateEntry(
+            name=layout.surrogate_name(c),
+            c=c,
+            certificate=CertificateEntry(**{name: certificate[name] for name in CertificateEntry.model_fields}),
+            agreement=agreement(
+                self.writer.array(layout.surrogate(c, layout.TEST_LOGITS)), self.writer.array(layout.logits("test"))
+            ),
+            n_support=certificate["n_support"],
+            sparsity=SparsityEntry(
+                l0=float(np.mean(self.writer.array(layout.index(c, "l0")))),
+                hoyer=float(np.mean(self.writer.array(layout.index(c, "hoyer")))),
+            ),
+        )
+
+    def _write_tables(self) -> None:
+        """Write what people want to sort and filter: one row for each image."""
+        cs = self.config.surrogate.c
+        inputs = fingerprint(
+            [FORMAT, *self._features_key, *(self.writer.sha256(layout.surrogate(c, layout.SLACK)) for c in cs)]
+            + [self.writer.sha256(layout.logits(split)) for split in SPLITS]
+        )
+        if self.writer.finished("tables", inputs):
+            return
+        columns = {split: _outcome(self.writer, split, getattr(self.dataset, split).labels) for split in SPLITS}
+        train_labels = self.dataset.train.labels
+        norms = np.square(np.asarray(self.writer.array(layout.features("train")), dtype=np.float64)).sum(axis=1)
+        norms += layout.intercept_offset(self.config.surrogate.intercept)
+        for c in cs:
+            name = layout.surrogate_name(c)
+            support = read_support(self.writer.array, c, train_labels, len(self.dataset.classes))
+            own = np.zeros(len(train_labels))
+            own[support.index] = support.own_dual_coef
+            columns["train"][f"slack {name}"] = self.writer.array(layout.surrogate(c, layout.SLACK))
+            columns["train"][f"self_influence {name}"] = self_influence(own, norms)
+            test_logits = self.writer.array(layout.surrogate(c, layout.TEST_LOGITS))
+            columns["test"][f"surrogate_predicted {name}"] = test_logits.argmax(axis=1)
+        with self.writer.stage("tables", inputs):
+            for split in SPLITS:
+                self.writer.write_table(layout.table(split), pa.table(columns[split]))
+
+    def _composite(self) -> str:
+        """Name the rules for heat-maps; a network that relevance cannot be propagated through is refused here."""
+        network = build_network(self._spec)
+        load_weights(network, self.config.network.checkpoint)
+        with RelevanceModel(network, get_preset(self.config.network.preset).preprocessing, self.device) as model:
+            return model.composite
+
+    def _describe(self) -> RunDescription:
+        preset = get_preset(self.config.network.preset)
+        predicted = self.writer.array(layout.logits("test")).argmax(axis=1)
+        return RunDescription(
+            id=self.config.run.id,
+            title=self.config.run.title,
+            classes=self.dataset.classes,
+            counts=Counts(
+                train=len(self.dataset.train),
+                test=len(self.dataset.test),
+                features=self.writer.array(layout.features("train")).shape[1],
+            ),
+            dataset=DatasetEntry(
+                name=self.dataset.name, title=self.dataset.title, fingerprint=fingerprint(self._data_key)
+            ),
+            network=NetworkEntry(
+                spec=self._spec.to_dict(),
+                preprocessing=preset.preprocessing.to_dict(),
+                weights_sha256=self.writer.sha256(layout.NETWORK),
+                accuracy=float(np.mean(predicted == self.dataset.test.labels)),
+            ),
+            composite=self._composite(),
+            intercept=self.config.surrogate.intercept,
+            per_sign=self.config.index.per_sign,
+            surrogates=tuple(self._entry(c) for c in self.config.surrogate.c),
+            libraries={"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
+        )
+
+
+def _outcome(writer: RunWriter, split: Split, labels: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    """Return the columns that both tables share: what each image is and what the network makes of it."""
+    logits = writer.array(layout.logits(split))
+    confidence, margin = confidence_and_margin(logits)
+    return {
+        "label": labels.astype(np.int64),
+        "predicted": logits.argmax(axis=1).astype(np.int64),
+        "confidence": confidence,
+        "margin": margin,
+    }
+
+
+def _gap_progress(progress: Progress, cs: tuple[float, ...], tol: float) -> Callable[[int, float], None]:
+    """Return a callback for the solver that shows the gap of each C in turn fall from 1 to the tolerance."""
+    finished, last_sweeps = 0, 0
+
+    def report(sweeps: int, gap: float) -> None:
+        nonlocal finished, last_sweeps
+        if sweeps < last_sweeps:
+            finished = min(finished + 1, len(cs) - 1)
+        last_sweeps = sweeps
+        fallen = math.log(min(1.0, max(gap, tol))) / math.log(tol)
+        progress("Fitting surrogates", int(100 * (finished + min(0.99, fallen)) / len(cs)), 100)
+
+    return report

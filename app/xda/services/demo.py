@@ -1,0 +1,73 @@
+"""``xda demo``: MNIST from nothing to a verified run, going on wherever an earlier start was stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from xda.errors import RunError
+from xda.progress import Progress
+from xda.services.build import build_run
+from xda.services.config import BuildConfig, DataTable, NetworkTable, RunTable
+from xda.services.verify import verify_run
+from xda.settings import Settings
+from xda.storage.run_folder import RunFolder
+from xda.vision import datasets
+from xda.vision.device import resolve_device
+from xda.vision.networks import get_preset
+from xda.vision.training import train
+
+PRESET = "mnist-cnn"
+
+
+def checkpoint_path(settings: Settings, preset: str) -> Path:
+    """Return where the weights of a preset network are kept."""
+    return settings.home / "checkpoints" / f"{preset}.safetensors"
+
+
+def train_preset(name: str, settings: Settings, checkpoint: Path, progress: Progress) -> float:
+    """Fetch the data of a preset, train it (or go on with an interrupted training), and return its test accuracy."""
+    preset = get_preset(name)
+    datasets.fetch(preset.dataset, settings.data_dir, progress)
+    dataset = datasets.load(preset.dataset, settings.data_dir)
+    result = train(name, dataset, checkpoint, device=resolve_device(settings.device), progress=progress)
+    return result.test_accuracy
+
+
+def demo_run(settings: Settings, progress: Progress) -> Path:
+    """Make sure that the demonstration run exists and is sound, and return its folder.
+
+    Raises
+    ------
+    DataError
+        If MNIST cannot be had.
+    RunError
+        If the finished run does not pass its own verification.
+    """
+    out = settings.runs_dir / PRESET
+    if _is_complete(out):
+        return out
+    preset = get_preset(PRESET)
+    checkpoint = checkpoint_path(settings, PRESET)
+    train_preset(PRESET, settings, checkpoint, progress)
+    config = BuildConfig(
+        run=RunTable(id=PRESET, title=preset.title),
+        data=DataTable(name=preset.dataset),
+        network=NetworkTable(preset=PRESET, checkpoint=checkpoint),
+    )
+    build_run(config, out, data_dir=settings.data_dir, device=settings.device, progress=progress)
+    failed = [finding for finding in verify_run(out, device=settings.device, progress=progress) if not finding.passed]
+    if failed:
+        raise RunError(
+            f"{out} does not pass its verification ({failed[0].name}: {failed[0].detail}); "
+            "remove the folder and start again."
+        )
+    return out
+
+
+def _is_complete(path: Path) -> bool:
+    """Tell whether a finished run is there; a damaged or older one is built again."""
+    try:
+        RunFolder.open(path, verify=False)
+    except RunError:
+        return False
+    return True

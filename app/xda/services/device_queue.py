@@ -1,0 +1,65 @@
+"""A bounded queue in front of the device: one worker thread, a full queue says so at once."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+
+from xda.errors import BusyError
+
+logger = logging.getLogger(__name__)
+
+
+class DeviceQueue:
+    """Run jobs one after the other in one thread, since the networks behind them are not thread-safe.
+
+    Parameters
+    ----------
+    size : int
+        Jobs that may wait; one more is refused with ``BusyError`` instead of waiting without an end.
+    """
+
+    def __init__(self, size: int = 64) -> None:
+        self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue(maxsize=size)
+        self._closed = False
+        self._worker = threading.Thread(target=self._work, name="xda-device", daemon=True)
+        self._worker.start()
+
+    def __len__(self) -> int:
+        """Return the number of jobs that wait."""
+        return self._jobs.qsize()
+
+    def submit(self, job: Callable[[], None]) -> None:
+        """Queue a job; it must deliver its result and its exceptions itself.
+
+        Raises
+        ------
+        BusyError
+            If the queue is full or closed.
+        """
+        if self._closed:
+            raise BusyError("The server is shutting down; reload the page in a moment.")
+        try:
+            self._jobs.put_nowait(job)
+        except queue.Full:
+            raise BusyError(f"{len(self)} heat-map jobs are waiting already; try again in a moment.") from None
+
+    def close(self) -> None:
+        """Finish the job at hand, drop those that wait, and end the worker."""
+        self._closed = True
+        while True:
+            try:
+                self._jobs.get_nowait()
+            except queue.Empty:
+                break
+        self._jobs.put(None)
+        self._worker.join(timeout=30)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                job()
+            except Exception:
+                logger.exception("a device job failed without delivering its error")

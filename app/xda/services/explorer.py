@@ -1,0 +1,486 @@
+"""The object behind page, JSON and command line: one open run that explains its test images.
+
+In: a run folder. Out: the frozen types of ``xda.attribution.results`` and ``xda.services.views``; heat-maps as futures.
+Everything but heat-maps is answered in the calling thread, from memory-mapped arrays and the features of the support
+vectors on the device; an ``Explainer`` is safe to use from many threads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from xda.attribution.decomposition import self_influence, strongest
+from xda.attribution.fidelity import confidence_and_margin
+from xda.attribution.results import Decomposition, Explanation, TestSample
+from xda.errors import InvalidRequestError, NotFoundError, RunError
+from xda.services import layout
+from xda.services.device_queue import DeviceQueue
+from xda.services.gallery import Gallery
+from xda.services.heatmaps import Heatmaps, MapCache, MapRequest, cache_key
+from xda.services.served_surrogate import ServedSurrogate
+from xda.services.views import (
+    GalleryFilter,
+    GalleryOrder,
+    GalleryPage,
+    PairRelevance,
+    Split,
+    TestInfluence,
+    TrainingSample,
+)
+from xda.settings import DeviceChoice
+from xda.storage.manifest import SurrogateEntry
+from xda.storage.run_folder import RunFolder
+from xda.vision.device import resolve_device
+from xda.vision.networks import NetworkSpec, build_network, load_weights
+from xda.vision.preprocessing import Preprocessing
+from xda.vision.relevance import RelevanceModel
+
+SELF_CHECK_RTOL = 1e-3
+"""Largest deviation of recomputed from stored features, relative to the largest one (devices round differently)."""
+
+
+class Explainer:
+    """One run, open. Use ``Explainer.open``.
+
+    Attributes
+    ----------
+    run : RunFolder
+    id, digest, title : str
+        Name of the run in URLs, SHA-256 of its manifest, and its title for people.
+    classes : tuple of str
+    n_train, n_test : int
+    surrogates : tuple of SurrogateEntry
+        One for each C, ascending, with certificate and fidelity.
+    c_values : tuple of float
+    default_c : float
+        Used where no C is asked for: the middle one.
+    """
+
+    def __init__(
+        self,
+        run: RunFolder,
+        model: RelevanceModel,
+        device: torch.device,
+        device_queue: DeviceQueue,
+        cache: MapCache | None,
+    ) -> None:
+        manifest = run.manifest
+        self.run = run
+        self.id = manifest.id
+        self.digest = run.digest
+        self.title = manifest.title
+        self.classes = manifest.classes
+        self.surrogates: tuple[SurrogateEntry, ...] = tuple(sorted(manifest.surrogates, key=lambda entry: entry.c))
+        self.c_values = tuple(entry.c for entry in self.surrogates)
+        self.default_c = self.c_values[len(self.c_values) // 2]
+        self._model = model
+        self._owns_queue = False
+        self._queue = device_queue
+        self.heatmaps = Heatmaps(model, device_queue, cache)
+        self._test_features = np.asarray(run.array(layout.features("test")))
+        self._logits = {split: np.asarray(run.array(layout.logits(split))) for split in ("train", "test")}
+        self._labels: dict[Split, NDArray[np.int64]] = {}
+        self._predicted: dict[Split, NDArray[np.int64]] = {}
+        for split in ("train", "test"):
+            table = run.table(layout.table(split))
+            self._labels[split] = table["label"].to_numpy().astype(np.int64)
+            self._predicted[split] = table["predicted"].to_numpy().astype(np.int64)
+        self.n_train, self.n_test = len(self._labels["train"]), len(self._labels["test"])
+        self._served = {c: ServedSurrogate(run, c, self._labels["train"], device) for c in self.c_values}
+        confidence, margin = confidence_and_margin(self._logits["test"])
+        self._galleries = {
+            c: Gallery(
+                label=self._labels["test"],
+                predicted=self._predicted["test"],
+                surrogate_predicted=served.test_logits.argmax(axis=1),
+                confidence=confidence,
+                margin=margin,
+                n_classes=len(self.classes),
+            )
+            for c, served in self._served.items()
+        }
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        device: DeviceChoice = "auto",
+        cache: MapCache | None = None,
+        device_queue: DeviceQueue | None = None,
+    ) -> Explainer:
+        """Open a run folder, check it whole, and let its network answer once.
+
+        Parameters
+        ----------
+        path : str or Path
+            A run folder written by ``xda build``.
+        device : {"auto", "cpu", "cuda"}
+        cache : MapCache, optional
+            Keeps heat-maps across restarts.
+        device_queue : DeviceQueue, optional
+            Shared with the other runs on the device; by default one of its own, ended by ``close``.
+
+        Raises
+        ------
+        RunError
+            If the folder is no run, is damaged, is of another version, or if its weights do not produce its features.
+        ConfigError
+            If the device is not there.
+        """
+        run = RunFolder.open(Path(path))
+        where = resolve_device(device)
+        network = build_network(NetworkSpec.from_dict(run.manifest.network.spec))
+        load_weights(network, run.path / layout.NETWORK)
+        model = RelevanceModel(network, Preprocessing.from_dict(run.manifest.network.preprocessing), where)
+        _check_network(run, model)
+        explainer = cls(run, model, where, device_queue or DeviceQueue(), cache)
+        explainer._owns_queue = device_queue is None
+        return explainer
+
+    def close(self) -> None:
+        """Give back what the explainer holds; waiting heat-maps end with an error."""
+        if self._owns_queue:
+            self._queue.close()
+        self._model.close()
+
+    def __enter__(self) -> Explainer:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    # Attribution
+
+    def explain(
+        self,
+        test: int,
+        *,
+        c: float | None = None,
+        target: int | None = None,
+        against: int | None = None,
+        limit: int = 12,
+        train_class: int | None = None,
+    ) -> Explanation:
+        """Explain the decision on a test image by ranked contributions of training images.
+
+        Parameters
+        ----------
+        test : int
+            Position in the test set.
+        c : float, optional
+            Regularisation parameter of the surrogate; default ``default_c``.
+        target : int, optional
+            Class to explain; default the class that the network predicts.
+        against : int, optional
+            Contrast class: explain why ``target`` and not ``against``.
+        limit : int
+            Contributions listed of each sign.
+        train_class : int, optional
+            List only training images with this label; the totals stay over all.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such test image, class or C.
+        InvalidRequestError
+            If the contrast class is the target, or the limit is negative.
+        """
+        served, target = self._resolve(test, c, target, against)
+        if limit < 0:
+            raise InvalidRequestError(f"limit is {limit}; it must be at least 0.")
+        if train_class is not None:
+            self._check_class(train_class)
+        surrogate_logits = served.test_logits[test]
+        if (
+            target == self._predicted["test"][test]
+            and against is None
+            and train_class is None
+            and limit <= served.index.per_sign
+        ):
+            ranked = served.lookup(test, limit)
+        else:
+            ranked = served.rank(self._test_features[test], target, against, limit, train_class)
+        logits = surrogate_logits.tolist()
+        return Explanation(
+            c=served.c,
+            test=TestSample(
+                index=test,
+                label=int(self._labels["test"][test]),
+                predicted=int(self._predicted["test"][test]),
+                network_logits=tuple(self._logits["test"][test].tolist()),
+                surrogate_logits=tuple(logits),
+            ),
+            target=target,
+            against=against,
+            surrogate_logit=logits[target] - (logits[against] if against is not None else 0.0),
+            sum_supporting=ranked.sum_supporting,
+            sum_opposing=ranked.sum_opposing,
+            n_supporting=ranked.n_supporting,
+            n_opposing=ranked.n_opposing,
+            n_train=self.n_train,
+            supporting=ranked.supporting,
+            opposing=ranked.opposing,
+        )
+
+    def decompose(
+        self, test: int, *, c: float | None = None, target: int | None = None, against: int | None = None
+    ) -> Decomposition:
+        """Return every non-zero contribution to a decision; parameters and errors as for ``explain``."""
+        served, target = self._resolve(test, c, target, against)
+        return served.decompose(self._test_features[test], target, against)
+
+    def training_sample(self, index: int, *, c: float | None = None, limit: int = 12) -> TrainingSample:
+        """Return what surrogate and network make of a training image, and which test images it moves most.
+
+        Parameters
+        ----------
+        index : int
+            Position in the training set.
+        c : float, optional
+            As for ``explain``.
+        limit : int
+            Test images listed of each sign.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such training image or C.
+        """
+        self._check_index("train", index)
+        served = self._surrogate(c)
+        position = served.support.position(index)
+        row = served.support.row(index)
+        label = int(self._labels["train"][index])
+        supports: tuple[TestInfluence, ...] = ()
+        opposes: tuple[TestInfluence, ...] = ()
+        norm = 0.0
+        if position is not None:
+            rows = np.array([position], dtype=np.int64)
+            own = np.array(self.run.array(layout.features("train"))[index])
+            norm = float(served.features.products(rows, own)[0])
+            values = row[self._predicted["test"]] * served.features.products(rows, self._test_features)[0]
+            supports, opposes = (self._influences(values, limit, sign) for sign in (1, -1))
+        return TrainingSample(
+            index=index,
+            label=label,
+            predicted=int(self._predicted["train"][index]),
+            network_logits=tuple(self._logits["train"][index].tolist()),
+            c=served.c,
+            dual_coef=tuple(row.tolist()),
+            is_support=position is not None,
+            at_bound=position is not None and bool(served.support.at_bound[position]),
+            self_influence=float(self_influence(row[label : label + 1], np.array([norm]))[0]),
+            slack=float(served.slack[index]),
+            slack_rank=int(served.slack_rank[index]),
+            supports=supports,
+            opposes=opposes,
+        )
+
+    def _influences(self, values: NDArray[np.float64], limit: int, sign: int) -> tuple[TestInfluence, ...]:
+        return tuple(
+            TestInfluence(i, int(self._labels["test"][i]), int(self._predicted["test"][i]), float(values[i]))
+            for i in strongest(values, limit, sign=sign).tolist()
+        )
+
+    # Heat-maps
+
+    def relevance(
+        self,
+        test: int,
+        train: Sequence[int],
+        *,
+        c: float | None = None,
+        target: int | None = None,
+        against: int | None = None,
+    ) -> Future[list[PairRelevance]]:
+        """Return the two heat-maps of each pair of a test image and training images, in their order.
+
+        Both maps of a pair start from ``R = (alpha_i^c - alpha_i^e) phi(x) * phi(x_i)`` (method section 4).
+
+        Raises
+        ------
+        NotFoundError, InvalidRequestError
+            As for ``explain``.
+        BusyError
+            If the queue in front of the device is full.
+        """
+        served, target = self._resolve(test, c, target, against)
+        query = np.asarray(self._test_features[test], dtype=np.float64)
+        features = self.run.array(layout.features("train"))
+        requests = []
+        for index in train:
+            self._check_index("train", index)
+            row = served.support.row(index)
+            weight = row[target] - (row[against] if against is not None else 0.0)
+            requests.append(
+                MapRequest(
+                    key=cache_key(self.digest, self._model.composite, served.c, "pair", test, index, target, against),
+                    train_index=index,
+                    train_image=self.run.image("train", index),
+                    relevance=weight * query * features[index],
+                )
+            )
+        return self.heatmaps.request(self.run.image("test", test), requests)
+
+    def own_relevance(
+        self, test: int, *, c: float | None = None, target: int | None = None, against: int | None = None
+    ) -> Future[list[PairRelevance]]:
+        """Return the LRP map of the surrogate's logit on the test image: the sum of all partners' test-side maps.
+
+        The only element of the result has the map as ``test`` and zeros as ``train``. Errors as for ``relevance``.
+        """
+        served, target = self._resolve(test, c, target, against)
+        weight = served.coef[target] - (served.coef[against] if against is not None else 0.0)
+        query = np.asarray(self._test_features[test], dtype=np.float64)
+        request = MapRequest(
+            key=cache_key(self.digest, self._model.composite, served.c, "own", test, target, against),
+            train_index=-1,
+            train_image=None,
+            # An augmented intercept has a weight of its own that no pixel carries.
+            relevance=weight[: len(query)] * query,
+        )
+        return self.heatmaps.request(self.run.image("test", test), [request])
+
+    # Browsing
+
+    def gallery(
+        self,
+        choice: GalleryFilter | None = None,
+        *,
+        c: float | None = None,
+        order: GalleryOrder = "index",
+        limit: int = 60,
+        cursor: str | None = None,
+    ) -> GalleryPage:
+        """Return one page of the test images that match a filter.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such class or C.
+        InvalidRequestError
+            If the cursor does not belong to the list, or limit or margin make no sense.
+        """
+        choice = choice or GalleryFilter()
+        self._check_filter(choice)
+        if limit < 1:
+            raise InvalidRequestError(f"limit is {limit}; it must be at least 1.")
+        return self._galleries[self._surrogate(c).c].page(choice, order, limit, cursor)
+
+    def neighbours(
+        self, test: int, choice: GalleryFilter | None = None, *, c: float | None = None, order: GalleryOrder = "index"
+    ) -> tuple[int | None, int | None]:
+        """Return the test images before and after one in a filtered list."""
+        choice = choice or GalleryFilter()
+        self._check_index("test", test)
+        self._check_filter(choice)
+        return self._galleries[self._surrogate(c).c].neighbours(test, choice, order)
+
+    def image(self, split: Split, index: int) -> tuple[bytes, str]:
+        """Return the original image as it is stored, and its media type.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such image.
+        """
+        self._check_index(split, index)
+        content = self.run.image(split, index)
+        return content, "image/png" if content.startswith(b"\x89PNG") else "image/jpeg"
+
+    def label(self, split: Split, index: int) -> int:
+        """Return the label of an image in the data set."""
+        self._check_index(split, index)
+        return int(self._labels[split][index])
+
+    # Checks
+
+    def resolve_c(self, c: float | None) -> float:
+        """Return the run's own value for a C given by a person, or the default for None.
+
+        Raises
+        ------
+        NotFoundError
+            If the run has no surrogate with this C.
+        """
+        if c is None:
+            return self.default_c
+        for value in self.c_values:
+            if math.isclose(c, value, rel_tol=1e-6):
+                return value
+        known = ", ".join(f"{value:g}" for value in self.c_values)
+        raise NotFoundError(f"Run '{self.id}' has no surrogate with C = {c:g}; it has C = {known}.")
+
+    def _surrogate(self, c: float | None) -> ServedSurrogate:
+        return self._served[self.resolve_c(c)]
+
+    def _resolve(
+        self, test: int, c: float | None, target: int | None, against: int | None
+    ) -> tuple[ServedSurrogate, int]:
+        self._check_index("test", test)
+        served = self._surrogate(c)
+        if target is None:
+            target = int(self._predicted["test"][test])
+        self._check_class(target)
+        if against is not None:
+            self._check_class(against)
+            if against == target:
+                raise InvalidRequestError(
+                    f"The contrast class and the target are both {target}; choose two different classes."
+                )
+        return served, target
+
+    def _check_index(self, split: Split, index: int) -> None:
+        count = self.n_train if split == "train" else self.n_test
+        if not 0 <= index < count:
+            what = "training" if split == "train" else "test"
+            raise NotFoundError(
+                f"Run '{self.id}' has no {what} image {index}; its {what} images are 0 to {count - 1:,}."
+            )
+
+    def _check_class(self, number: int) -> None:
+        if not 0 <= number < len(self.classes):
+            raise NotFoundError(f"Run '{self.id}' has no class {number}; its classes are 0 to {len(self.classes) - 1}.")
+
+    def _check_filter(self, choice: GalleryFilter) -> None:
+        for number in (choice.label, choice.predicted):
+            if number is not None:
+                self._check_class(number)
+        if choice.max_margin is not None and not 0.0 <= choice.max_margin <= 1.0:
+            raise InvalidRequestError("max_margin is a difference of two probabilities; it must be between 0 and 1.")
+
+
+def _check_network(run: RunFolder, model: RelevanceModel) -> None:
+    """Let the network answer once; refuse the run if it does not produce the stored features.
+
+    Raises
+    ------
+    RunError
+        If weights and features do not belong together.
+    """
+    stored = np.array(run.array(layout.features("test"))[0])
+    computed = model.features([run.image("test", 0)])[0][0]
+    if stored.shape != computed.shape or not np.all(np.isfinite(computed)):
+        raise RunError(
+            f"{run.path}: the network gives features of shape {computed.shape}, the run holds {stored.shape}; "
+            "weights and features are not of the same build. Build the run again."
+        )
+    deviation = float(np.abs(stored - computed).max())
+    if deviation > SELF_CHECK_RTOL * max(1e-12, float(np.abs(stored).max())):
+        raise RunError(
+            f"{run.path}: the network's features of test image 0 differ from the stored ones by {deviation:.3g}; "
+            f"weights ({layout.NETWORK}) and features are not of the same build. Build the run again."
+        )
