@@ -11,15 +11,19 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Request
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from xda.settings import resource_dir
 from xda.web import numbers
+from xda.web.contexts.base import Chrome
+from xda.web.contexts.error import ErrorPage
 from xda.web.urls import Urls
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+    from xda.web.problems import Problem
 
 VARY = "HX-Request, HX-History-Restore-Request, HX-Target"
 """Request headers that choose between page and fragment."""
@@ -111,3 +115,17 @@ def render(
     response = HTMLResponse(body, status_code=status, headers={"Cache-Control": "no-cache", "Vary": VARY})
     response.headers.update(headers or {})
     return response
+
+
+def render_error(request: Request, problem: Problem) -> Response:
+    """Draw an error as a page of the same design (the application's ``error_page``)."""
+    retry = problem.headers.get("Retry-After", "")
+    page = ErrorPage(
+        chrome=Chrome(problem.title),
+        status=problem.status,
+        title=problem.title,
+        detail=problem.detail,
+        request_id=problem.request_id,
+        retry_after=int(retry) if retry.isdigit() else None,
+    )
+    return render(request, "pages/error.html", page, status=problem.status)

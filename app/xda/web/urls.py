@@ -24,13 +24,14 @@ def static_version(name: str) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12] if path.is_file() else "0"
 
 
+def text(value: object) -> str:
+    """Return a value as an address says it: booleans become ``true`` and ``false``."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def with_query(path: str, query: Query | None = None) -> str:
-    """Append a query, leaving out what is None or empty; booleans become ``true`` and ``false``."""
-    pairs = [
-        (key, str(value).lower() if isinstance(value, bool) else str(value))
-        for key, value in (query or {}).items()
-        if value is not None and value != ""
-    ]
+    """Append a query, leaving out what is None."""
+    pairs = [(key, text(value)) for key, value in (query or {}).items() if value is not None]
     return f"{path}?{urlencode(pairs)}" if pairs else path
 
 

@@ -6,13 +6,14 @@ Empty values count as absent, since that is what a form without JavaScript sends
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal, cast, get_args
 
 from fastapi import Depends, Query, Request
 
 from xda.errors import InvalidRequestError
 from xda.services.colormap import COLOURS, Colours
+from xda.services.views import GalleryFilter, GalleryOrder
 
 Scale = Literal["own", "page"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
@@ -20,6 +21,26 @@ DEFAULT_SHOWN = 4
 MORE = (4, 12, 24, 48, 96)
 """How many of each sign "more" steps through."""
 OPACITY_STEP = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Which test images a gallery lists and in which order; an explanation keeps it for "previous" and "next"."""
+
+    choice: GalleryFilter = field(default_factory=GalleryFilter)
+    order: GalleryOrder = "index"
+
+    def query(self, **changes: Any) -> dict[str, object]:
+        """Return the query of this listing, or of one whose filter differs from it, without what is at its default."""
+        choice = replace(self.choice, **changes) if changes else self.choice
+        return {
+            "label": choice.label,
+            "predicted": choice.predicted,
+            "correct": choice.correct,
+            "disagrees": choice.disagrees,
+            "max_margin": None if choice.max_margin is None else f"{choice.max_margin:g}",
+            "sort": None if self.order == "index" else self.order,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +58,8 @@ class View:
     """Every map on its own maximum, or all maps of the page on one."""
     opacity: int = 100
     """Of the heat-maps, in percent, a multiple of ``OPACITY_STEP``."""
+    listing: Listing = Listing()
+    """The gallery that this page was reached from."""
 
     def query(self, **changes: Any) -> dict[str, object]:
         """Return the query of this state, or of one that differs from it, without what is at its default."""
@@ -50,7 +73,13 @@ class View:
             "map": None if view.colours == "red-blue" else view.colours,
             "scale": None if view.scale == "own" else view.scale,
             "opacity": None if view.opacity == 100 else view.opacity,
+            **view.listing.query(),
         }
+
+    def sharing(self, c: float, target: int) -> dict[str, object]:
+        """Return the state that a shared link keeps, with what was chosen by default spelt out."""
+        shared = replace(self, c=c, target=target, listing=Listing()).query()
+        return {key: value for key, value in shared.items() if value is not None}
 
     def elsewhere(self) -> View:
         """Return what is kept on the way to another image: how things are shown, not which class is asked about."""
@@ -107,8 +136,49 @@ def choice(name: str, value: str | None, allowed: tuple[str, ...]) -> str:
     return value
 
 
+def flag(name: str, value: str | None) -> bool | None:
+    """Read yes or no from a query.
+
+    Raises
+    ------
+    InvalidRequestError
+        If it is neither ``true`` nor ``false``.
+    """
+    word = choice(name, value, ("", "true", "false"))
+    return None if not word else word == "true"
+
+
+def read_listing(
+    label: Annotated[str | None, Query(max_length=40)] = None,
+    predicted: Annotated[str | None, Query(max_length=40)] = None,
+    correct: Annotated[str | None, Query(max_length=40)] = None,
+    disagrees: Annotated[str | None, Query(max_length=40)] = None,
+    max_margin: Annotated[str | None, Query(max_length=40)] = None,
+    sort: Annotated[str | None, Query(max_length=40)] = None,
+) -> Listing:
+    """Read a listing from a query (a FastAPI dependency).
+
+    Raises
+    ------
+    InvalidRequestError
+        If a value cannot be used; the message names it.
+    """
+    chosen = GalleryFilter(
+        label=integer("label", label),
+        predicted=integer("predicted", predicted),
+        correct=flag("correct", correct),
+        disagrees=flag("disagrees", disagrees),
+        max_margin=decimal("max_margin", max_margin),
+    )
+    return Listing(chosen, cast(GalleryOrder, choice("sort", sort, get_args(GalleryOrder))))
+
+
+ListingDep = Annotated[Listing, Depends(read_listing)]
+
+
 def read_view(
     request: Request,
+    listing: ListingDep,
     c: Annotated[str | None, Query(max_length=40)] = None,
     target: Annotated[str | None, Query(max_length=40)] = None,
     against: Annotated[str | None, Query(max_length=40)] = None,
@@ -136,6 +206,7 @@ def read_view(
         colours=cast(Colours, choice("map", map, COLOURS)),
         scale=cast(Scale, choice("scale", scale, SCALES)),
         opacity=100 if percent is None else percent - percent % OPACITY_STEP,
+        listing=listing,
     )
 
 

@@ -1,0 +1,1 @@
+"""What templates are given: one frozen dataclass for each, made from results and nothing else."""

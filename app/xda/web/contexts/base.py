@@ -1,0 +1,109 @@
+"""What stands around every page: the header with its switches, and what a page says about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from xda.web.numbers import parameter
+from xda.web.urls import Urls
+
+if TYPE_CHECKING:
+    from xda.services.explorer import Explainer
+
+
+class Address(Protocol):
+    """Gives the address of the present page with something changed."""
+
+    def __call__(self, **changes: object) -> str:
+        """Return the address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option of a select."""
+
+    value: str
+    label: str
+    selected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One option of a switch: a link, and whether it is the present one."""
+
+    label: str
+    url: str
+    current: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunHeader:
+    """The run that a page is about, as the header shows it."""
+
+    id: str
+    title: str
+    gallery: str
+    go_to: str
+    n_test: int
+    runs: tuple[Choice, ...]
+    c_values: tuple[Choice, ...]
+    """Empty where the page does not depend on C or the run has only one."""
+    keep: tuple[tuple[str, str], ...] = ()
+    """Hidden fields that "go to #" carries along."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chrome:
+    """Title and header of one page."""
+
+    title: str
+    run: RunHeader | None = None
+    description: str = ""
+
+
+def run_header(
+    explainer: Explainer,
+    runs: Mapping[str, Explainer],
+    urls: Urls,
+    *,
+    c: float | None = None,
+    with_c: Callable[[float], str] | None = None,
+    keep: Mapping[str, object] | None = None,
+) -> RunHeader:
+    """Describe a run for the header.
+
+    Parameters
+    ----------
+    explainer : Explainer
+    runs : mapping of str to Explainer
+        All served runs.
+    urls : Urls
+    c : float, optional
+        The present one.
+    with_c : callable, optional
+        Gives this page's address under another C; without it there is no C switch.
+    keep : mapping, optional
+        Query that "go to #" carries along.
+    """
+    return RunHeader(
+        id=explainer.id,
+        title=explainer.title,
+        gallery=urls.gallery(explainer.id),
+        go_to=urls.go_to(explainer.id),
+        n_test=explainer.n_test,
+        runs=tuple(Choice(run.title, urls.gallery(run.id), run.id == explainer.id, run.id) for run in runs.values()),
+        c_values=c_choices(explainer.c_values, c, with_c),
+        keep=tuple((key, str(value)) for key, value in (keep or {}).items() if value is not None),
+    )
+
+
+def c_choices(
+    values: Sequence[float], current: float | None, with_c: Callable[[float], str] | None
+) -> tuple[Choice, ...]:
+    """Return the C switch."""
+    if with_c is None:
+        return ()
+    return tuple(Choice(parameter(value), with_c(value), value == current) for value in values)

@@ -1,0 +1,173 @@
+"""The gallery: test images as a grid, with filters that say how many each of their choices would show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from xda.services.views import GalleryPage as Found
+from xda.web.contexts.base import Address, Choice, Chrome, Option
+from xda.web.contexts.confusion import MOST_MATRIX_CLASSES, Matrix, confusions, matrix
+from xda.web.numbers import count, number, percent
+from xda.web.urls import Urls, text
+from xda.web.view import Listing
+
+if TYPE_CHECKING:
+    from xda.services.explorer import Explainer
+
+PAGE = 120
+"""Test images on one page."""
+MARGINS = (0.05, 0.2, 0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Thumb:
+    """One test image."""
+
+    number: str
+    url: str
+    image: str
+    label: str
+    predicted: str
+    correct: bool
+    agrees: bool
+    surrogate: str
+    confidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryPage:
+    """Everything that the gallery template shows."""
+
+    chrome: Chrome
+    run_title: str
+    accuracy: str
+    agreement: str
+    action: str
+    found: str
+    place: str
+    items: tuple[Thumb, ...]
+    previous: str | None
+    following: str | None
+    labels: tuple[Option, ...]
+    predictions: tuple[Option, ...]
+    correctness: tuple[Choice, ...]
+    fidelity: tuple[Choice, ...]
+    margins: tuple[Choice, ...]
+    orders: tuple[Choice, ...]
+    matrix: Matrix | None
+    confusions: tuple[Choice, ...]
+    active: tuple[Choice, ...]
+    """Filters that are set, each with the address without it."""
+    clear: str
+    keep: tuple[tuple[str, str], ...]
+
+
+def build(
+    explainer: Explainer, found: Found, listing: Listing, c: float | None, chrome: Chrome, urls: Urls
+) -> GalleryPage:
+    """Make the page from one page of results.
+
+    Parameters
+    ----------
+    explainer : Explainer
+    found : xda.services.views.GalleryPage
+    listing : Listing
+    c : float, optional
+        As asked for, None for the default.
+    chrome : Chrome
+    urls : Urls
+    """
+    names, run = explainer.classes, explainer.id
+    own = {"c": None if c is None else f"{c:g}"}
+    chosen, counts = listing.choice, found.counts
+
+    def address(**changes: object) -> str:
+        return urls.gallery(run, {**own, **listing.query(**changes)})
+
+    def ordered(order: str) -> str:
+        return urls.gallery(run, {**own, **listing.query(), "sort": None if order == "index" else order})
+
+    def cursor(value: str | None) -> str | None:
+        return None if value is None else urls.gallery(run, {**own, **listing.query(), "cursor": value})
+
+    def classes(numbers: Sequence[int], current: int | None, everything: str) -> tuple[Option, ...]:
+        return (
+            Option("", f"{everything} ({count(sum(numbers))})", current is None),
+            *(Option(str(k), f"{names[k]} ({count(n)})", k == current) for k, n in enumerate(numbers)),
+        )
+
+    def switch(name: str, current: bool | None, yes: tuple[str, int], no: tuple[str, int]) -> tuple[Choice, ...]:
+        return (
+            Choice("all", address(**{name: None}), current is None, count(yes[1] + no[1])),
+            Choice(yes[0], address(**{name: True}), current is True, count(yes[1])),
+            Choice(no[0], address(**{name: False}), current is False, count(no[1])),
+        )
+
+    page_query = {**own, **listing.query()}
+    first = found.start + 1 if found.items else 0
+    small = len(names) <= MOST_MATRIX_CLASSES
+    surrogate = next(entry for entry in explainer.surrogates if entry.c == explainer.resolve_c(c))
+    return GalleryPage(
+        chrome=chrome,
+        run_title=explainer.title,
+        accuracy=percent(explainer.run.manifest.network.accuracy, 1),
+        agreement=percent(surrogate.agreement, 1),
+        action=urls.gallery(run),
+        found=f"{count(found.total)} of {count(explainer.n_test)} test images",
+        place=f"{count(first)} to {count(found.start + len(found.items))}" if found.items else "none",
+        items=tuple(
+            Thumb(
+                number=count(item.index),
+                url=urls.explanation(run, item.index, page_query),
+                image=urls.image(explainer.digest, "test", item.index),
+                label=names[item.label],
+                predicted=names[item.predicted],
+                correct=item.label == item.predicted,
+                agrees=item.predicted == item.surrogate_predicted,
+                surrogate=names[item.surrogate_predicted],
+                confidence=percent(item.confidence),
+            )
+            for item in found.items
+        ),
+        previous=cursor(found.previous_cursor),
+        following=cursor(found.next_cursor),
+        labels=classes(counts.label, chosen.label, "any label"),
+        predictions=classes(counts.predicted, chosen.predicted, "any prediction"),
+        correctness=switch("correct", chosen.correct, ("right", counts.correct), ("wrong", counts.wrong)),
+        fidelity=switch("disagrees", chosen.disagrees, ("disagrees", counts.disagrees), ("agrees", counts.agrees)),
+        margins=(
+            Choice("any", address(max_margin=None), chosen.max_margin is None),
+            *(Choice(f"≤ {number(m, 1)}", address(max_margin=m), chosen.max_margin == m) for m in MARGINS),
+        ),
+        orders=tuple(
+            Choice(label, ordered(order), listing.order == order)
+            for order, label in (("index", "by number"), ("margin", "closest first"), ("-margin", "surest first"))
+        ),
+        matrix=matrix(counts.confusion, names, listing, address) if small else None,
+        confusions=() if small else confusions(counts.confusion, names, listing, address),
+        active=_active(listing, names, address),
+        clear=urls.gallery(run, {**own, "sort": listing.query()["sort"]}),
+        keep=tuple(
+            (key, text(value))
+            for key, value in page_query.items()
+            if value is not None and key not in ("label", "predicted")
+        ),
+    )
+
+
+def _active(listing: Listing, names: Sequence[str], address: Address) -> tuple[Choice, ...]:
+    chosen = listing.choice
+    words: list[tuple[str, str]] = []
+    if chosen.label is not None:
+        words.append(("label", f"label {names[chosen.label]}"))
+    if chosen.predicted is not None:
+        words.append(("predicted", f"network says {names[chosen.predicted]}"))
+    if chosen.correct is not None:
+        words.append(("correct", "network is right" if chosen.correct else "network is wrong"))
+    if chosen.disagrees is not None:
+        words.append(("disagrees", "surrogate disagrees" if chosen.disagrees else "surrogate agrees"))
+    if chosen.max_margin is not None:
+        words.append(("max_margin", f"margin at most {number(chosen.max_margin)}"))
+    return tuple(Choice(text, address(**{key: None})) for key, text in words)

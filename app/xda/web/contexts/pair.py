@@ -1,0 +1,225 @@
+"""The pair page: one test image and one training image, large, with the two heat-maps of the same relevance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xda.attribution.results import TestSample
+from xda.services.colormap import Colours
+from xda.web.contexts.base import Choice, Chrome, Option
+from xda.web.contexts.explanation import Shared, fields
+from xda.web.numbers import count, number, percent, signed
+from xda.web.urls import Urls
+from xda.web.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One training image's share of one decision, with what it is the product of."""
+
+    test: TestSample
+    train: int
+    train_label: int
+    target: int
+    against: int | None
+    c: float
+    attribution: float
+    weight: float | None
+    """Dual variable of the target (minus that of the contrast class)."""
+    product: float | None
+    """Inner product of the two images' features; None where the weight is zero and it was not needed."""
+    at_bound: bool
+    rank: int | None
+    """Place among those of the same sign, 1 for the strongest; None without effect or where it is not known."""
+    n_same_sign: int
+    surrogate_logit: float
+    previous: int | None = None
+    """The next stronger partner of the test image, whatever its sign."""
+    following: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One of the two images."""
+
+    key: str
+    heading: str
+    words: str
+    url: str | None
+    image: str
+    map: str
+    values: str | None
+    """Raw relevances, float32, row by row; None where they are not kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairPage:
+    """Everything that the pair template shows."""
+
+    chrome: Chrome
+    run_id: str
+    test_number: str
+    train_number: str
+    explanation: str | None
+    previous: str | None
+    following: str | None
+    sign: str
+    """support, oppose or nothing."""
+    attribution: str
+    verdict: str
+    target: str
+    against: str | None
+    share_of_logit: str
+    logit: str
+    weight: str | None
+    weight_name: str
+    product: str | None
+    at_bound: bool
+    rank: str
+    panels: tuple[Panel, ...]
+    action: str | None
+    targets: tuple[Option, ...]
+    contrasts: tuple[Option, ...]
+    keep: tuple[tuple[str, str], ...]
+    colours: str
+    opacity: int
+    colour_choices: tuple[Choice, ...]
+    scale_choices: tuple[Choice, ...]
+    one_scale: bool
+    opacity_keep: tuple[tuple[str, str], ...]
+    npz: str | None
+    share_action: str | None
+    share_fields: tuple[tuple[str, str], ...]
+    shared: Shared | None
+
+
+@dataclass(frozen=True, slots=True)
+class PairPictures:
+    """Addresses of the four pictures of a pair, and of their raw values where these are kept."""
+
+    test: str
+    train: str
+    test_map: str
+    train_map: str
+    test_values: str | None = None
+    train_values: str | None = None
+
+
+COLOUR_NAMES: tuple[tuple[Colours, str], ...] = (("red-blue", "red – blue"), ("orange-purple", "orange – purple"))
+
+
+def build(
+    pair: Pair,
+    names: tuple[str, ...],
+    run: str,
+    view: View,
+    chrome: Chrome,
+    urls: Urls,
+    pictures: PairPictures,
+    *,
+    frozen: bool = False,
+    shared: Shared | None = None,
+) -> PairPage:
+    """Make the page.
+
+    Parameters
+    ----------
+    pair : Pair
+    names : tuple of str
+        Of the classes.
+    run : str
+    view : View
+    chrome : Chrome
+    urls : Urls
+    pictures : PairPictures
+    frozen : bool
+        The run is gone: nothing links into it.
+    shared : Shared, optional
+    """
+    test = pair.test
+    target = names[pair.target]
+    against = None if pair.against is None else names[pair.against]
+    aim = target if against is None else f"{target} rather than {against}"
+    sign = "support" if pair.attribution > 0 else "oppose" if pair.attribution < 0 else "nothing"
+    verb = {"support": "supports", "oppose": "opposes", "nothing": "is provably without effect on"}[sign]
+    asked = view.query(target=pair.target)
+
+    def here(train: int | None = pair.train, /, **changes: object) -> str | None:
+        if frozen or train is None:
+            return None
+        return urls.pair(run, test.index, train, view.query(**changes))
+
+    def choices(name: str, current: str, options: tuple[tuple[str, str], ...]) -> tuple[Choice, ...]:
+        return tuple(Choice(label, here(**{name: value}) or "", value == current) for value, label in options)
+
+    rank = ""
+    if pair.rank is not None:
+        place = "strongest" if pair.rank == 1 else f"number {count(pair.rank)}"
+        rank = f"the {place} of {count(pair.n_same_sign)} that {verb.removesuffix('s')}"
+    return PairPage(
+        chrome=chrome,
+        run_id=run,
+        test_number=count(test.index),
+        train_number=count(pair.train),
+        explanation=None if frozen else urls.explanation(run, test.index, asked),
+        previous=here(pair.previous),
+        following=here(pair.following),
+        sign=sign,
+        attribution=signed(pair.attribution),
+        verdict=f"{verb} {aim}",
+        target=target,
+        against=against,
+        share_of_logit=percent(abs(pair.attribution / pair.surrogate_logit), 1) if pair.surrogate_logit else "",
+        logit=number(pair.surrogate_logit),
+        weight=None if pair.weight is None else number(pair.weight),
+        weight_name="α" if against is None else "α difference",
+        product=None if pair.product is None else number(pair.product),
+        at_bound=pair.at_bound,
+        rank=rank,
+        panels=(
+            Panel(
+                "test",
+                f"Test image {count(test.index)}",
+                f"label {names[test.label]}, network says {names[test.predicted]}",
+                None if frozen else urls.explanation(run, test.index, asked),
+                pictures.test,
+                pictures.test_map,
+                pictures.test_values,
+            ),
+            Panel(
+                "train",
+                f"Training image {count(pair.train)}",
+                f"label {names[pair.train_label]}",
+                None if frozen else urls.training(run, pair.train, {"c": view.query()["c"]}),
+                pictures.train,
+                pictures.train_map,
+                pictures.train_values,
+            ),
+        ),
+        action=here(),
+        targets=tuple(Option(str(k), name, k == pair.target) for k, name in enumerate(names)),
+        contrasts=(
+            Option("", "nothing", pair.against is None),
+            *(Option(str(k), name, k == pair.against) for k, name in enumerate(names) if k != pair.target),
+        ),
+        keep=fields(view.query(target=None, against=None)),
+        colours=view.colours,
+        opacity=view.opacity,
+        colour_choices=choices("colours", view.colours, COLOUR_NAMES),
+        scale_choices=choices("scale", view.scale, (("own", "each its own"), ("page", "one for both"))),
+        one_scale=view.scale == "page",
+        opacity_keep=fields(view.query(opacity=100)),
+        npz=None
+        if frozen
+        else urls.api_pair(
+            run, test.index, pair.train, {"c": f"{pair.c:g}", "target": pair.target, "against": pair.against}
+        ),
+        share_action=None if frozen or shared else urls.links(),
+        share_fields=(
+            ("run", run),
+            ("test", str(test.index)),
+            ("train", str(pair.train)),
+            *fields(view.sharing(pair.c, pair.target)),
+        ),
+        shared=shared,
+    )

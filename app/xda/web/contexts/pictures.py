@@ -1,0 +1,108 @@
+"""Where the pictures of an explanation come from: the served run, or what was kept with a shared link."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from xda.services.story import Story
+from xda.web.urls import Urls
+from xda.web.view import View
+
+Side = Literal["test", "train"]
+
+
+class Pictures(Protocol):
+    """Addresses of the pictures of one explanation."""
+
+    def test(self) -> str:
+        """Return the test image."""
+
+    def train(self, index: int) -> str:
+        """Return a training image."""
+
+    def own_map(self) -> str:
+        """Return the test image's own heat-map."""
+
+    def pair_map(self, index: int, side: Side) -> str:
+        """Return one of the two heat-maps of a pair."""
+
+
+def map_query(view: View, reference: str) -> dict[str, object]:
+    """Return how a heat-map is coloured, as its address says it.
+
+    Parameters
+    ----------
+    view : View
+    reference : {"page", "pair"}
+        Which maps share a scale where one scale is asked for; the address names them, so that it stays the address of
+        one unchanging picture.
+    """
+    query: dict[str, object] = {"map": None if view.colours == "red-blue" else view.colours}
+    if view.scale == "page":
+        query["scale"] = reference
+        if reference == "page":
+            query.update(show=view.shown, train_class=view.train_class)
+    return query
+
+
+@dataclass(frozen=True, slots=True)
+class ServedPictures:
+    """Pictures of a run that is served, at content-addressed URLs."""
+
+    urls: Urls
+    story: Story
+    view: View
+
+    def test(self) -> str:
+        """Return the test image."""
+        return self.urls.image(self.story.run_digest, "test", self.story.explanation.test.index)
+
+    def train(self, index: int) -> str:
+        """Return a training image."""
+        return self.urls.image(self.story.run_digest, "train", index)
+
+    def own_map(self) -> str:
+        """Return the test image's own heat-map."""
+        return self._map(None, "test")
+
+    def pair_map(self, index: int, side: Side) -> str:
+        """Return one of the two heat-maps of a pair."""
+        return self._map(index, side)
+
+    def _map(self, index: int | None, side: Side) -> str:
+        told = self.story.explanation
+        return self.urls.relevance(
+            self.story.run_digest,
+            told.c,
+            told.test.index,
+            index,
+            told.target,
+            told.against,
+            f"{side}.png",
+            map_query(self.view, "page"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPictures:
+    """Pictures kept with a shared link."""
+
+    urls: Urls
+    link: str
+
+    def test(self) -> str:
+        """Return the test image."""
+        return self.urls.shared_media(self.link, "test")
+
+    def train(self, index: int) -> str:
+        """Return a training image."""
+        return self.urls.shared_media(self.link, f"train-{index}")
+
+    def own_map(self) -> str:
+        """Return the test image's own heat-map."""
+        return self.urls.shared_media(self.link, "map-own")
+
+    def pair_map(self, index: int, side: Side) -> str:
+        """Return one of the two heat-maps of a pair."""
+        return self.urls.shared_media(self.link, f"map-{index}-{side}")

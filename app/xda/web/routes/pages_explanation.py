@@ -1,0 +1,178 @@
+"""The explanation page and what can be taken away from it: CSV, JSON and PNG."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Path, Request
+from fastapi.responses import Response
+from starlette.background import BackgroundTask
+
+from xda.services.figure import explanation_png
+from xda.services.story import Story, tell
+from xda.web.conditional import REVALIDATE, matches, not_modified, run_tag
+from xda.web.contexts import explanation as explanation_context
+from xda.web.contexts.base import Chrome, run_header
+from xda.web.contexts.pictures import ServedPictures
+from xda.web.dependencies import CatalogDep, ExplainerDep, SettingsDep
+from xda.web.rendering import render, urls_of
+from xda.web.routes.media import Subject, finished, start
+from xda.web.view import View, ViewDep
+
+if TYPE_CHECKING:
+    from xda.services.catalog import Catalog
+    from xda.services.explorer import Explainer
+
+router = APIRouter(include_in_schema=False)
+
+Index = Annotated[int, Path(ge=-(2**31), le=2**31)]
+
+
+def told(explainer: Explainer, test: int, view: View) -> Story:
+    """Ask for what a view shows."""
+    return tell(
+        explainer,
+        test,
+        c=view.c,
+        target=view.target,
+        against=view.against,
+        limit=view.shown,
+        train_class=view.train_class,
+    )
+
+
+def explanation_page(
+    request: Request, explainer: Explainer, catalog: Catalog, story: Story, view: View, **shared: Any
+) -> Response:
+    """Draw the explanation of a served run.
+
+    Parameters
+    ----------
+    request : Request
+    explainer : Explainer
+    catalog : Catalog
+    story : Story
+    view : View
+    **shared
+        ``shared`` and ``open_graph`` of a shared page.
+    """
+    urls = urls_of(request)
+    test, names = story.explanation.test, story.classes
+
+    def with_c(value: float) -> str:
+        return urls.explanation(explainer.id, test.index, view.query(c=value, target=story.explanation.target))
+
+    header = run_header(
+        explainer, catalog.runs, urls, c=story.explanation.c, with_c=with_c, keep=view.elsewhere().query()
+    )
+    chrome = Chrome(
+        f"Test image {test.index:,}: why {names[story.explanation.target]}",
+        header,
+        f"Which training images made the network say {names[test.predicted]}.",
+    )
+    page = explanation_context.build(
+        story,
+        view,
+        chrome,
+        urls,
+        ServedPictures(urls, story, view),
+        neighbours=explainer.neighbours(test.index, view.listing.choice, c=view.c, order=view.listing.order),
+        **shared,
+    )
+    response = render(request, "pages/explanation.html", page)
+    response.background = BackgroundTask(start, explainer, story)
+    return response
+
+
+@router.get("/r/{run}/test/{test}")
+async def get_explanation(
+    request: Request, catalog: CatalogDep, explainer: ExplainerDep, view: ViewDep, test: Index
+) -> Response:
+    """Explain one decision."""
+    return explanation_page(request, explainer, catalog, told(explainer, test, view), view)
+
+
+def _attachment(story: Story, kind: str) -> dict[str, str]:
+    asked = story.explanation
+    contrast = "" if asked.against is None else f"-not-{asked.against}"
+    name = f"{story.run_id}-test-{asked.test.index}-why-{asked.target}{contrast}-c{asked.c:g}.{kind}"
+    return {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": REVALIDATE}
+
+
+@router.get("/r/{run}/test/{test}/explanation.csv")
+async def get_csv(explainer: ExplainerDep, view: ViewDep, test: Index) -> Response:
+    """Return every non-zero contribution, exact, strongest first."""
+    story = told(explainer, test, view)
+    asked = story.explanation
+    parts = explainer.decompose(test, c=asked.c, target=asked.target, against=asked.against)
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(("train_index", "label", "label_name", "attribution", "at_bound"))
+    rows = zip(
+        parts.index.tolist(), parts.label.tolist(), parts.attribution.tolist(), parts.at_bound.tolist(), strict=True
+    )
+    for index, label, attribution, at_bound in rows:
+        writer.writerow((index, label, story.classes[label], repr(attribution), str(at_bound).lower()))
+    return Response(text.getvalue(), headers=_attachment(story, "csv"), media_type="text/csv; charset=utf-8")
+
+
+@router.get("/r/{run}/test/{test}/explanation.json")
+async def get_json(explainer: ExplainerDep, view: ViewDep, test: Index) -> Response:
+    """Return all numbers of the page and every non-zero contribution, exact."""
+    story = told(explainer, test, view)
+    asked = story.explanation
+    parts = explainer.decompose(test, c=asked.c, target=asked.target, against=asked.against)
+    document = {
+        "run": {"id": story.run_id, "title": story.run_title, "digest": story.run_digest},
+        "classes": story.classes,
+        "c": asked.c,
+        "test": asked.test,
+        "target": asked.target,
+        "against": asked.against,
+        "surrogate_logit": asked.surrogate_logit,
+        "sum_supporting": asked.sum_supporting,
+        "sum_opposing": asked.sum_opposing,
+        "n_supporting": asked.n_supporting,
+        "n_opposing": asked.n_opposing,
+        "n_train": asked.n_train,
+        "sparsity": story.sparsity,
+        "agreement": story.agreement,
+        "by_class": story.by_class,
+        "contributions": {
+            "index": parts.index,
+            "label": parts.label,
+            "attribution": parts.attribution,
+            "at_bound": parts.at_bound,
+        },
+    }
+    body = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_INDENT_2)
+    return Response(body, headers=_attachment(story, "json"), media_type="application/json")
+
+
+@router.get("/r/{run}/test/{test}/explanation.png")
+async def get_png(
+    request: Request, explainer: ExplainerDep, settings: SettingsDep, view: ViewDep, test: Index
+) -> Response:
+    """Return the explanation as a figure in the layout of the paper."""
+    tag = run_tag(request, explainer.digest)
+    if matches(request, tag):
+        return not_modified(tag)
+    story = told(explainer, test, view)
+    asked = story.explanation
+    page = Subject(asked.c, test, None, asked.target, asked.against)
+    listed = [part.index for part in (*asked.supporting, *asked.opposing)]
+    own = await finished(page.own(explainer), settings)
+    pairs = await finished(page.pairs(explainer, listed), settings)
+    content = explanation_png(
+        story,
+        test_image=explainer.image("test", test)[0],
+        train_images={index: explainer.image("train", index)[0] for index in listed},
+        own_map=own[0].test,
+        pairs={pair.train_index: pair for pair in pairs},
+        colours=view.colours,
+        one_scale=view.scale == "page",
+    )
+    return Response(content, headers={**_attachment(story, "png"), "ETag": tag}, media_type="image/png")
