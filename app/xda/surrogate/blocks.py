@@ -1,0 +1,99 @@
+"""Reading features a block at a time, so that memory stays bounded however many samples there are.
+
+In goes a feature array in any float type, in memory or memory-mapped; out come C-contiguous blocks in the type asked
+for. With ``augment`` a constant 1 stands behind every feature row (the intercept as a regularised weight), without the
+array ever being copied as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+BLOCK_VALUES = 1 << 21
+"""Values in one block: 16 MiB in float64."""
+
+
+def width(features: NDArray[Any], augment: bool) -> int:
+    """Return the number of columns a block has.
+
+    Parameters
+    ----------
+    features : ndarray of shape (N, d)
+    augment : bool
+
+    Returns
+    -------
+    int
+        d, or d + 1 with the constant column.
+    """
+    return int(features.shape[1]) + int(augment)
+
+
+def spans(n_rows: int, n_columns: int) -> Iterator[slice]:
+    """Cut ``n_rows`` rows into consecutive slices of at most :data:`BLOCK_VALUES` values.
+
+    Parameters
+    ----------
+    n_rows, n_columns : int
+
+    Yields
+    ------
+    slice
+    """
+    step = max(1, BLOCK_VALUES // max(1, n_columns))
+    for start in range(0, n_rows, step):
+        yield slice(start, min(n_rows, start + step))
+
+
+def read(
+    features: NDArray[Any], rows: slice | NDArray[np.int64], dtype: DTypeLike = np.float64, augment: bool = False
+) -> NDArray[Any]:
+    """Return the chosen rows as a C-contiguous array; a view where nothing has to change.
+
+    Parameters
+    ----------
+    features : ndarray of shape (N, d)
+        In memory or memory-mapped, any real type.
+    rows : slice or ndarray of int
+    dtype : dtype
+    augment : bool
+        Append a constant 1 to every row.
+
+    Returns
+    -------
+    ndarray of shape (n, d) or (n, d + 1)
+    """
+    chosen = np.asarray(features)[rows]
+    if not augment:
+        return np.ascontiguousarray(chosen, dtype=dtype)
+    block = np.empty((chosen.shape[0], chosen.shape[1] + 1), dtype=dtype)
+    block[:, :-1] = chosen
+    block[:, -1] = 1.0
+    return block
+
+
+def first_non_finite(features: NDArray[Any]) -> int | None:
+    """Return the index of the first row with a NaN or an infinite value, None if there is none.
+
+    Parameters
+    ----------
+    features : ndarray of shape (N, d)
+
+    Returns
+    -------
+    int or None
+    """
+    for span in spans(features.shape[0], features.shape[1]):
+        block = np.asarray(features)[span]
+        # One sum per block is enough to see that all is well; only a block in doubt is looked at value by value.
+        with np.errstate(over="ignore", invalid="ignore"):
+            doubtful = not np.isfinite(block.sum(dtype=np.float64))
+        if doubtful:
+            wrong = ~np.isfinite(block).all(axis=1)
+            if wrong.any():
+                return int(span.start + np.argmax(wrong))
+    return None

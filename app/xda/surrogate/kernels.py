@@ -1,0 +1,353 @@
+r"""The loops over single samples, compiled; the only module that knows numba.
+
+Every kernel is a pure loop over arrays and has a slow twin in ``tests/reference/crammer_singer.py``. They share one
+sub-problem, that of a single dual row :math:`a` with all others fixed,
+
+.. math:: \min_a \; \tfrac q2 \|a\|^2 + \langle B, a \rangle
+          \quad\text{s.t.}\quad \sum_m a_m = 0,\; a_m \le C [m = y],
+
+whose solution is :math:`a_m = \min(C [m = y], (\beta - B_m) / q)` (Crammer and Singer 2001, section 5; Keerthi et al.
+2008, section 3). With :math:`D = B + q C e_y` the threshold solves :math:`\sum_m \max(0, D_m - \beta) = q C`, the
+projection onto a simplex of radius :math:`q C`: only entries above :math:`\max D - q C` can take part. The row is zero
+if and only if :math:`\max_{m \ne y} B_m \le B_y`, and then it is written as exact zeros.
+
+Coordinate ascent uses it with :math:`q = \|z_i\|^2`; the proximal step with :math:`q = 1 / \sigma`.
+"""
+
+# ruff: noqa: N803 - C and X are the names of the field
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+_FAST = {"reassoc", "contract", "nsz"}
+
+
+@numba.njit(cache=True, inline="always")
+def _solve_row(linear: Any, label: int, q: float, C: float, row: Any) -> bool:
+    """Solve the sub-problem; overwrites `row` with the solution and `linear`, B, with D. True if it is not zero."""
+    n_classes = linear.shape[0]
+    top = -np.inf
+    best = -1
+    for m in range(n_classes):
+        if m != label and linear[m] > top:
+            top = linear[m]
+            best = m
+    own = linear[label]
+    if top <= own:
+        for m in range(n_classes):
+            row[m] = 0.0
+        return False
+    radius = q * C
+    if top - own >= 2.0 * radius:
+        # The own entry is at its bound; if no other class comes near, the best one takes the other side alone.
+        alone = True
+        for m in range(n_classes):
+            if m != label and m != best and linear[m] > top - radius:
+                alone = False
+                break
+        if alone:
+            for m in range(n_classes):
+                row[m] = 0.0
+            row[best] = -C
+            row[label] = C
+            return True
+    # Everything is shifted by the own entry, so that small radii are not lost against large scores.
+    for m in range(n_classes):
+        linear[m] -= own
+    linear[label] = radius
+    top = max(top - own, radius)
+    floor = top - radius
+    total = 0.0
+    count = 0
+    for m in range(n_classes):
+        if linear[m] > floor:
+            total += linear[m]
+            count += 1
+    threshold = (total - radius) / count
+    while True:
+        total = 0.0
+        kept = 0
+        for m in range(n_classes):
+            if linear[m] > floor and linear[m] > threshold:
+                total += linear[m]
+                kept += 1
+        if kept >= count or kept == 0:
+            break
+        count = kept
+        threshold = (total - radius) / count
+    others = 0.0
+    for m in range(n_classes):
+        row[m] = 0.0
+        if m != label and linear[m] > threshold:
+            row[m] = (threshold - linear[m]) / q
+            others += row[m]
+    if radius > threshold and -others < C:
+        row[label] = -others
+    else:
+        # What rounding left of the sum goes to the entry that feels it least.
+        row[label] = C
+        row[best] -= others + C
+    return others < 0.0
+
+
+@numba.njit(cache=True, fastmath=_FAST)
+def _dot(left: Any, right: Any) -> Any:
+    """Return the inner product; reassociation lets the compiler use vector registers."""
+    total = left[0] * right[0]
+    for j in range(1, left.shape[0]):
+        total += left[j] * right[j]
+    return total
+
+
+@numba.njit(cache=True, fastmath=_FAST)
+def _add_scaled(target: Any, factor: Any, vector: Any) -> None:
+    """Add `factor` times `vector` to `target`, in place."""
+    for j in range(target.shape[0]):
+        target[j] += factor * vector[j]
+
+
+@numba.njit(cache=True)
+def ascend(features: Any, labels: Any, norms: Any, C: float, order: Any, coef: Any, dual: Any) -> int:
+    """Maximise the dual over one row after the other (Keerthi et al. 2008, algorithm 3.1).
+
+    Parameters
+    ----------
+    features : ndarray of shape (n, d)
+    labels : ndarray of int, shape (n,)
+    norms : ndarray of shape (n,)
+        Squared norms of the features.
+    C : float
+    order : ndarray of int
+        Rows to visit.
+    coef : ndarray of shape (K, d)
+        Weights, updated in place with every row.
+    dual : ndarray of shape (n, K)
+        Dual rows, updated in place.
+
+    Returns
+    -------
+    int
+        Rows that changed.
+    """
+    n_classes = coef.shape[0]
+    linear = np.empty(n_classes)
+    row = np.empty(n_classes)
+    changed = 0
+    for i in order:
+        label = labels[i]
+        q = norms[i]
+        sample = features[i]
+        if q <= 0.0:
+            # A zero feature: the dual only gains by the own entry, so the row goes to its bound.
+            if dual[i, label] < C:
+                for m in range(n_classes):
+                    dual[i, m] = 0.0
+                dual[i, label] = C
+                dual[i, 1 if label == 0 else 0] = -C
+                changed += 1
+            continue
+        for m in range(n_classes):
+            linear[m] = _dot(coef[m], sample) - q * dual[i, m] + 1.0
+        linear[label] -= 1.0
+        _solve_row(linear, label, q, C, row)
+        moved = False
+        for m in range(n_classes):
+            step = row[m] - dual[i, m]
+            if abs(step) > 1e-12 * C:
+                _add_scaled(coef[m], features.dtype.type(step), sample)
+                moved = True
+            dual[i, m] = row[m]
+        if moved:
+            changed += 1
+    return changed
+
+
+@numba.njit(cache=True)
+def proximal_rows(scores: Any, labels: Any, centre: Any, inverse_step: float, C: float, dual: Any) -> None:
+    r"""Minimise :math:`\langle G_i, a \rangle + \frac{1}{2\sigma} \|a - \bar a_i\|^2` over the feasible rows.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n, K)
+        Plain scores w_m . z_i, without the [m != y].
+    labels : ndarray of int, shape (n,)
+    centre : ndarray of shape (n, K)
+        The rows the step starts from.
+    inverse_step : float
+        1 / sigma.
+    C : float
+    dual : ndarray of shape (n, K)
+        Overwritten with the minimisers.
+    """
+    n_classes = scores.shape[1]
+    linear = np.empty(n_classes)
+    for i in range(scores.shape[0]):
+        for m in range(n_classes):
+            linear[m] = scores[i, m] - inverse_step * centre[i, m] + 1.0
+        linear[labels[i]] -= 1.0
+        _solve_row(linear, labels[i], inverse_step, C, dual[i])
+
+
+@numba.njit(cache=True)
+def free_classes(dual: Any, labels: Any, C: float, free: Any) -> int:
+    """Mark the entries of each row that the proximal map moves, its face.
+
+    An entry is free if it is off its bound; a row with fewer than two free entries cannot move, since it sums to zero.
+
+    Parameters
+    ----------
+    dual : ndarray of shape (n, K)
+    labels : ndarray of int, shape (n,)
+    C : float
+    free : ndarray of bool, shape (n, K)
+        Overwritten.
+
+    Returns
+    -------
+    int
+        Degrees of freedom: sum over the rows of (free entries - 1).
+    """
+    freedom = 0
+    for i in range(dual.shape[0]):
+        count = 0
+        for m in range(dual.shape[1]):
+            if m == labels[i]:
+                free[i, m] = 0.0 < dual[i, m] < C
+            else:
+                free[i, m] = dual[i, m] < 0.0
+            count += free[i, m]
+        if count < 2:
+            for m in range(dual.shape[1]):
+                free[i, m] = False
+        else:
+            freedom += count - 1
+    return freedom
+
+
+@numba.njit(cache=True)
+def centre_rows(free: Any, values: Any) -> None:
+    r"""Apply the Jacobian of the projection, :math:`J_i = \mathrm{diag}(1_A) - 1_A 1_A^\top / |A|`, to each row.
+
+    Parameters
+    ----------
+    free : ndarray of bool, shape (n, K)
+        The sets A.
+    values : ndarray of shape (n, K)
+        Overwritten.
+    """
+    for i in range(values.shape[0]):
+        total = 0.0
+        count = 0
+        for m in range(values.shape[1]):
+            if free[i, m]:
+                total += values[i, m]
+                count += 1
+        mean = total / max(1, count)
+        for m in range(values.shape[1]):
+            values[i, m] = values[i, m] - mean if free[i, m] else 0.0
+
+
+@numba.njit(cache=True)
+def face_basis(free: Any, basis: Any, owner: Any) -> None:
+    """Write an orthonormal (Helmert) basis of the directions each row can move in.
+
+    Parameters
+    ----------
+    free : ndarray of bool, shape (n, K)
+    basis : ndarray of shape (p, K)
+        Overwritten; p as :func:`free_classes` returned.
+    owner : ndarray of int, shape (p,)
+        Overwritten with the row each direction belongs to.
+    """
+    position = 0
+    for i in range(free.shape[0]):
+        count = 0
+        for m in range(free.shape[1]):
+            if not free[i, m]:
+                continue
+            if count > 0:
+                scale = 1.0 / np.sqrt(count * (count + 1.0))
+                for other in range(free.shape[1]):
+                    basis[position, other] = scale if other < m and free[i, other] else 0.0
+                basis[position, m] = -count * scale
+                owner[position] = i
+                position += 1
+            count += 1
+
+
+@numba.njit(cache=True)
+def face_matrix(gram: Any, basis: Any, owner: Any, inverse_step: float, matrix: Any) -> None:
+    r"""Write the upper triangle of :math:`\sigma^{-1} I + (z_i \cdot z_j)(b_a \cdot b_b)` over pairs of directions.
+
+    Parameters
+    ----------
+    gram : ndarray of shape (n, n)
+        Inner products of the features.
+    basis, owner : ndarray of shape (p, K) and (p,)
+        As of :func:`face_basis`.
+    inverse_step : float
+    matrix : ndarray of shape (p, p)
+        Row-major upper triangle overwritten; the rest is left as it is.
+    """
+    n_classes = basis.shape[1]
+    for a in range(matrix.shape[0]):
+        for b in range(a, matrix.shape[0]):
+            inner = 0.0
+            for m in range(n_classes):
+                inner += basis[a, m] * basis[b, m]
+            matrix[a, b] = inner * gram[owner[a], owner[b]]
+        matrix[a, a] += inverse_step
+
+
+@numba.njit(cache=True)
+def survey(scores: Any, labels: Any, dual: Any, C: float, slack: Any, distance: Any) -> None:
+    r"""Say for each row what it costs and how far the scores may move before it leaves its corner.
+
+    A zero row stays optimal while its margin exceeds 1, a row (C at y, -C at m) while m has the highest augmented
+    score. Any other row is free and has distance -inf; a negative distance of a corner is a violation.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n, K)
+        Plain scores w_m . z_i.
+    labels : ndarray of int, shape (n,)
+    dual : ndarray of shape (n, K)
+    C : float
+    slack, distance : ndarray of shape (n,)
+        Overwritten.
+    """
+    n_classes = scores.shape[1]
+    for i in range(scores.shape[0]):
+        label = labels[i]
+        own = scores[i, label]
+        top = -np.inf
+        second = -np.inf
+        best = -1
+        for m in range(n_classes):
+            if m != label:
+                value = scores[i, m] + 1.0
+                if value > top:
+                    second = top
+                    top = value
+                    best = m
+                elif value > second:
+                    second = value
+        slack[i] = max(0.0, top - own)
+        if dual[i, label] == 0.0:
+            distance[i] = own - top
+        elif dual[i, label] == C:
+            holder = -1
+            for m in range(n_classes):
+                if dual[i, m] == -C:
+                    holder = m
+            if holder < 0:
+                distance[i] = -np.inf
+            elif holder == best:
+                distance[i] = top - max(second, own)
+            else:
+                distance[i] = scores[i, holder] + 1.0 - max(top, own)
+        else:
+            distance[i] = -np.inf

@@ -1,0 +1,107 @@
+"""Each kernel against its slow twin."""
+
+# ruff: noqa: N803, N806 - C and X are the names of the field
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.reference import crammer_singer as reference
+from tests.surrogate.problems import overlapping
+
+from xda.surrogate import kernels, objective
+
+
+def _random_rows(n: int, n_classes: int, C: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, n_classes, n)
+    scores = rng.normal(size=(n, n_classes))
+    scores[:, 0] = scores[:, 1]
+    dual = np.array([reference.row_problem(b, y, 1.0, C) for b, y in zip(scores, labels, strict=True)])
+    return labels, dual
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 10, 100])
+@pytest.mark.parametrize("C", [1e-8, 1e-2, 1.0, 1e4])
+def test_the_row_problem_is_solved_as_by_sorting(n_classes: int, C: float) -> None:
+    rng = np.random.default_rng(n_classes)
+    labels, centre = _random_rows(200, n_classes, C, 1)
+    scores = rng.normal(size=(200, n_classes)) * rng.choice([1e-3, 1.0, 30.0], size=(200, 1))
+    inverse_step = 0.7
+    dual = np.empty_like(scores)
+    kernels.proximal_rows(scores, labels, centre, inverse_step, C, dual)
+    for i, label in enumerate(labels):
+        linear = scores[i] + (np.arange(n_classes) != label) - inverse_step * centre[i]
+        expected = reference.row_problem(linear, label, inverse_step, C)
+        np.testing.assert_allclose(dual[i], expected, rtol=1e-9, atol=1e-13 * max(1.0, C))
+        others = np.delete(linear, label)
+        assert (not dual[i].any()) == (others.max() <= linear[label])
+    bounds = np.zeros_like(dual)
+    bounds[np.arange(200), labels] = C
+    assert (dual <= bounds).all()
+    np.testing.assert_allclose(dual.sum(axis=1), 0.0, atol=1e-15 * C * n_classes)
+
+
+def test_a_sweep_is_the_papers_sweep() -> None:
+    X, y = overlapping(40, 6, 4)
+    coef = np.zeros((4, 6))
+    dual = np.zeros((40, 4))
+    order = np.arange(40)
+    for _ in range(3):
+        kernels.ascend(X, y, (X**2).sum(axis=1), 0.05, order, coef, dual)
+    expected = reference.ascent(X, y, 0.05, 4, 3)
+    np.testing.assert_allclose(dual, expected, atol=1e-14)
+    np.testing.assert_allclose(coef, expected.T @ X, atol=1e-12)
+
+
+def test_the_face_is_where_the_projection_moves() -> None:
+    n_classes, C, inverse_step = 6, 0.4, 0.5
+    labels, centre = _random_rows(60, n_classes, C, 3)
+    rng = np.random.default_rng(4)
+    scores = rng.normal(size=(60, n_classes))
+    dual, moved = np.empty_like(scores), np.empty_like(scores)
+    free = np.empty(scores.shape, dtype=np.bool_)
+    kernels.proximal_rows(scores, labels, centre, inverse_step, C, dual)
+    freedom = kernels.free_classes(dual, labels, C, free)
+    assert freedom == sum(max(0, row.sum() - 1) for row in free)
+    # J is the derivative of the projection: compare with a finite difference in a random direction.
+    direction = rng.normal(size=scores.shape)
+    kernels.proximal_rows(scores - 1e-7 * inverse_step * direction, labels, centre, inverse_step, C, moved)
+    predicted = direction.copy()
+    kernels.centre_rows(free, predicted)
+    np.testing.assert_allclose((moved - dual) / 1e-7, predicted, atol=1e-6)
+    for mask, values, row in zip(free, direction, predicted, strict=True):
+        expected = np.zeros(n_classes)
+        if mask.any():
+            expected[mask] = values[mask] - values[mask].mean()
+        np.testing.assert_allclose(row, expected, atol=1e-14)
+
+
+def test_basis_and_matrix_of_the_face() -> None:
+    rng = np.random.default_rng(5)
+    free = rng.random((20, 5)) < 0.5
+    free[free.sum(axis=1) < 2] = False
+    freedom = int(np.maximum(free.sum(axis=1) - 1, 0).sum())
+    basis, owner = np.empty((freedom, 5)), np.empty(freedom, dtype=np.int64)
+    kernels.face_basis(free, basis, owner)
+    for i in range(20):
+        rows = basis[owner == i]
+        np.testing.assert_allclose(rows @ rows.T, np.eye(len(rows)), atol=1e-14)
+        values = np.eye(5)
+        kernels.centre_rows(np.repeat(free[i : i + 1], 5, axis=0), values)
+        np.testing.assert_allclose(rows.T @ rows, values, atol=1e-14)
+    Z = rng.normal(size=(20, 7))
+    matrix = np.zeros((freedom, freedom))
+    kernels.face_matrix(Z @ Z.T, basis, owner, 0.25, matrix)
+    wide = np.einsum("pk,pd->pkd", basis, Z[owner]).reshape(freedom, -1)
+    np.testing.assert_allclose(np.triu(matrix), np.triu(wide @ wide.T + 0.25 * np.eye(freedom)), atol=1e-12)
+
+
+def test_the_survey_says_how_far_a_corner_is_from_leaving() -> None:
+    C = 0.5
+    labels = np.array([0, 0, 0, 1, 1])
+    dual = np.array([[0.0, 0, 0], [C, -C, 0], [C, 0, -C], [-0.1, 0.1, 0], [-0.2, C, -0.3]])
+    scores = np.array([[2.5, 0, 1.0], [0.0, 1.0, 0.2], [0.0, 1.0, 0.2], [0.0, 0.9, 0.0], [1.0, 0.0, 1.0]])
+    slack, distance = np.empty(5), np.empty(5)
+    kernels.survey(scores, labels, dual, C, slack, distance)
+    np.testing.assert_allclose(distance, [0.5, 0.8, -0.8, -np.inf, -np.inf])
+    np.testing.assert_allclose(slack, objective.slacks(objective.scores(scores, np.eye(3), labels), labels))
