@@ -124,6 +124,18 @@ STAGES: dict[str, Callable[[RunWriter, int], None]] = {
 }
 
 
+def write_stages(writer: RunWriter, seed: int = 0) -> list[str]:
+    """Write all stages that are not finished yet, and return their names."""
+    computed = []
+    for stage, write in STAGES.items():
+        inputs = fingerprint([stage, seed])
+        if not writer.finished(stage, inputs):
+            computed.append(stage)
+            with writer.stage(stage, inputs):
+                write(writer, seed)
+    return computed
+
+
 def build(out: Path, seed: int = 0) -> tuple[RunFolder, list[str]]:
     """Build the tiny run as ``xda build`` builds a large one.
 
@@ -134,12 +146,6 @@ def build(out: Path, seed: int = 0) -> tuple[RunFolder, list[str]]:
     list of str
         The stages that had to be computed.
     """
-    computed = []
     with RunWriter(out) as writer:
-        for stage, write in STAGES.items():
-            inputs = fingerprint([stage, seed])
-            if not writer.finished(stage, inputs):
-                computed.append(stage)
-                with writer.stage(stage, inputs):
-                    write(writer, seed)
+        computed = write_stages(writer, seed)
         return writer.commit(description(seed)), computed

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import math
 import os
 from pathlib import Path
 from typing import BinaryIO
@@ -10,6 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 _KINDS = "biuf"
+_MAGIC = b"\x93NUMPY\x01\x00"
 
 
 def _plain(dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:
@@ -39,27 +42,26 @@ def read_array_header(stream: BinaryIO) -> tuple[np.dtype[np.generic], tuple[int
     ValueError
         Not a ``.npy`` file, not plain numbers in C order, or the file's size is not that of the array.
     """
+    # Only the form that this module writes: NumPy's own reader also takes headers of Python 2, through a tokenizer.
+    prefix = stream.read(len(_MAGIC) + 2)
+    header = stream.read(int.from_bytes(prefix[len(_MAGIC) :], "little"))
+    if not prefix.startswith(_MAGIC):
+        raise ValueError("it does not begin as a .npy file of version 1")
     try:
-        version = np.lib.format.read_magic(stream)
-        reader = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
-        if reader is None:
-            raise ValueError(f"format version {version} is not one of (1, 0) and (2, 0)")
-        shape, fortran_order, dtype = reader(stream)
-    except (UnicodeDecodeError, SyntaxError, TypeError, OverflowError) as error:
-        raise ValueError(f"damaged header: {error}") from error
-    if _plain(dtype) != dtype or (fortran_order and len(shape) > 1):
+        fields = ast.literal_eval(header.decode("ascii"))
+        dtype, shape, fortran_order = np.dtype(fields["descr"]), fields["shape"], fields["fortran_order"]
+    except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError) as error:
+        raise ValueError(f"its header is damaged: {error}") from error
+    if _plain(dtype) != dtype or fortran_order is not False:
         raise ValueError(f"type {dtype.str} is not little-endian in C order")
+    if type(shape) is not tuple or not all(type(size) is int and size >= 0 for size in shape):
+        raise ValueError(f"its shape {shape!r} is none")
     offset = stream.tell()
-    # Python integers: a forged shape must not overflow into a plausible size.
-    expected = offset + dtype.itemsize
-    if shape:
-        count = 1
-        for size in shape:
-            count *= size
-        expected = offset + dtype.itemsize * count
+    # Python's integers: a forged shape must not overflow into a plausible size.
+    expected = offset + math.prod(shape) * dtype.itemsize
     size = os.fstat(stream.fileno()).st_size
-    if min(shape, default=0) < 0 or size != expected:
-        raise ValueError(f"{size} bytes, but type {dtype.str} and shape {list(shape)} need {expected}")
+    if size != expected:
+        raise ValueError(f"it has {size} bytes, but type {dtype.str} and shape {list(shape)} need {expected}")
     return dtype, shape, offset
 
 

@@ -7,6 +7,7 @@ IMMEDIATE``), so that two writers wait for each other instead of failing. Postgr
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -182,7 +183,7 @@ def database_errors(url: URL) -> Iterator[None]:
     """
     try:
         yield
-    except (DBAPIError, PoolTimeoutError) as error:
+    except (DBAPIError, PoolTimeoutError, sqlite3.Error) as error:
         cause = str(error.orig if isinstance(error, DBAPIError) else error).strip().partition("\n")[0]
         raise BusyError(
             f"The link database {url.render_as_string(hide_password=True)} does not answer ({cause}). "

@@ -14,8 +14,8 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import pyarrow as pa

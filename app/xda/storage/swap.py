@@ -19,6 +19,7 @@ from xda.storage.files import file_lock, sync_folder
 
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
+_RECOVERY_SECONDS = 5.0
 _UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM}
 
 _log = logging.getLogger(__name__)
@@ -137,7 +138,7 @@ def recover(target: Path) -> None:
     if not aside.is_dir():
         return
     try:
-        with file_lock(lock_path(target), f"the run {target}", wait=5.0):
+        with file_lock(lock_path(target), f"the run {target}", wait=_RECOVERY_SECONDS):
             if not target.exists():
                 put_back(target)
     except (OSError, ConflictError, RunError) as error:

@@ -1,0 +1,143 @@
+"""Kill a build before each of its changes to the file system, one after the other, and look at what is left.
+
+A script of its own: it forks for every kill, which only a process without threads may do. An audit hook counts what
+Python is about to change (files opened for writing, renames, removals, new folders) and kills the process with
+SIGKILL at the chosen one, so no ``finally`` and no buffer gets another chance. Prints one line of JSON: ``{"kills":
+..., "skipped_stages": ..., "failures": [...]}``.
+
+Usage: ``python -m tests.storage.crash_driver FOLDER fresh|rebuild|rebuild-without-exchange``
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.dataset  # noqa: F401 - once here rather than in every child
+
+from tests.storage.tiny_run import STAGES, build, write_stages
+from xda.errors import RunError
+from xda.storage import swap
+from xda.storage.run_folder import RunFolder
+from xda.storage.run_writer import RunWriter
+
+_CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.link", "os.symlink"}
+
+
+def die_at(change: int) -> None:
+    """Kill this process just before its change number ``change`` to the file system."""
+    left = change
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal left
+        writes = (
+            event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        )
+        if event in _CHANGES or writes:
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            left -= 1
+
+    sys.addaudithook(hook)
+
+
+def in_child(work: Callable[[], object], report: Path) -> bool:
+    """Run ``work`` in a forked process, result or traceback into ``report``; return whether it ended by itself."""
+    child = os.fork()
+    if child == 0:
+        try:
+            report.write_text(json.dumps({"result": work()}))
+        except BaseException:
+            report.write_text(json.dumps({"failure": traceback.format_exc()}))
+        os._exit(0)
+    return os.waitpid(child, 0)[1] == 0
+
+
+def prepare(out: Path) -> None:
+    """Build an old run, and all stages of the new one: what is left to be killed is the commit."""
+    build(out, 0)
+    with RunWriter(out) as writer:
+        write_stages(writer, 1)
+
+
+def look(out: Path, may_be_missing: bool) -> str:
+    """Open what a crash left as a reader does, whole, and return its title."""
+    try:
+        run = RunFolder.open(out, verify=True)
+    except RunError:
+        if may_be_missing and not out.exists():
+            return ""
+        raise
+    run.table("train.parquet")
+    return run.manifest.title
+
+
+def finish(out: Path) -> list[str]:
+    """Build again, check that the result is right and that nothing else is left; return the stages computed."""
+    run, computed = build(out, 1)
+    assert run.manifest.title == "Tiny 1"
+    run.verify_files()
+    assert RunFolder.open(out).digest == run.digest
+    inside = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert inside == {*run.manifest.files, "manifest.json"}, inside
+    assert {path.name for path in out.parent.iterdir()} == {out.name, f".{out.name}.lock"}, os.listdir(out.parent)
+    return computed
+
+
+def main(folder: Path, scenario: str) -> None:
+    """Try every moment of one scenario."""
+    if scenario == "rebuild-without-exchange":
+        swap.exchange = lambda first, second: False
+    # A kill loses nothing that was written; only a power cut does, and waiting for the disk would take minutes here.
+    os.fsync = lambda descriptor: None  # type: ignore[assignment]
+    gc.freeze()
+    in_child(lambda: prepare(folder / "old" / "tiny"), folder / "old.json")
+    chance = random.Random(scenario)
+    failures: list[str] = []
+    skipped = 0
+    for kill in range(1000):
+        out = folder / str(kill) / "tiny"
+        report = folder / f"{kill}.json"
+
+        def step(name: str, work: Callable[[], object], report: Path = report, kill: int = kill) -> object:
+            in_child(work, report)
+            answer = json.loads(report.read_text())
+            if "failure" in answer:
+                failures.append(f"kill {kill}, {name}: {answer['failure']}")
+            return answer.get("result")
+
+        def killed_build(out: Path = out, kill: int = kill) -> None:
+            die_at(kill)
+            build(out, 1)
+
+        def killed_again(out: Path = out) -> None:
+            die_at(chance.randrange(40))
+            build(out, 1)
+
+        if scenario != "fresh":
+            shutil.copytree(folder / "old", out.parent)
+        survived = in_child(killed_build, report)
+        title = step("look", lambda out=out: look(out, scenario == "fresh"))  # type: ignore[misc]
+        if title not in {"Tiny 0", "Tiny 1", ""}:
+            failures.append(f"kill {kill}: found {title!r}")
+        if kill % 4 == 0 and not survived:
+            in_child(killed_again, report)
+            step("look again", lambda out=out: look(out, scenario == "fresh"))  # type: ignore[misc]
+        computed = step("finish", lambda out=out: finish(out))  # type: ignore[misc]
+        skipped += len(STAGES) - len(computed) if isinstance(computed, list) else 0
+        if survived:
+            print(json.dumps({"kills": kill, "skipped_stages": skipped, "failures": failures}))
+            return
+    raise SystemExit("the build never ended by itself")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])
