@@ -20,13 +20,13 @@ class ImageSource(Protocol):
         ...
 
     def pixels(self, indices: NDArray[np.int64]) -> NDArray[np.uint8] | None:
-        """Return decoded images, shape (n, H, W) grey or (n, H, W, 3) RGB, where that is cheaper than decoding files."""
+        """Return decoded images, (n, H, W) grey or (n, H, W, 3) RGB, where that is cheaper than decoding files."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ArraySource:
-    """Images held as one uint8 array, shape (N, H, W) or (N, H, W, 3); their "original file" is a PNG made on demand."""
+    """Images held as one uint8 array, (N, H, W) or (N, H, W, 3); their "original file" is a PNG made on demand."""
 
     array: NDArray[np.uint8]
 

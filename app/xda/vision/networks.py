@@ -14,7 +14,6 @@ from typing import Any, Self
 
 import safetensors
 import safetensors.torch
-import torch
 from torch import nn
 from torchvision.models import resnet18
 
@@ -177,9 +176,7 @@ def load_weights(network: nn.Module, path: Path) -> None:
         raise DataError(f"The weights {path} cannot be read as safetensors ({error}); make them anew.") from None
     expected = network.state_dict()
     missing, unexpected = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
-    shapes = sorted(
-        name for name in expected.keys() & tensors.keys() if expected[name].shape != tensors[name].shape
-    )
+    shapes = sorted(name for name in expected.keys() & tensors.keys() if expected[name].shape != tensors[name].shape)
     if missing or unexpected or shapes:
         first = (missing + unexpected + shapes)[0]
         raise DataError(
@@ -218,7 +215,7 @@ def _mnist_cnn(n_classes: int) -> nn.Module:
 
 def _cifar_resnet18(n_classes: int) -> nn.Module:
     """Build torchvision's ResNet-18 with a first convolution for 32 x 32 images (method section 5)."""
-    network = resnet18(num_classes=n_classes)
+    network: nn.Module = resnet18(num_classes=n_classes)
     network.conv1 = nn.Conv2d(3, 64, 3, stride=1, padding=1, bias=False)
     return network
 

@@ -9,9 +9,11 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from xda.errors import ConfigError, DataError
+
+_ORIENTATION = int(ExifTags.Base.Orientation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +115,14 @@ class Preprocessing:
     def _decode(self, data: bytes) -> NDArray[np.uint8]:
         try:
             with Image.open(io.BytesIO(data)) as image:
-                converted = ImageOps.exif_transpose(image).convert(self.mode)
+                upright = ImageOps.exif_transpose(image) if image.getexif().get(_ORIENTATION, 1) != 1 else image
+                converted = upright.convert(self.mode)
+                return self._resized(converted)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise DataError(f"An image cannot be decoded ({error}); use a PNG or JPEG file.") from None
+
+    def _resized(self, image: Image.Image) -> NDArray[np.uint8]:
         height, width = self.size
-        if converted.size != (width, height):
-            converted = converted.resize((width, height), Image.Resampling.BILINEAR)
-        return np.asarray(converted, dtype=np.uint8)
+        if image.size != (width, height):
+            image = image.resize((width, height), Image.Resampling.BILINEAR)
+        return np.asarray(image, dtype=np.uint8)

@@ -1,8 +1,8 @@
 """Training of the preset networks: AdamW with a one-cycle learning rate, resumable after every epoch.
 
-Everything random in epoch e (order, crops, flips) is drawn from a generator seeded with (seed, e), and the learning rate
-is a function of the step; so weights, AdamW's moments and the number of the epoch are the whole state, and a resumed
-training ends with the weights of an uninterrupted one, bit for bit on the same machine.
+Everything random in epoch e (order, crops, flips) is drawn from a generator seeded with (seed, e), and the learning
+rate is a function of the step; so weights, AdamW's moments and the number of the epoch are the whole state, and a
+resumed training ends with the weights of an uninterrupted one, bit for bit on the same machine.
 """
 
 from __future__ import annotations
@@ -211,7 +211,7 @@ def _train_epoch(
     order = torch.randperm(len(images), generator=generator).to(images.device)
     run.network.train()
     total = run.recipe.epochs * run.steps_per_epoch
-    for number, batch in enumerate(order.split(run.recipe.batch_size)):
+    for number, batch in enumerate(torch.split(order, run.recipe.batch_size)):
         step = run.epoch * run.steps_per_epoch + number
         for group in run.optimizer.param_groups:
             group["lr"] = run.learning_rate(step)

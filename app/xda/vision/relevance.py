@@ -1,0 +1,291 @@
+"""Heat-maps: relevance on the features of an image, propagated back to its pixels (method section 4).
+
+For a pair of test image x and training image x_i the relevance R_k = alpha_i^c phi_k(x) phi_k(x_i) is put on the output
+of phi and propagated by zennit's ``EpsilonPlusFlat(zero_params="bias")``; channels are summed. Each map then sums to
+sum_k R_k = tau_i(x, c), up to the stabiliser. Biases get no relevance because with them that sum would not hold.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from zennit.composites import EpsilonPlusFlat
+
+from xda.errors import ConfigError
+from xda.vision.architectures import canonization, refuse_unmerged
+from xda.vision.networks import split_head
+from xda.vision.preprocessing import Preprocessing
+from xda.vision.rules import Sharing, attach, ruled_layer
+
+_BYTES_AT_ONCE = 512 * 2**20
+_LARGEST_CHUNK = 256
+_CONSERVED = 0.01
+
+
+class RelevanceModel:
+    """A network with the rules for its heat-maps, attached once and kept.
+
+    The network that is given in is moved to the device and put into eval mode, and otherwise left alone: the rules live
+    on a private copy of its feature extractor. Not thread-safe.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Classifier with a linear head.
+    preprocessing : Preprocessing
+        Its preprocessing.
+    device : torch.device
+    composite : {"EpsilonPlusFlat"}
+        The only one offered.
+
+    Attributes
+    ----------
+    composite : str
+        Rules and canonizer in words, for the manifest.
+    conservation_error : float
+        |sum of map - sum of relevance| / sum of relevance, the larger of two images of noise; 0 where none is lit.
+
+    Raises
+    ------
+    ConfigError
+        If the composite is unknown, or the architecture is not one through which relevance can be propagated.
+    """
+
+    composite: str
+    conservation_error: float
+
+    def __init__(
+        self,
+        network: nn.Module,
+        preprocessing: Preprocessing,
+        device: torch.device,
+        composite: Literal["EpsilonPlusFlat"] = "EpsilonPlusFlat",
+    ) -> None:
+        if composite != "EpsilonPlusFlat":
+            raise ConfigError(f"There is no relevance composite '{composite}'; use 'EpsilonPlusFlat'.")
+        self._preprocessing = preprocessing
+        self._device = device
+        self._phi, self._head = split_head(network.to(device).eval())
+        self._sharing = Sharing()
+        chosen = canonization(network)
+        self.composite = ", ".join(filter(None, ("EpsilonPlusFlat(zero_params='bias')", chosen.name)))
+        rules = EpsilonPlusFlat(zero_params="bias", canonizers=list(chosen.canonizers))
+        self._ruled = copy.deepcopy(self._phi).requires_grad_(False)
+        for canonizer in rules.canonizers:
+            canonizer.apply(self._ruled)
+        refuse_unmerged(self._ruled)
+        context: dict[str, object] = {}
+        hooks = [(module, rules.module_map(context, name, module)) for name, module in self._ruled.named_modules()]
+        for module, hook in hooks:
+            if hook is not None:
+                attach(module, ruled_layer(module, hook), self._sharing)
+        self._chunk = 1
+        self.conservation_error = self._measure()
+
+    @property
+    def n_features(self) -> int:
+        """Number of features, d."""
+        return self._head.in_features
+
+    def features(self, images: Sequence[bytes]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Compute features and logits of image files, as ``features.extract`` does.
+
+        Parameters
+        ----------
+        images : sequence of bytes
+            B image files.
+
+        Returns
+        -------
+        features : NDArray[np.float32]
+            phi(x), shape (B, d).
+        logits : NDArray[np.float32]
+            Shape (B, K).
+
+        Raises
+        ------
+        DataError
+            If an image cannot be decoded.
+        """
+        features = np.empty((len(images), self._head.in_features), dtype=np.float32)
+        logits = np.empty((len(images), self._head.out_features), dtype=np.float32)
+        with torch.inference_mode():
+            for start in range(0, len(images), self._chunk):
+                rows = slice(start, start + self._chunk)
+                z = self._phi(self._tensor(images[rows]))
+                features[rows] = z.cpu().numpy()
+                logits[rows] = self._head(z).cpu().numpy()
+        return features, logits
+
+    def maps(self, images: Sequence[bytes], relevance: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Propagate relevance to the pixels of images, one seed each.
+
+        Parameters
+        ----------
+        images : sequence of bytes
+            B image files.
+        relevance : NDArray[np.float32]
+            R on the output of phi, shape (B, d).
+
+        Returns
+        -------
+        NDArray[np.float32]
+            Shape (B, H, W), in the network's input resolution; ``maps[b].sum() == relevance[b].sum()`` up to the
+            stabiliser.
+
+        Raises
+        ------
+        DataError
+            If an image cannot be decoded.
+        ValueError
+            If the relevance has another shape.
+        """
+        seeds = self._seeds(relevance, len(images))
+        maps = np.empty((len(images), *self._preprocessing.size), dtype=np.float32)
+        for start in range(0, len(images), self._chunk):
+            rows = slice(start, start + self._chunk)
+            maps[rows] = self._propagate(self._tensor(images[rows]), seeds[rows])
+        return maps
+
+    def shared_maps(self, image: bytes, relevance: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Propagate many seeds to the pixels of one image, which goes forward through the network once.
+
+        Parameters
+        ----------
+        image : bytes
+            An image file.
+        relevance : NDArray[np.float32]
+            R on the output of phi, shape (n, d).
+
+        Returns
+        -------
+        NDArray[np.float32]
+            Shape (n, H, W); the same as ``maps([image] * n, relevance)``.
+
+        Raises
+        ------
+        DataError
+            If the image cannot be decoded.
+        ValueError
+            If the relevance has another shape.
+        """
+        seeds = self._seeds(relevance, len(relevance))
+        maps = np.empty((len(seeds), *self._preprocessing.size), dtype=np.float32)
+        if len(seeds):
+            x = self._tensor([image])
+            for start in range(0, len(seeds), self._chunk):
+                rows = slice(start, start + self._chunk)
+                maps[rows] = self._propagate(x, seeds[rows], torch.zeros(len(seeds[rows]), dtype=torch.int64))
+        return maps
+
+    def pair_maps(
+        self, image: bytes, partners: Sequence[bytes], relevance: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Propagate the relevance of many pairs to both sides: one pass through the network for all of them.
+
+        Parameters
+        ----------
+        image : bytes
+            The image that all pairs share.
+        partners : sequence of bytes
+            n image files, the other side of each pair.
+        relevance : NDArray[np.float32]
+            R on the output of phi of both sides, shape (n, d).
+
+        Returns
+        -------
+        on_image, on_partners : NDArray[np.float32]
+            Shape (n, H, W) each; the same as ``shared_maps(image, relevance)`` and ``maps(partners, relevance)``.
+
+        Raises
+        ------
+        DataError
+            If an image cannot be decoded.
+        ValueError
+            If the relevance has another shape.
+        """
+        seeds = self._seeds(relevance, len(partners))
+        on_image = np.empty((len(partners), *self._preprocessing.size), dtype=np.float32)
+        on_partners = np.empty_like(on_image)
+        for start in range(0, len(partners), max(1, self._chunk // 2)):
+            rows = slice(start, start + max(1, self._chunk // 2))
+            n = len(partners[rows])
+            shown = torch.cat([torch.zeros(n, dtype=torch.int64), torch.arange(1, n + 1)])
+            maps = self._propagate(self._tensor([image, *partners[rows]]), seeds[rows].repeat(2, 1), shown)
+            on_image[rows], on_partners[rows] = maps[:n], maps[n:]
+        return on_image, on_partners
+
+    def close(self) -> None:
+        """Let go of the private copy and its rules."""
+        self._ruled = nn.Identity()
+
+    def __enter__(self) -> RelevanceModel:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def _tensor(self, images: Sequence[bytes]) -> torch.Tensor:
+        return torch.from_numpy(self._preprocessing.array(images)).to(self._device, self._head.weight.dtype)
+
+    def _seeds(self, relevance: NDArray[np.float32], n: int) -> torch.Tensor:
+        expected = (n, self._head.in_features)
+        if relevance.shape != expected:
+            raise ValueError(f"relevance has the shape {relevance.shape}, not {expected}")
+        return torch.from_numpy(np.ascontiguousarray(relevance)).to(self._device, self._head.weight.dtype)
+
+    def _propagate(
+        self, images: torch.Tensor, seeds: torch.Tensor, shown: torch.Tensor | None = None
+    ) -> NDArray[np.float32]:
+        """Return the maps (n, H, W) of n seeds on m images; ``shown`` (n,) says on which, default: each on its own."""
+        rows = torch.arange(len(images)) if shown is None else shown
+        rows = rows.to(self._device)
+        with self._sharing.among(rows, len(images)), torch.enable_grad():
+            batch = self._sharing.spread(images, len(seeds)).detach().requires_grad_()
+            (pixels,) = torch.autograd.grad(self._ruled(batch), batch, seeds)
+        maps: NDArray[np.float32] = pixels.sum(dim=1).float().cpu().numpy()
+        return maps
+
+    def _measure(self) -> float:
+        """Size the chunks by what one image occupies, and check that relevance is conserved on noise."""
+        height, width = self._preprocessing.size
+        generator = torch.Generator().manual_seed(0)
+        noise = torch.randn((2, self._preprocessing.channels, height, width), generator=generator)
+        noise = noise.to(self._device, self._head.weight.dtype)
+        occupied = 0
+
+        def count(module: nn.Module, inputs: object, output: object) -> None:
+            nonlocal occupied
+            occupied += output.nbytes if isinstance(output, torch.Tensor) else 0
+
+        handles = [module.register_forward_hook(count) for module in self._ruled.modules()]
+        try:
+            with torch.inference_mode():
+                z = self._ruled(noise)
+        finally:
+            for handle in handles:
+                handle.remove()
+        # a rule holds a few tensors of the size of its layer's output at a time
+        self._chunk = int(np.clip(_BYTES_AT_ONCE // (4 * max(1, occupied // 2)), 1, _LARGEST_CHUNK))
+        seeds = z.detach().clone().abs()
+        total = seeds.sum(dim=1).cpu().numpy()
+        maps = self._propagate(noise, seeds)
+        error = np.abs(maps.sum(axis=(1, 2)) - total) / np.where(total > 0, total, 1)
+        worst = float(error.max())
+        if not worst <= _CONSERVED:
+            raise ConfigError(
+                f"Heat-maps are not available for this network: relevance is not conserved through it ({worst:.1%} is "
+                "lost or gained), so a map would not sum to its attribution. It computes something outside its layers."
+            )
+        return worst
