@@ -72,7 +72,7 @@ class _Canvas:
         *,
         bold: bool = False,
         anchor: str = "la",
-    ) -> float:
+    ) -> None:
         """Write a line and return its width; ``anchor`` as in Pillow."""
         font = _font(size, bold)
         if not isinstance(font, ImageFont.FreeTypeFont) or font.getname()[0] != "DejaVu Sans":

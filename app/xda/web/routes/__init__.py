@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from xda.web.routes import api, links, ops
+from xda.web.routes import api, links, media, ops, pages, pages_explanation, pages_pair, pages_shared
 
 ROUTERS: tuple[APIRouter, ...] = (
+    api.direct,
     api.router,
     links.router,
     ops.router,
+    pages.router,
+    pages_explanation.router,
+    pages_pair.router,
+    pages_shared.router,
+    media.router,
 )

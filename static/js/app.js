@@ -1,0 +1,22 @@
+// What the pages do beyond links and forms. Everything works without it; each module says what it adds.
+import { installHeatmaps } from "./heatmaps.js";
+import { installKeys } from "./keys.js";
+import { installMenus } from "./menus.js";
+import { installNavigation } from "./navigation.js";
+import { installOpacity } from "./opacity.js";
+import { installProbe } from "./probe.js";
+import { installShare } from "./share.js";
+import { installTheme } from "./theme-toggle.js";
+
+const once = [installKeys, installMenus, installNavigation, installOpacity, installShare];
+const onEveryPage = [installHeatmaps, installProbe, installTheme];
+
+for (const install of once) install();
+
+function enhance() {
+  for (const element of document.querySelectorAll("[data-js-only][hidden], [data-open][hidden]")) element.hidden = false;
+  for (const install of onEveryPage) install();
+}
+
+enhance();
+document.addEventListener("htmx:after:swap", enhance);

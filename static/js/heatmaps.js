@@ -1,0 +1,30 @@
+// Heat-maps come when the device has computed them. One that the server is too busy for is asked for again, with pauses
+// that grow; its place is kept meanwhile and shows that something is still to come.
+const FIRST_PAUSE = 800;
+const TRIES = 8;
+
+export function installHeatmaps() {
+  for (const image of document.querySelectorAll("img[data-heatmap]:not([data-watched])")) watch(image);
+}
+
+function watch(image) {
+  image.dataset.watched = "";
+  let tries = 0;
+  const settle = () => image.classList.remove("waiting");
+  const retry = () => {
+    tries += 1;
+    if (tries > TRIES) {
+      settle();
+      image.alt = "heat-map not available, reload to try again";
+      return;
+    }
+    image.classList.add("waiting");
+    setTimeout(() => {
+      if (image.isConnected) image.src = image.getAttribute("src");
+    }, FIRST_PAUSE * 1.6 ** (tries - 1) * (0.75 + Math.random() / 2));
+  };
+  image.addEventListener("load", settle);
+  image.addEventListener("error", retry);
+  if (!image.complete) image.classList.add("waiting");
+  else if (image.naturalWidth === 0) retry();
+}

@@ -1,0 +1,75 @@
+// Single-key shortcuts. They can be switched off in the sheet (WCAG 2.1.4), and never act while something is typed.
+import { announce } from "./announce.js";
+
+const STORE = "xda-shortcuts";
+
+function enabled() {
+  try {
+    return localStorage.getItem(STORE) !== "off";
+  } catch {
+    return true;
+  }
+}
+
+function typing(target) {
+  return target instanceof Element && target.closest("input:not([type=range]):not([type=checkbox]), select, textarea, [contenteditable]");
+}
+
+function follow(selector) {
+  const link = document.querySelector(selector);
+  link?.click();
+  return Boolean(link);
+}
+
+const actions = {
+  ArrowLeft: () => follow('#page a[rel="prev"]'),
+  ArrowRight: () => follow('#page a[rel="next"]'),
+  "/": () => {
+    const field = document.querySelector('[data-key="/"]');
+    field?.focus();
+    field?.select();
+    return Boolean(field);
+  },
+  "?": () => openSheet(),
+  g: () => follow(".where a.plain"),
+  e: () => follow('[data-key="e"]'),
+  c: () => follow('[data-key="c"]'),
+  h: () => {
+    document.documentElement.classList.add("hide-maps");
+    return true;
+  },
+};
+
+function openSheet() {
+  const sheet = document.getElementById("keys");
+  if (!sheet.open) sheet.showModal();
+  return true;
+}
+
+export function installKeys() {
+  document.addEventListener("keydown", (event) => {
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (typing(event.target) || document.querySelector("dialog[open]")) return;
+    const arrow = event.key.startsWith("Arrow");
+    // arrows on a slider, in the pixel probe or in a scrolling table belong to it
+    if (arrow && event.target.closest?.("input, [data-probe], .scroll")) return;
+    if (!arrow && !enabled()) return;
+    if (Object.hasOwn(actions, event.key) && actions[event.key]()) event.preventDefault();
+  });
+  const show = () => document.documentElement.classList.remove("hide-maps");
+  document.addEventListener("keyup", (event) => event.key === "h" && show());
+  window.addEventListener("blur", show);
+  document.addEventListener("click", (event) => {
+    if (event.target.closest('[data-open="keys"]')) openSheet();
+  });
+  const box = document.querySelector("[data-shortcuts]");
+  box.checked = enabled();
+  box.addEventListener("change", () => {
+    try {
+      localStorage.setItem(STORE, box.checked ? "on" : "off");
+    } catch {
+      // not kept beyond this page, then
+    }
+    announce(box.checked ? "Single-key shortcuts are on." : "Single-key shortcuts are off.");
+  });
+}

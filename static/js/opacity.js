@@ -1,0 +1,36 @@
+// The slider fades the heat-maps without a request, and keeps its place in the address without an entry in the history.
+export function installOpacity() {
+  document.addEventListener("input", (event) => {
+    const slider = event.target.closest?.("[data-opacity-form] input[type=range]");
+    if (!slider) return;
+    slider.closest("[data-opacity]").dataset.opacity = slider.value;
+  });
+  document.addEventListener("change", (event) => {
+    const slider = event.target.closest?.("[data-opacity-form] input[type=range]");
+    if (!slider) return;
+    const url = new URL(location.href);
+    if (slider.value === "100") url.searchParams.delete("opacity");
+    else url.searchParams.set("opacity", slider.value);
+    history.replaceState(history.state, "", url);
+    carry(slider.value);
+  });
+}
+
+// Links and forms of the page lead on with the chosen opacity.
+function carry(value) {
+  for (const link of document.querySelectorAll("#main a[href], .segments a[href]")) {
+    const url = new URL(link.href);
+    if (url.origin !== location.origin || !/\/test\/\d+/.test(url.pathname) || link.hasAttribute("download")) continue;
+    if (value === "100") url.searchParams.delete("opacity");
+    else url.searchParams.set("opacity", value);
+    link.setAttribute("href", url.pathname + url.search + url.hash);
+  }
+  for (const form of document.querySelectorAll("#main form.ask, #main form.share")) {
+    let field = form.querySelector("input[name=opacity]");
+    if (!field) {
+      field = Object.assign(document.createElement("input"), { type: "hidden", name: "opacity" });
+      form.append(field);
+    }
+    field.value = value;
+  }
+}

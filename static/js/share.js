@@ -1,0 +1,72 @@
+// "Copy link" makes the link in place and copies it; without this module its form leads to the shared page instead.
+import { announce } from "./announce.js";
+
+const NUMBERS = new Set(["test", "train", "target", "against", "c", "train_class", "show", "opacity"]);
+
+export function installShare() {
+  document.addEventListener("submit", (event) => {
+    const form = event.target.closest?.("[data-share]");
+    if (!form) return;
+    event.preventDefault();
+    share(form);
+  });
+}
+
+async function share(form) {
+  const button = form.querySelector("button");
+  button.disabled = true;
+  try {
+    const state = {};
+    for (const [name, value] of new FormData(form)) if (value !== "") state[name] = NUMBERS.has(name) ? Number(value) : value;
+    const response = await fetch(form.action, {
+      method: "POST",
+      headers: { "Content-Type": "application/json", Accept: "application/json" },
+      body: JSON.stringify(state),
+    });
+    const answer = await response.json();
+    if (!response.ok) throw new Error(answer.detail || `The server answered with status ${response.status}.`);
+    await tell(form, answer.url);
+  } catch (error) {
+    say(form, error.message);
+  } finally {
+    button.disabled = false;
+  }
+}
+
+async function tell(form, url) {
+  const field = Object.assign(document.createElement("input"), { readOnly: true, value: url, size: 30 });
+  field.setAttribute("aria-label", "Link to this explanation");
+  form.querySelector("[data-answer]")?.remove();
+  const answer = document.createElement("span");
+  answer.dataset.answer = "";
+  answer.className = "share-answer";
+  answer.append(field);
+  form.append(answer);
+  try {
+    await navigator.clipboard.writeText(url);
+    say(form, "Copied");
+  } catch {
+    // no clipboard outside https and localhost: the link is selected, ready to be copied
+    field.focus();
+    field.select();
+    say(form, "Press Ctrl+C to copy the link");
+  }
+}
+
+function say(form, words) {
+  let answer = form.querySelector("[data-answer]");
+  if (!answer) {
+    answer = document.createElement("span");
+    answer.dataset.answer = "";
+    answer.className = "share-answer";
+    form.append(answer);
+  }
+  let message = answer.querySelector("[data-message]");
+  if (!message) {
+    message = document.createElement("span");
+    message.dataset.message = "";
+    answer.append(message);
+  }
+  message.textContent = words;
+  announce(words);
+}

@@ -1,0 +1,30 @@
+// The button goes round: the system's theme, light, dark. The choice is applied by theme.js before the first paint.
+const ORDER = ["auto", "light", "dark"];
+const WORDS = { auto: "automatic", light: "light", dark: "dark" };
+
+export function installTheme() {
+  for (const button of document.querySelectorAll("[data-theme-toggle]:not([data-watched])")) {
+    button.dataset.watched = "";
+    button.hidden = false;
+    name(button);
+    button.addEventListener("click", () => {
+      const root = document.documentElement;
+      const theme = ORDER[(ORDER.indexOf(root.dataset.theme ?? "auto") + 1) % ORDER.length];
+      if (theme === "auto") delete root.dataset.theme;
+      else root.dataset.theme = theme;
+      try {
+        if (theme === "auto") localStorage.removeItem("xda-theme");
+        else localStorage.setItem("xda-theme", theme);
+      } catch {
+        // not kept beyond this page, then
+      }
+      name(button);
+    });
+  }
+}
+
+function name(button) {
+  const words = `Colour theme: ${WORDS[document.documentElement.dataset.theme ?? "auto"]}`;
+  button.setAttribute("aria-label", words);
+  button.title = words;
+}
