@@ -167,19 +167,21 @@ def _train(options: argparse.Namespace) -> int:
     settings = _settings(options)
     checkpoint = options.out or checkpoint_path(settings, options.preset)
     with TerminalProgress() as progress:
-        accuracy = train_preset(options.preset, settings, checkpoint, progress)
-    print(f"{checkpoint}: {accuracy:.2%} of the test images are classified as labelled.")
+        _, result = train_preset(options.preset, settings, checkpoint, progress)
+    print(f"{checkpoint}: {result.test_accuracy:.2%} of the test images are classified as labelled.")
     return 0
 
 
 def _build(options: argparse.Namespace) -> int:
     from xda.services.build import build_run
     from xda.services.config import load_config
+    from xda.vision import datasets
 
     settings = _settings(options)
     config = load_config(options.config, c=options.c)
     with TerminalProgress() as progress:
-        run = build_run(config, options.out, data_dir=settings.data_dir, device=settings.device, progress=progress)
+        dataset = datasets.load(config.data.name, settings.data_dir)
+        run = build_run(config, dataset, options.out, device=settings.device, progress=progress)
     print(f"{options.out}: run '{run.manifest.id}' is built; serve it with `xda serve {options.out}`.")
     return 0
 

@@ -44,7 +44,7 @@ from xda.storage.manifest import (
 from xda.storage.run_folder import RunFolder
 from xda.storage.run_writer import RunWriter
 from xda.surrogate import CrammerSingerSVC
-from xda.vision.datasets import ImageDataset, load
+from xda.vision.datasets import ImageDataset
 from xda.vision.device import resolve_device
 from xda.vision.features import extract
 from xda.vision.networks import NetworkSpec, build_network, get_preset, load_weights
@@ -57,17 +57,22 @@ FORMAT = 1
 
 
 def build_run(
-    config: BuildConfig, out: Path, *, data_dir: Path, device: DeviceChoice = "auto", progress: Progress = silent
+    config: BuildConfig,
+    dataset: ImageDataset,
+    out: Path,
+    *,
+    device: DeviceChoice = "auto",
+    progress: Progress = silent,
 ) -> RunFolder:
     """Build a run folder, or go on with an interrupted build of it.
 
     Parameters
     ----------
     config : BuildConfig
+    dataset : ImageDataset
+        The data set that the configuration names.
     out : Path
         Where the run is to be. A run that is there stays in use until the new one is complete.
-    data_dir : Path
-        Folder of the data sets.
     device : {"auto", "cpu", "cuda"}
     progress : Progress
 
@@ -84,7 +89,6 @@ def build_run(
         If another build writes the same folder.
     """
     preset = get_preset(config.network.preset)
-    dataset = load(config.data.name, data_dir)
     if not config.network.checkpoint.is_file():
         raise DataError(
             f"The checkpoint {config.network.checkpoint} does not exist; make it with `xda train {preset.name}`."

@@ -14,7 +14,7 @@ from xda.storage.run_folder import RunFolder
 from xda.vision import datasets
 from xda.vision.device import resolve_device
 from xda.vision.networks import get_preset
-from xda.vision.training import train
+from xda.vision.training import TrainingResult, train
 
 PRESET = "mnist-cnn"
 
@@ -24,13 +24,15 @@ def checkpoint_path(settings: Settings, preset: str) -> Path:
     return settings.home / "checkpoints" / f"{preset}.safetensors"
 
 
-def train_preset(name: str, settings: Settings, checkpoint: Path, progress: Progress) -> float:
-    """Fetch the data of a preset, train it (or go on with an interrupted training), and return its test accuracy."""
+def train_preset(
+    name: str, settings: Settings, checkpoint: Path, progress: Progress
+) -> tuple[datasets.ImageDataset, TrainingResult]:
+    """Fetch the data of a preset and train it, going on with an interrupted training."""
     preset = get_preset(name)
     datasets.fetch(preset.dataset, settings.data_dir, progress)
     dataset = datasets.load(preset.dataset, settings.data_dir)
     result = train(name, dataset, checkpoint, device=resolve_device(settings.device), progress=progress)
-    return result.test_accuracy
+    return dataset, result
 
 
 def demo_run(settings: Settings, progress: Progress) -> Path:
@@ -48,13 +50,13 @@ def demo_run(settings: Settings, progress: Progress) -> Path:
         return out
     preset = get_preset(PRESET)
     checkpoint = checkpoint_path(settings, PRESET)
-    train_preset(PRESET, settings, checkpoint, progress)
+    dataset, _ = train_preset(PRESET, settings, checkpoint, progress)
     config = BuildConfig(
         run=RunTable(id=PRESET, title=preset.title),
         data=DataTable(name=preset.dataset),
         network=NetworkTable(preset=PRESET, checkpoint=checkpoint),
     )
-    build_run(config, out, data_dir=settings.data_dir, device=settings.device, progress=progress)
+    build_run(config, dataset, out, device=settings.device, progress=progress)
     failed = [finding for finding in verify_run(out, device=settings.device, progress=progress) if not finding.passed]
     if failed:
         raise RunError(

@@ -44,5 +44,5 @@ class DeviceFeatures:
         device = self._features.device
         chosen = self._features.index_select(0, torch.from_numpy(rows).to(device)).double()
         query = torch.from_numpy(np.array(queries, dtype=np.float64)).to(device)
-        result: NDArray[np.float64] = (chosen @ query.T).cpu().numpy()
+        result: NDArray[np.float64] = (chosen @ query.movedim(-1, 0)).cpu().numpy()
         return result + self._offset if self._offset else result

@@ -19,7 +19,7 @@ from xda.attribution.results import ClassContribution, Contribution, Decompositi
 if TYPE_CHECKING:
     from xda.services.explorer import Explainer
 
-CURVE_POINTS = 160
+CURVE_POINTS = 320
 """Most points of the running sum that are kept; the exact contributions are in the exports."""
 STRONGEST = 12
 """How many contributions the sentence "the 12 strongest carry 61 %" is about."""

@@ -1,0 +1,83 @@
+"""Fixtures that all tests share: the synthetic world, an open explainer over it, and a real server of it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from tests.world import RUN_ID, World, make_world
+from xda.services.explorer import Explainer
+from xda.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """The synthetic world; nobody may change its files."""
+    return make_world(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="session")
+def run_path(world: World) -> Path:
+    """The world's run folder; copy it before changing anything."""
+    return world.run
+
+
+@pytest.fixture(scope="session")
+def explainer(run_path: Path) -> Iterator[Explainer]:
+    with Explainer.open(run_path, device="cpu") as opened:
+        yield opened
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server that is running."""
+
+    url: str
+    """Without a slash at its end."""
+    run_id: str
+    settings: Settings
+
+
+def serve(settings: Settings) -> Iterator[str]:
+    """Run the application in a thread on a free loopback port; yield its URL once it is ready."""
+    import httpx
+
+    from xda.web.factory import create_app
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), host="127.0.0.1", port=port, log_config=None))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    url = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            if httpx.get(f"{url}/readyz").status_code == 200:
+                break
+        except httpx.TransportError:
+            pass
+        if time.monotonic() > deadline:
+            raise TimeoutError("the server of the tests did not become ready")
+        time.sleep(0.05)
+    try:
+        yield url
+    finally:
+        server.should_exit = True
+        thread.join(timeout=20)
+
+
+@pytest.fixture(scope="session")
+def served_world(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A real server of the synthetic world."""
+    settings = Settings(home=tmp_path_factory.mktemp("home"), runs=str(world.run), device="cpu")
+    for url in serve(settings):
+        yield Served(url=url, run_id=RUN_ID, settings=settings)
