@@ -146,7 +146,7 @@ CURVE_HEIGHT = 360.0
 
 
 def curve(running: Sequence[tuple[int, float]], mark: int) -> Curve | None:
-    """Return the running sum as a step curve; None without contributions."""
+    """Return the running sum, in steps where every rank is known; None without contributions."""
     if not running:
         return None
     n = running[-1][0]
@@ -160,9 +160,12 @@ def curve(running: Sequence[tuple[int, float]], mark: int) -> Curve | None:
     def y(value: float) -> float:
         return (high - value) / span * CURVE_HEIGHT
 
-    path = [(0.0, y(0.0))]
+    path, last = [(0.0, y(0.0))], 0
     for rank, total in running:
-        path += [(x(rank), path[-1][1]), (x(rank), y(total))]
+        if rank == last + 1:
+            path.append((x(rank), path[-1][1]))
+        path.append((x(rank), y(total)))
+        last = rank
     steps = [power * lead for power in (1, 10, 100, 1000, 10_000, 100_000) for lead in (1, 3)]
     # the last labels are dropped where they would run into that of n
     ranks = [k for k in steps if x(k) < 0.86 * WIDTH] + [n]

@@ -66,7 +66,7 @@ def matrix(confusion: Sequence[Sequence[int]], names: Sequence[str], listing: Li
         what = f"label {names[i]}, network says {names[j]}: {count(n)} of {count(whole)}"
         return Cell(
             url=address(label=None, predicted=None) if current else address(label=i, predicted=j) if n else None,
-            n=count(n),
+            n=str(n),
             shade=_shade(n, whole if i == j else errors),
             diagonal=i == j,
             current=current,

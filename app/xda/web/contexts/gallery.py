@@ -48,6 +48,8 @@ class GalleryPage:
     found: str
     place: str
     items: tuple[Thumb, ...]
+    mixed: bool
+    """Whether right and wrong decisions stand side by side, so that the wrong ones are marked."""
     previous: str | None
     following: str | None
     labels: tuple[Option, ...]
@@ -131,6 +133,7 @@ def build(
             )
             for item in found.items
         ),
+        mixed=chosen.correct is None,
         previous=cursor(found.previous_cursor),
         following=cursor(found.next_cursor),
         labels=classes(counts.label, chosen.label, "any label"),

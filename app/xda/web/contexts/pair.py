@@ -8,7 +8,7 @@ from xda.attribution.results import TestSample
 from xda.services.colormap import Colours
 from xda.web.contexts.base import Choice, Chrome, Option
 from xda.web.contexts.explanation import Shared, fields
-from xda.web.numbers import count, number, percent, signed
+from xda.web.numbers import count, number, signed
 from xda.web.urls import Urls
 from xda.web.view import View
 
@@ -69,7 +69,6 @@ class PairPage:
     verdict: str
     target: str
     against: str | None
-    share_of_logit: str
     logit: str
     weight: str | None
     weight_name: str
@@ -169,7 +168,6 @@ def build(
         verdict=f"{verb} {aim}",
         target=target,
         against=against,
-        share_of_logit=percent(abs(pair.attribution / pair.surrogate_logit), 1) if pair.surrogate_logit else "",
         logit=number(pair.surrogate_logit),
         weight=None if pair.weight is None else number(pair.weight),
         weight_name="α" if against is None else "α difference",

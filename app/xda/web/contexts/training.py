@@ -37,6 +37,8 @@ class AlphaRow:
     is_label: bool
     alpha: str
     alpha_bar: Bar
+    alpha_kind: str
+    """support or oppose."""
     logit: str
     logit_bar: Bar
     network_first: bool
@@ -142,6 +144,7 @@ def build(
                 is_label=k == sample.label,
                 alpha=number(sample.dual_coef[k]),
                 alpha_bar=alpha_bars[place],
+                alpha_kind="oppose" if sample.dual_coef[k] < 0 else "support",
                 logit=number(sample.network_logits[k]),
                 logit_bar=logit_bars[place],
                 network_first=k == sample.predicted,
