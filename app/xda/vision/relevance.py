@@ -124,20 +124,26 @@ class RelevanceModel:
                 logits[rows] = self._head(z).cpu().numpy()
         return features, logits
 
-    def maps(self, images: Sequence[bytes], relevance: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Propagate relevance to the pixels of images, one seed each.
+    def maps(
+        self, images: Sequence[bytes], relevance: NDArray[np.floating], shown: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float32]:
+        """Propagate relevance to the pixels of images.
+
+        Each distinct image goes forward through the network once, however many seeds are on it.
 
         Parameters
         ----------
         images : sequence of bytes
-            B image files.
-        relevance : NDArray[np.float32]
-            R on the output of phi, shape (B, d).
+            m image files.
+        relevance : NDArray
+            n seeds: R on the output of phi, shape (n, d).
+        shown : NDArray[np.int64], optional
+            Shape (n,): on which of the images each seed is. Default: m = n, each on its own.
 
         Returns
         -------
         NDArray[np.float32]
-            Shape (B, H, W), in the network's input resolution; ``maps[b].sum() == relevance[b].sum()`` up to the
+            Shape (n, H, W), in the network's input resolution; ``maps[i].sum() == relevance[i].sum()`` up to the
             stabiliser.
 
         Raises
@@ -145,23 +151,33 @@ class RelevanceModel:
         DataError
             If an image cannot be decoded.
         ValueError
-            If the relevance has another shape.
+            If the relevance has another shape, or ``shown`` names an image that is not there.
         """
-        seeds = self._seeds(relevance, len(images))
-        maps = np.empty((len(images), *self._preprocessing.size), dtype=np.float32)
-        for start in range(0, len(images), self._chunk):
-            rows = slice(start, start + self._chunk)
-            maps[rows] = self._propagate(self._tensor(images[rows]), seeds[rows])
+        rows = np.arange(len(images)) if shown is None else np.asarray(shown, dtype=np.int64)
+        expected = (len(rows), self._head.in_features)
+        if relevance.shape != expected:
+            raise ValueError(f"relevance has the shape {relevance.shape}, not {expected}")
+        if rows.size and not 0 <= rows.min() <= rows.max() < len(images):
+            raise ValueError(f"a seed is on an image that is not among the {len(images)} given")
+        maps = np.empty((len(rows), *self._preprocessing.size), dtype=np.float32)
+        for start in range(0, len(rows), self._chunk):
+            chunk = slice(start, start + self._chunk)
+            distinct, positions = np.unique(rows[chunk], return_inverse=True)
+            maps[chunk] = self._propagate(
+                self._tensor([images[i] for i in distinct]),
+                torch.from_numpy(np.ascontiguousarray(relevance[chunk])),
+                torch.from_numpy(positions),
+            )
         return maps
 
-    def shared_maps(self, image: bytes, relevance: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Propagate many seeds to the pixels of one image, which goes forward through the network once.
+    def shared_maps(self, image: bytes, relevance: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Propagate many seeds to the pixels of one image.
 
         Parameters
         ----------
         image : bytes
             An image file.
-        relevance : NDArray[np.float32]
+        relevance : NDArray
             R on the output of phi, shape (n, d).
 
         Returns
@@ -176,19 +192,12 @@ class RelevanceModel:
         ValueError
             If the relevance has another shape.
         """
-        seeds = self._seeds(relevance, len(relevance))
-        maps = np.empty((len(seeds), *self._preprocessing.size), dtype=np.float32)
-        if len(seeds):
-            x = self._tensor([image])
-            for start in range(0, len(seeds), self._chunk):
-                rows = slice(start, start + self._chunk)
-                maps[rows] = self._propagate(x, seeds[rows], torch.zeros(len(seeds[rows]), dtype=torch.int64))
-        return maps
+        return self.maps([image], relevance, np.zeros(len(relevance), dtype=np.int64))
 
     def pair_maps(
-        self, image: bytes, partners: Sequence[bytes], relevance: NDArray[np.float32]
+        self, image: bytes, partners: Sequence[bytes], relevance: NDArray[np.floating]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Propagate the relevance of many pairs to both sides: one pass through the network for all of them.
+        """Propagate the relevance of many pairs to both sides, in one pass through the network.
 
         Parameters
         ----------
@@ -196,7 +205,7 @@ class RelevanceModel:
             The image that all pairs share.
         partners : sequence of bytes
             n image files, the other side of each pair.
-        relevance : NDArray[np.float32]
+        relevance : NDArray
             R on the output of phi of both sides, shape (n, d).
 
         Returns
@@ -211,16 +220,10 @@ class RelevanceModel:
         ValueError
             If the relevance has another shape.
         """
-        seeds = self._seeds(relevance, len(partners))
-        on_image = np.empty((len(partners), *self._preprocessing.size), dtype=np.float32)
-        on_partners = np.empty_like(on_image)
-        for start in range(0, len(partners), max(1, self._chunk // 2)):
-            rows = slice(start, start + max(1, self._chunk // 2))
-            n = len(partners[rows])
-            shown = torch.cat([torch.zeros(n, dtype=torch.int64), torch.arange(1, n + 1)])
-            maps = self._propagate(self._tensor([image, *partners[rows]]), seeds[rows].repeat(2, 1), shown)
-            on_image[rows], on_partners[rows] = maps[:n], maps[n:]
-        return on_image, on_partners
+        n = len(partners)
+        shown = np.concatenate([np.zeros(n, dtype=np.int64), np.arange(1, n + 1)])
+        maps = self.maps([image, *partners], np.concatenate([relevance, relevance]), shown)
+        return maps[:n], maps[n:]
 
     def close(self) -> None:
         """Let go of the private copy and its rules."""
@@ -239,19 +242,10 @@ class RelevanceModel:
     def _tensor(self, images: Sequence[bytes]) -> torch.Tensor:
         return torch.from_numpy(self._preprocessing.array(images)).to(self._device, self._head.weight.dtype)
 
-    def _seeds(self, relevance: NDArray[np.float32], n: int) -> torch.Tensor:
-        expected = (n, self._head.in_features)
-        if relevance.shape != expected:
-            raise ValueError(f"relevance has the shape {relevance.shape}, not {expected}")
-        return torch.from_numpy(np.ascontiguousarray(relevance)).to(self._device, self._head.weight.dtype)
-
-    def _propagate(
-        self, images: torch.Tensor, seeds: torch.Tensor, shown: torch.Tensor | None = None
-    ) -> NDArray[np.float32]:
-        """Return the maps (n, H, W) of n seeds on m images; ``shown`` (n,) says on which, default: each on its own."""
-        rows = torch.arange(len(images)) if shown is None else shown
-        rows = rows.to(self._device)
-        with self._sharing.among(rows, len(images)), torch.enable_grad():
+    def _propagate(self, images: torch.Tensor, seeds: torch.Tensor, positions: torch.Tensor) -> NDArray[np.float32]:
+        """Return the maps (n, H, W) of n seeds on m images; ``positions`` (n,) says on which."""
+        seeds = seeds.to(images.device, images.dtype)
+        with self._sharing.among(positions.to(images.device), len(images)), torch.enable_grad():
             batch = self._sharing.spread(images, len(seeds)).detach().requires_grad_()
             (pixels,) = torch.autograd.grad(self._ruled(batch), batch, seeds)
         maps: NDArray[np.float32] = pixels.sum(dim=1).float().cpu().numpy()
@@ -280,7 +274,7 @@ class RelevanceModel:
         self._chunk = int(np.clip(_BYTES_AT_ONCE // (4 * max(1, occupied // 2)), 1, _LARGEST_CHUNK))
         seeds = z.detach().clone().abs()
         total = seeds.sum(dim=1).cpu().numpy()
-        maps = self._propagate(noise, seeds)
+        maps = self._propagate(noise, seeds, torch.arange(len(noise)))
         error = np.abs(maps.sum(axis=(1, 2)) - total) / np.where(total > 0, total, 1)
         worst = float(error.max())
         if not worst <= _CONSERVED:

@@ -52,7 +52,7 @@ class Sharing:
         """
         if n_distinct == 1:
             self._one = True
-        elif n_distinct != len(rows):
+        elif n_distinct != len(rows) or not bool((rows == torch.arange(len(rows), device=rows.device)).all()):
             self._rows = rows
             first = torch.empty(n_distinct, dtype=rows.dtype, device=rows.device)
             # later writes win: going backwards leaves the first row of each image
@@ -84,7 +84,7 @@ class PassLayer:
         self._module = copy.copy(module)
         if getattr(module, "inplace", False):
             # the layer before keeps its output, our input
-            self._module.inplace = False
+            self._module.inplace = False  # type: ignore[assignment]
 
     def run(self, x: torch.Tensor) -> tuple[torch.Tensor, Terms]:
         """Return the layer's ordinary output for inputs x, (m, ...), and what ``propagate`` will need of it."""
@@ -210,7 +210,7 @@ def attach(module: nn.Module, layer: PassLayer, sharing: Sharing) -> None:
     """Make ``module`` compute through ``layer``, in place: the module must be a private copy."""
 
     def forward(x: torch.Tensor) -> torch.Tensor:
-        output: torch.Tensor = _Propagation.apply(x, layer, sharing)  # type: ignore[no-untyped-call]
+        output: torch.Tensor = _Propagation.apply(x, layer, sharing)
         return output
 
     module.forward = forward
