@@ -1,0 +1,82 @@
+# Every verb sets up what it needs; a second call of the same verb sets up nothing.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/bash
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+APP := .venv/.installed
+DEV := .venv/.installed-dev
+PAGES := static/vendor/htmx.min.js
+TOOLS := .venv/.provisioned
+COMPOSE := docker/compose.yaml docker/compose.gpu.yaml
+IMAGE ?= dualxda-explorer
+RUN ?= runs/mnist-cnn
+
+help: ## List the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+demo: $(APP) $(PAGES) ## MNIST from nothing to a served explorer (http://127.0.0.1:8000)
+	@$(BIN)/xda demo
+
+serve: $(APP) $(PAGES) ## Serve a run folder: make serve RUN=runs/mnist-cnn
+	@$(BIN)/xda serve $(RUN)
+
+test: lint $(TOOLS) $(PAGES) ## Lint, then every test, those in a browser included
+	@$(BIN)/python -m pytest
+
+lint: $(DEV) ## Style, types, walls between the libraries, Dockerfile and compose files
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/hadolint docker/Dockerfile
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec $(COMPOSE)
+	@for compose in 'docker compose' docker-compose; do if $$compose version >/dev/null 2>&1; then $$compose $(COMPOSE:%=-f %) config --quiet; break; fi; done
+
+format: $(DEV) ## Write the code in its one format
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+bench: $(DEV) $(PAGES) ## Measure the served explorer and print a table
+	@[ -d runs/mnist-cnn ] || $(BIN)/xda demo --no-serve
+	@$(BIN)/python -m tests.benchmarks
+
+screenshots: $(TOOLS) $(PAGES) ## Take the README's pictures anew
+	@[ -d runs/mnist-cnn ] || $(BIN)/xda demo --no-serve
+	@$(BIN)/python -m tests.screenshots
+
+image: ## Build the container image: make image IMAGE=dualxda-explorer
+	@docker build -f docker/Dockerfile -t $(IMAGE) .
+
+lock: $(DEV) ## Write requirements.lock from what is installed
+	@$(BIN)/pip freeze --exclude-editable | grep -vE '^(nvidia-|cuda-|triton==)' | sed 's/+cpu$$//' >requirements.lock
+
+clean: ## Remove what the verbs installed; data, runs and links stay
+	@rm -rf .venv frontend/node_modules static/vendor .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist build
+
+.PHONY: help demo serve test lint format bench screenshots image lock clean
+
+.venv/bin/python:
+	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or newer is needed; install it, or name one: make PYTHON=/path/to/python3" >&2; exit 2; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "Python's venv module is needed (Debian, Ubuntu: apt install python3-venv)" >&2; exit 2; }
+
+$(APP): requirements.lock pyproject.toml | .venv/bin/python
+	@echo "Installing the Python packages into .venv (some minutes the first time)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock -e .
+	@touch $@
+
+$(DEV): $(APP)
+	@echo "Installing the packages for lint and tests into .venv"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock -e '.[dev]'
+	@touch $@
+
+$(PAGES): frontend/package.json frontend/package-lock.json frontend/vendor.mjs
+	@command -v npm >/dev/null || { echo "Node 20 or newer with npm is needed; install it and try again" >&2; exit 2; }
+	@npm ci --prefix frontend --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(TOOLS): tests/provision.sh $(DEV)
+	@tests/provision.sh $(BIN)/playwright
+	@touch $@
