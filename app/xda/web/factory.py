@@ -15,6 +15,7 @@ from fastapi.openapi.utils import get_openapi
 from xda.settings import Settings, resource_dir
 from xda.web import logging as web_logging
 from xda.web import problems, rendering
+from xda.web.answers import AnswerCache
 from xda.web.conditional import package_version
 from xda.web.lifecycle import Lifecycle
 from xda.web.metrics import Metrics
@@ -64,10 +65,12 @@ def create_app(settings: Settings, catalog: Catalog | None = None) -> FastAPI:
     )
     app.state.lifecycle = lifecycle
     app.state.metrics = metrics
+    app.state.answers = AnswerCache()
     app.state.error_page = getattr(rendering, "render_error", None)
     problems.install(app)
     for router in ROUTERS:
-        app.include_router(router)
+        # Not include_router: it wraps each route, which costs every request a second matching.
+        app.router.routes.extend(router.routes)
     app.mount("/static", HashedStaticFiles(resource_dir("static")), name="static")
     # The last one added is the outermost.
     app.add_middleware(PrefixMiddleware, root_path=settings.root_path)

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from xda.web.logging import access_logger, request_id
+from xda.web.logging import log_request, request_id
 from xda.web.metrics import Metrics
 from xda.web.problems import describe, problem_response
 
@@ -115,23 +115,19 @@ class RequestMiddleware:
             seconds = perf_counter() - started
             route = getattr(scope.get("route"), "path", "unmatched")
             self.metrics.observe(method, route, status, seconds)
-            if access_logger.isEnabledFor(logging.INFO):
-                client = scope.get("client")
-                access_logger.info(
-                    "request",
-                    extra={
-                        "fields": {
-                            "request_id": identifier,
-                            "method": method,
-                            "path": path,
-                            "query": scope["query_string"].decode("latin-1"),
-                            "route": route,
-                            "status": status,
-                            "ms": round(seconds * 1000, 3),
-                            "client": client[0] if client else "",
-                        }
-                    },
-                )
+            client = scope.get("client")
+            log_request(
+                {
+                    "request_id": identifier,
+                    "method": method,
+                    "path": path,
+                    "query": scope["query_string"].decode("latin-1"),
+                    "route": route,
+                    "status": status,
+                    "ms": round(seconds * 1000, 3),
+                    "client": client[0] if client else "",
+                }
+            )
             request_id.reset(token)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import Future
-from dataclasses import asdict
 from typing import Annotated, TypeVar
 
 import orjson
@@ -16,32 +15,36 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
+from xda.attribution.results import Contribution, Explanation
 from xda.errors import BusyError, InvalidRequestError
 from xda.services.heatmaps import to_npz
-from xda.services.views import GalleryFilter, GalleryOrder
+from xda.services.views import GalleryFilter
 from xda.settings import Settings
+from xda.web.answers import AnswerCache
 from xda.web.conditional import REVALIDATE, content_tag, matches, not_modified, run_tag
 from xda.web.dependencies import CatalogDep, ExplainerDep, SettingsDep
+from xda.web.lifecycle import Lifecycle
 from xda.web.problems import documented
 from xda.web.routes.api_models import ExplanationModel, RunModel, TestPageModel, TrainingSampleModel
+from xda.web.routes.api_queries import (
+    ExplanationQuery,
+    GalleryQuery,
+    RelevanceQuery,
+    TrainingQuery,
+    path_index,
+    path_parameter,
+    query_parameters,
+    read_query,
+)
+from xda.web.routes.direct import DirectRoute
 
 router = APIRouter(tags=["explorer"])
+direct = APIRouter(tags=["explorer"], route_class=DirectRoute)
 
 T = TypeVar("T")
 
-INDEXED_LIMIT = 128
-"""Up to this length explanations of the predicted class come from the run's index."""
-
 TestIndex = Annotated[int, Path(ge=0, description="Position in the test set.", examples=[115])]
 TrainIndex = Annotated[int, Path(ge=0, description="Position in the training set.", examples=[24798])]
-C = Annotated[float | None, Query(gt=0, allow_inf_nan=False, description="Surrogate; the run's default if left out.")]
-Target = Annotated[
-    int | None, Query(ge=0, description="Class to explain; the one the network predicts if left out.", examples=[9])
-]
-Against = Annotated[int | None, Query(ge=0, description="Explain the target in contrast to this class.", examples=[4])]
-TrainClass = Annotated[int | None, Query(ge=0, description="List only training samples of this label.")]
-Limit = Annotated[int, Query(ge=1, description="Most entries of a list (of each sign).")]
-Class = Annotated[int | None, Query(ge=0)]
 
 
 def check_limit(limit: int, settings: Settings) -> None:
@@ -78,36 +81,80 @@ def json_response(body: bytes, tag: str) -> Response:
     return Response(body, headers={"ETag": tag, "Cache-Control": REVALIDATE}, media_type="application/json")
 
 
-@router.get(
+def encode_explanation(told: Explanation) -> bytes:
+    """Return an explanation as the JSON of the public contract."""
+    test = told.test
+    return orjson.dumps(
+        {
+            "c": told.c,
+            "test": {
+                "index": test.index,
+                "label": test.label,
+                "predicted": test.predicted,
+                "network_logits": test.network_logits,
+                "surrogate_logits": test.surrogate_logits,
+            },
+            "target": told.target,
+            "against": told.against,
+            "surrogate_logit": told.surrogate_logit,
+            "sum_supporting": told.sum_supporting,
+            "sum_opposing": told.sum_opposing,
+            "n_supporting": told.n_supporting,
+            "n_opposing": told.n_opposing,
+            "n_train": told.n_train,
+            "supporting": [_encode(part) for part in told.supporting],
+            "opposing": [_encode(part) for part in told.opposing],
+        }
+    )
+
+
+def _encode(part: Contribution) -> dict[str, object]:
+    # By hand: orjson takes ten times as long for a dataclass with slots as for a dict.
+    return {
+        "index": part.index,
+        "label": part.label,
+        "attribution": part.attribution,
+        "at_bound": part.at_bound,
+    }
+
+
+@direct.get(
     "/api/v1/runs/{run}/test/{test}/explanation",
     operation_id="getExplanation",
     summary="Which training images decided",
     response_model=ExplanationModel,
     responses=documented(404, 422, 503),
+    openapi_extra={
+        "parameters": [
+            path_parameter("run", {"type": "string"}, "Identifier of a run.", "mnist-cnn"),
+            path_parameter("test", {"type": "integer", "minimum": 0}, "Position in the test set.", 115),
+            *query_parameters(ExplanationQuery),
+        ]
+    },
 )
-async def get_explanation(
-    request: Request,
-    explainer: ExplainerDep,
-    settings: SettingsDep,
-    test: TestIndex,
-    c: C = None,
-    target: Target = None,
-    against: Against = None,
-    limit: Limit = 12,
-    train_class: TrainClass = None,
-) -> Response:
-    """Return the strongest supporting and opposing training images of one decision, and exact totals over all."""
+async def get_explanation(request: Request) -> Response:
+    """Return the strongest supporting and opposing training images of one decision, and exact totals over all.
+
+    The parameters are read here and not by FastAPI, whose handling of them takes longer than the answer.
+    """
+    lifecycle: Lifecycle = request.app.state.lifecycle
+    explainer = lifecycle.catalog.get(request.path_params["run"])
     tag = run_tag(request, explainer.digest)
     if matches(request, tag):
         return not_modified(tag)
-    check_limit(limit, settings)
-    if target is None and against is None and train_class is None and limit <= INDEXED_LIMIT:
-        explanation = explainer.explain(test, c=c, limit=limit)
+    answers: AnswerCache = request.app.state.answers
+    if (kept := answers.get(tag)) is not None:
+        return json_response(kept, tag)
+    test = path_index("test", request.path_params["test"])
+    query = read_query(ExplanationQuery, request)
+    check_limit(query.limit, lifecycle.settings)
+    if query.indexed and query.limit <= explainer.run.manifest.per_sign:
+        explanation = explainer.explain(test, c=query.c, limit=query.limit)
     else:
-        explanation = await run_in_threadpool(
-            explainer.explain, test, c=c, target=target, against=against, limit=limit, train_class=train_class
-        )
-    return json_response(orjson.dumps(explanation), tag)
+        explanation = await run_in_threadpool(explainer.explain, test, **query.model_dump())
+    body = encode_explanation(explanation)
+    answers.put(tag, body)
+    return json_response(body, tag)
 
 
 @router.get(
@@ -155,23 +202,17 @@ async def list_test_images(
     request: Request,
     explainer: ExplainerDep,
     settings: SettingsDep,
-    predicted: Class = None,
-    label: Class = None,
-    correct: bool | None = None,
-    disagrees: bool | None = None,
-    max_margin: Annotated[float | None, Query(ge=0, le=1, allow_inf_nan=False)] = None,
-    order: GalleryOrder = "index",
-    c: C = None,
-    limit: Limit = 50,
-    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    query: Annotated[GalleryQuery, Query()],
 ) -> Response:
     """Return the test images that match, and the cursors of the pages before and after."""
     tag = run_tag(request, explainer.digest)
     if matches(request, tag):
         return not_modified(tag)
-    check_limit(limit, settings)
-    wanted = GalleryFilter(label, predicted, correct, disagrees, max_margin)
-    page = await run_in_threadpool(explainer.gallery, wanted, c=c, order=order, limit=limit, cursor=cursor)
+    check_limit(query.limit, settings)
+    wanted = GalleryFilter(query.label, query.predicted, query.correct, query.disagrees, query.max_margin)
+    page = await run_in_threadpool(
+        explainer.gallery, wanted, c=query.c, order=query.order, limit=query.limit, cursor=query.cursor
+    )
     body = orjson.dumps(
         {
             "items": page.items,
@@ -195,16 +236,15 @@ async def get_training_sample(
     explainer: ExplainerDep,
     settings: SettingsDep,
     train: TrainIndex,
-    c: C = None,
-    limit: Limit = 12,
+    query: Annotated[TrainingQuery, Query()],
 ) -> Response:
     """Return its dual variables, self-influence and slack, and the test images it moves most."""
     tag = run_tag(request, explainer.digest)
     if matches(request, tag):
         return not_modified(tag)
-    check_limit(limit, settings)
-    sample = await run_in_threadpool(explainer.training_sample, train, c=c, limit=limit)
-    return json_response(orjson.dumps(asdict(sample)), tag)
+    check_limit(query.limit, settings)
+    sample = await run_in_threadpool(explainer.training_sample, train, c=query.c, limit=query.limit)
+    return json_response(orjson.dumps(sample), tag)
 
 
 @router.get(
@@ -226,15 +266,13 @@ async def get_pair_relevance(
     settings: SettingsDep,
     test: TestIndex,
     train: TrainIndex,
-    c: C = None,
-    target: Target = None,
-    against: Against = None,
+    query: Annotated[RelevanceQuery, Query()],
 ) -> Response:
     """Return both maps; each sums to the attribution up to the stabiliser of the propagation rule."""
     tag = run_tag(request, explainer.digest)
     if matches(request, tag):
         return not_modified(tag)
-    future = await run_in_threadpool(explainer.relevance, test, [train], c=c, target=target, against=against)
+    future = await run_in_threadpool(explainer.relevance, test, [train], **query.model_dump())
     (pair,) = await within(future, settings.wait_seconds)
     name = f"{explainer.id}-test{test}-train{train}.npz"
     headers = {
