@@ -1,0 +1,171 @@
+"""The build goes on where it was stopped, redoes what a changed input touches, and verification finds tampering."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.world import World, make_config
+from xda.errors import DataError, RunError
+from xda.services import layout
+from xda.services.build import build_run
+from xda.services.explorer import Explainer
+from xda.services.verify import verify_run
+from xda.storage.run_folder import RunFolder
+
+CHECKS = [
+    "hashes",
+    "features",
+    *(f"C = {c}: {what}" for c in ("0.0001", "0.01") for what in ("decomposition", "certificate")),
+]
+
+
+@pytest.fixture
+def copy(run_path: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(run_path, tmp_path / "copy"))
+
+
+def test_a_finished_run_passes_every_check(run_path: Path) -> None:
+    findings = verify_run(run_path, device="cpu")
+    assert [finding.name for finding in findings] == CHECKS
+    assert all(finding.passed for finding in findings), findings
+
+
+def test_manifest_says_what_was_measured(run_path: Path, world: World) -> None:
+    manifest = RunFolder.open(run_path).manifest
+    assert manifest.counts.train == len(world.dataset.train)
+    assert manifest.classes == world.dataset.classes
+    assert [entry.c for entry in manifest.surrogates] == list(world.config.surrogate.c)
+    for entry in manifest.surrogates:
+        assert entry.certificate.converged
+        assert entry.certificate.relative_gap <= 1e-6
+        assert 0 < entry.agreement <= 1
+    assert {"torch", "zennit", "numpy"} <= manifest.libraries.keys()
+
+
+def test_tables_hold_what_people_sort_by(run_path: Path, world: World) -> None:
+    run = RunFolder.open(run_path)
+    train, test = run.table("train.parquet"), run.table("test.parquet")
+    assert train["label"].to_pylist() == world.dataset.train.labels.tolist()
+    assert {"predicted", "confidence", "slack c-0.01", "self_influence c-0.01"} <= set(train.column_names)
+    assert {"label", "margin", "surrogate_predicted c-0.01"} <= set(test.column_names)
+    with Explainer.open(run_path, device="cpu") as explainer:
+        sample = explainer.training_sample(7, c=1e-2)
+    assert train["self_influence c-0.01"][7].as_py() == pytest.approx(sample.self_influence, rel=1e-6)
+
+
+def test_a_stopped_build_goes_on_after_its_last_finished_stage(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from xda.services import build
+
+    computed: list[str] = []
+    real_extract, real_index = build.extract, build.build_index
+
+    def extract(*args: object, stage: str, **kwargs: object) -> object:
+        computed.append(stage)
+        return real_extract(*args, stage=stage, **kwargs)  # type: ignore[arg-type]
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(build, "extract", extract)
+    monkeypatch.setattr(build, "build_index", stop)
+    with pytest.raises(KeyboardInterrupt):
+        build_run(world.config, world.dataset, tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setattr(build, "build_index", real_index)
+    monkeypatch.setattr(build.CrammerSingerSVC, "path", stop)
+    run = build_run(world.config, world.dataset, tmp_path / "run", device="cpu")
+    assert computed == ["Features: train", "Features: test"]
+    assert all(finding.passed for finding in verify_run(tmp_path / "run", device="cpu"))
+    assert run.manifest.files.keys() == RunFolder.open(world.run).manifest.files.keys()
+
+
+def test_killed_without_warning_it_goes_on_and_never_shows_a_half_written_run(world: World, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    program = (
+        "import pathlib, sys\nfrom tests.world import make_config, make_dataset\n"
+        "from xda.services.build import build_run\n"
+        "build_run(make_config(pathlib.Path(sys.argv[1])), make_dataset()[0], pathlib.Path(sys.argv[2]), device='cpu',"
+        " progress=lambda stage, done, total: print(stage, flush=True))"
+    )
+    command = [sys.executable, "-c", program, str(world.config.network.checkpoint), str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("Fitting"):
+            os.kill(process.pid, signal.SIGKILL)
+            break
+    process.wait(30)
+    process.stdout.close()
+    assert process.returncode == -signal.SIGKILL
+    assert not out.exists()
+    with pytest.raises(RunError):
+        RunFolder.open(out)
+    build_run(world.config, world.dataset, out, device="cpu")
+    assert all(finding.passed for finding in verify_run(out, device="cpu"))
+
+
+def test_an_augmented_intercept_sums_exactly_too(world: World, tmp_path: Path) -> None:
+    config = make_config(world.config.network.checkpoint, run_id="augmented", c=[1e-2], intercept="augment")
+    build_run(config, world.dataset, tmp_path / "run", device="cpu")
+    assert all(finding.passed for finding in verify_run(tmp_path / "run", device="cpu"))
+    with Explainer.open(tmp_path / "run", device="cpu") as explainer:
+        explanation = explainer.explain(4)
+        total = explanation.sum_supporting + explanation.sum_opposing
+        assert total == pytest.approx(explanation.surrogate_logit, rel=1e-9)
+        own = explainer.own_relevance(4).result(60)[0]
+        coef = explainer.run.array(layout.surrogate(1e-2, layout.COEF))
+        without_intercept = explanation.surrogate_logit - float(coef[explanation.target, -1])
+        assert own.test.sum() == pytest.approx(without_intercept, rel=1e-3)
+
+
+def test_a_missing_checkpoint_and_an_absent_class_are_refused(world: World, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    with pytest.raises(DataError, match="xda train mnist-cnn"):
+        build_run(make_config(tmp_path / "none.safetensors"), world.dataset, tmp_path / "run", device="cpu")
+    labels = np.where(world.dataset.train.labels == 9, 8, world.dataset.train.labels)
+    train = replace(world.dataset.train, labels=labels, fingerprint="0" * 64)
+    with pytest.raises(DataError, match="Class '9' has no training image"):
+        build_run(world.config, replace(world.dataset, train=train), tmp_path / "run", device="cpu")
+
+
+def test_verification_finds_dual_variables_that_are_not_optimal(copy: Path) -> None:
+    """Someone scales the dual variables and makes all hashes fit again."""
+    from hashlib import sha256
+
+    name = layout.surrogate(1e-2, layout.DUAL_DATA)
+    np.save(copy / name, np.load(copy / name) * 0.9)
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["files"][name]["sha256"] = sha256((copy / name).read_bytes()).hexdigest()
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    failed = [finding.name for finding in verify_run(copy, device="cpu") if not finding.passed]
+    assert failed == ["C = 0.01: decomposition", "C = 0.01: certificate"]
+
+
+def test_weights_of_another_network_are_refused_even_with_fitting_hashes(copy: Path) -> None:
+    from hashlib import sha256
+
+    from safetensors.numpy import load_file, save_file
+
+    weights = copy / layout.NETWORK
+    tensors = load_file(weights)
+    save_file({name: values * np.float32(1.1) for name, values in tensors.items()}, weights)
+    manifest = json.loads((copy / "manifest.json").read_text())
+    digest = sha256(weights.read_bytes()).hexdigest()
+    manifest["network"]["weights_sha256"] = digest
+    manifest["files"][layout.NETWORK] |= {"sha256": digest, "bytes": weights.stat().st_size}
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(RunError, match="not of the same build"):
+        Explainer.open(copy, device="cpu")
+    assert [f.name for f in verify_run(copy, device="cpu") if not f.passed] == ["features"]

@@ -1,0 +1,123 @@
+"""The command line as a person uses it: what it prints, and one line with exit status 2 for every mistake."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from pathlib import Path
+
+import pytest
+
+from xda.cli import main
+from xda.services.explorer import Explainer
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    try:
+        status = main([str(argument) for argument in arguments])
+    except SystemExit as end:
+        status = int(end.code or 0)
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_info_for_people_and_for_machines(capsys: pytest.CaptureFixture[str], run_path: Path) -> None:
+    status, out, _ = run(capsys, "info", run_path)
+    assert status == 0
+    assert "600 training and 120 test images" in out
+    assert "C = 0.0001" in out
+    status, out, _ = run(capsys, "info", run_path, "--json")
+    assert json.loads(out)["id"] == "digits"
+
+
+def test_explain_prints_what_the_explorer_says(
+    capsys: pytest.CaptureFixture[str], run_path: Path, explainer: Explainer
+) -> None:
+    status, out, _ = run(capsys, "explain", run_path, "--test", 3, "--json", "--limit", 2, "--device", "cpu")
+    document = json.loads(out)
+    expected = explainer.explain(3, limit=2)
+    assert status == 0
+    assert document["surrogate_logit"] == expected.surrogate_logit
+    assert document["supporting"][0]["index"] == expected.supporting[0].index
+    assert len(document["opposing"]) == 2
+    assert document["test"]["label"] == 3
+    status, out, _ = run(capsys, "explain", run_path, "--test", 3, "--target", 5, "--against", 2, "--device", "cpu")
+    assert status == 0
+    assert "Why '5' and not '2'" in out
+
+
+def test_explain_writes_a_picture(capsys: pytest.CaptureFixture[str], run_path: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    status, _, err = run(capsys, "explain", run_path, "--test", 3, "--png", tmp_path / "x.png", "--device", "cpu")
+    assert (status, err) == (0, "")
+    with Image.open(tmp_path / "x.png") as image:
+        assert image.format == "PNG"
+        assert min(image.size) > 300
+
+
+def test_verify_ends_with_zero_only_if_all_holds(
+    capsys: pytest.CaptureFixture[str], run_path: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    status, out, _ = run(capsys, "verify", run_path, "--device", "cpu")
+    assert status == 0
+    assert len(re.findall(r"^ok  ", out, re.M)) == 6
+    broken = Path(shutil.copytree(run_path, tmp_path / "broken"))
+    (broken / "train" / "images.bin").write_bytes(b"")
+    status, out, err = run(capsys, "verify", broken, "--device", "cpu")
+    assert status == 2
+    assert "train/images.bin" in out + err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["info", "{tmp}/none"], "none"),
+        (["verify", "{tmp}"], "manifest.json"),
+        (["explain", "{run}", "--test", "120", "--device", "cpu"], "0 to 119"),
+        (["explain", "{run}", "--test", "-1", "--device", "cpu"], "test image -1"),
+        (["explain", "{run}", "--test", "x"], "invalid int value"),
+        (["explain", "{run}", "--test", "1", "--c", "7", "--device", "cpu"], "it has C ="),
+        (["explain", "{run}", "--test", "1", "--png", "{tmp}/no/such/x.png", "--device", "cpu"], "x.png"),
+        (["build", "{tmp}/none.toml", "--out", "{tmp}/x"], "none.toml"),
+        (["train", "no-such-preset", "--home", "{tmp}"], "no-such-preset"),
+        (["data", "no-such-data", "--home", "{tmp}"], "no-such-data"),
+        (["serve", "{tmp}/none"], "none"),
+        (["serve", "{run}", "--port", "99999"], "--port"),
+        (["serve", "{run}", "--workers", "0"], "--workers"),
+        (["nonsense"], "invalid choice"),
+        ([], "COMMAND"),
+    ],
+)
+def test_every_mistake_is_one_line_and_status_2(
+    capsys: pytest.CaptureFixture[str], run_path: Path, tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    status, out, err = run(capsys, *(part.format(run=run_path, tmp=tmp_path) for part in arguments))
+    assert status == 2
+    assert out == ""
+    assert words in err
+    assert "Traceback" not in err
+    assert len(err.strip().splitlines()) <= 2, err
+
+
+def test_a_port_in_use_is_said_before_anything_is_built(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        status, _, err = run(capsys, "demo", "--home", tmp_path, "--port", port)
+    assert status == 2
+    assert str(port) in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bad_setting_in_the_environment_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDA_QUEUE_SIZE", "many")
+    status, _, err = run(capsys, "data", "mnist")
+    assert status == 2
+    assert "XDA_QUEUE_SIZE" in err
