@@ -7,6 +7,7 @@ last linear layer, and that layer.
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,15 @@ from typing import Any, Self
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import nn
 from torchvision.models import resnet18
 
 from xda.errors import ConfigError, DataError
 from xda.vision.files import replacing
 from xda.vision.preprocessing import Preprocessing
+
+_HEADER = "xda"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +157,10 @@ def save_weights(network: nn.Module, path: Path, metadata: Mapping[str, str] | N
     network : nn.Module
     path : Path
     metadata : mapping of str to str, optional
-        Kept in the header of the file.
+        Kept in the header of the file; see ``read_metadata``.
     """
-    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     with replacing(path) as file:
-        file.write(safetensors.torch.save(tensors, dict(metadata or {})))
+        file.write(pack(network.state_dict(), metadata or {}))
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
@@ -187,12 +190,20 @@ def load_weights(network: nn.Module, path: Path) -> None:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """Return the metadata in the header of a safetensors file; empty where there is no readable file."""
+    """Return the metadata that ``save_weights`` put into a file; empty where there is no such file."""
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
-            return dict(file.metadata() or {})
-    except (safetensors.SafetensorError, OSError):
+            values = json.loads((file.metadata() or {}).get(_HEADER, "{}"))
+    except (safetensors.SafetensorError, OSError, ValueError):
         return {}
+    return {str(key): str(value) for key, value in values.items()} if isinstance(values, dict) else {}
+
+
+def pack(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> bytes:
+    """Return tensors and metadata as safetensors; equal content gives equal bytes."""
+    on_cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    # one entry: the library writes several in random order
+    return safetensors.torch.save(on_cpu, {_HEADER: json.dumps(dict(metadata), sort_keys=True)})
 
 
 def _mnist_cnn(n_classes: int) -> nn.Module:

@@ -116,8 +116,7 @@ class Preprocessing:
         try:
             with Image.open(io.BytesIO(data)) as image:
                 upright = ImageOps.exif_transpose(image) if image.getexif().get(_ORIENTATION, 1) != 1 else image
-                converted = upright.convert(self.mode)
-                return self._resized(converted)
+                return self._resized(_eight_bit(upright).convert(self.mode))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise DataError(f"An image cannot be decoded ({error}); use a PNG or JPEG file.") from None
 
@@ -126,3 +125,10 @@ class Preprocessing:
         if image.size != (width, height):
             image = image.resize((width, height), Image.Resampling.BILINEAR)
         return np.asarray(image, dtype=np.uint8)
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """Scale 16-bit grey down; Pillow's own conversion would cut it off at 255."""
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray(np.clip(np.rint(np.asarray(image) / 257), 0, 255).astype(np.uint8))

@@ -32,6 +32,7 @@ from xda.vision.networks import (
     Recipe,
     build_network,
     get_preset,
+    pack,
     read_metadata,
     save_weights,
 )
@@ -48,7 +49,7 @@ class TrainingResult:
     test_accuracy: float
     """Share of the test images classified right."""
     seconds: float
-    """Time spent training, over all attempts."""
+    """Time spent, over all attempts; 0 if the training had been finished before."""
     epochs: int
 
 
@@ -102,7 +103,7 @@ def train(
     key = _key(known, recipe, dataset, seed)
     header = read_metadata(checkpoint)
     if header.get("training_key") == key:
-        return TrainingResult(**json.loads(header["training_result"]))
+        return TrainingResult(float(header["test_accuracy"]), 0.0, int(header["epochs"]))
 
     started = time.perf_counter()
     with torch.random.fork_rng(devices=[]):
@@ -120,10 +121,11 @@ def train(
         if run.epoch < recipe.epochs:
             run.save(unfinished)
     accuracy = _accuracy(network, dataset.test, known.preprocessing, device, progress)
-    result = TrainingResult(accuracy, round(earlier + time.perf_counter() - started, 3), recipe.epochs)
-    save_weights(network, checkpoint, {"training_key": key, "training_result": json.dumps(asdict(result))})
+    # no time in it: the same training gives the same file
+    outcome = {"training_key": key, "preset": preset, "test_accuracy": repr(accuracy), "epochs": str(recipe.epochs)}
+    save_weights(network, checkpoint, outcome)
     unfinished.unlink(missing_ok=True)
-    return result
+    return TrainingResult(accuracy, round(earlier + time.perf_counter() - started, 3), recipe.epochs)
 
 
 class _Run:
@@ -152,10 +154,9 @@ class _Run:
         tensors = {f"network.{name}": value.detach() for name, value in self.network.state_dict().items()}
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
-        tensors = {name: value.cpu().contiguous() for name, value in tensors.items()}
         header = {"training_key": self.key, "epoch": str(self.epoch), "seconds": str(self.seconds)}
         with replacing(path) as file:
-            file.write(safetensors.torch.save(tensors, header))
+            file.write(pack(tensors, header))
 
     def resume(self, path: Path) -> None:
         """Take up the state at ``path`` if it belongs to this very training; else start from the beginning."""
