@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 _KINDS = "biuf"
+_CHUNK = 1 << 20
 _MAGIC = b"\x93NUMPY\x01\x00"
 
 
@@ -83,8 +84,7 @@ def create_array(
 ) -> np.memmap[tuple[int, ...], np.dtype[np.generic]]:
     """Create a ``.npy`` file of zeros and map it for writing.
 
-    All of the space is reserved at once: writing through a memory map when the disk has become full would kill the
-    process.
+    The zeros are really written: a page of a memory map that finds no space on the disk would kill the process.
 
     Raises
     ------
@@ -94,9 +94,11 @@ def create_array(
         The type is not a plain number.
     """
     kind = _plain(np.dtype(dtype))
-    array: np.memmap[tuple[int, ...], np.dtype[np.generic]] = np.lib.format.open_memmap(
-        path, mode="w+", dtype=kind, shape=shape, version=(1, 0)
-    )
-    with path.open("r+b") as stream:
-        os.posix_fallocate(stream.fileno(), 0, os.fstat(stream.fileno()).st_size)
-    return array
+    with path.open("wb") as stream:
+        header = {"descr": kind.str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(stream, header)
+        offset = stream.tell()
+        left = math.prod(shape) * kind.itemsize
+        while left > 0:
+            left -= stream.write(bytes(min(left, _CHUNK)))
+    return np.memmap(path, kind, "r+", offset, shape)

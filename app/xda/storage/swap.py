@@ -66,14 +66,13 @@ def exchange(first: Path, second: Path) -> bool:
 
 def remove_folder(path: Path) -> None:
     """Remove a folder that nobody needs any more; if that fails, say so in the log and go on."""
-
-    def complain(_function: object, name: str, info: object) -> None:
-        _log.warning("cannot remove %s: %s", name, info)
-
-    if path.is_symlink() or path.is_file():
-        path.unlink()
-    elif path.exists():
-        shutil.rmtree(path, onerror=lambda function, name, info: complain(function, name, info[1]))
+    try:
+        if path.is_symlink() or path.is_file():
+            path.unlink()
+        elif path.exists():
+            shutil.rmtree(path)
+    except OSError as error:
+        _log.warning("%s is not needed any more and cannot be removed: %s", path, error)
 
 
 def publish(target: Path) -> None:
