@@ -316,7 +316,7 @@ def card_png(
     canvas.original(test_image, middle, top, centre)
 
     def wing(parts: Sequence[Contribution], first: int, step: int, color: Color) -> None:
-        for place, part in enumerate(parts[:2]):
+        for place, part in enumerate([part for part in parts if part.index in train_images][:2]):
             left = first + place * step
             half_and_half(train_images[part.index], pairs[part.index].train, left, top + (centre - tile) // 2, tile)
             words = f"{_number(part.attribution)} · {names[part.label]}"

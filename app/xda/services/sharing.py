@@ -11,10 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from xda.errors import BusyError
 from xda.services.colormap import Colours, colorize, full_scale
+from xda.services.figure import card_png
 from xda.services.story import Story, tell, to_snapshot
-from xda.services.views import PairRelevance
+from xda.services.views import PairRelevance, Split
 
 if TYPE_CHECKING:
     from xda.services.explorer import Explainer
@@ -24,6 +28,9 @@ MAX_LISTED = 96
 """Most training images kept of each sign."""
 MAX_MEDIA_BYTES = 12_000_000
 """Most bytes of pictures a link keeps; with larger images fewer training images are kept."""
+
+ON_CARD = 2
+"""Training images of each sign on the card."""
 
 Media = dict[str, tuple[str, bytes]]
 
@@ -52,11 +59,11 @@ class Capture:
     snapshot: dict[str, Any]
     """``{"format", "story", "pair"}`` in plain JSON types; ``pair`` is None or what the pair page says."""
     media: Mapping[str, tuple[str, bytes]]
-    """Name to (content type, content): ``test`` and ``train-{j}`` are originals, ``map-own``,
-    ``map-{j}-test`` and ``map-{j}-train`` heat-maps."""
+    """Name to (content type, content): ``test`` and ``train-{j}`` are originals, ``map-own``, ``map-{j}-test`` and
+    ``map-{j}-train`` heat-maps, ``card`` the picture for chat programs."""
 
 
-def capture(explainer: Explainer, state: SharedState, *, wait_seconds: float) -> Capture:
+def capture(explainer: Explainer, state: SharedState, *, wait_seconds: float, card: bool = True) -> Capture:
     """Collect what is seen on a page; blocks until its heat-maps are there.
 
     Parameters
@@ -67,6 +74,8 @@ def capture(explainer: Explainer, state: SharedState, *, wait_seconds: float) ->
         What is shown.
     wait_seconds
         Longest wait for the device.
+    card
+        Whether to draw the picture for chat programs.
 
     Raises
     ------
@@ -75,16 +84,25 @@ def capture(explainer: Explainer, state: SharedState, *, wait_seconds: float) ->
     BusyError
         The heat-maps did not come in time.
     """
-    story = _story(explainer, state, min(state.shown, MAX_LISTED))
-    listed = _listed(story, state)
-    own, pairs = _heatmaps(explainer, state, story, listed, time.monotonic() + wait_seconds)
+    shown = min(state.shown, MAX_LISTED)
+    drawn = _story(explainer, state, max(shown, ON_CARD))
+    own, pairs = _heatmaps(explainer, state, drawn, wait_seconds)
     media, kept = _pictures(explainer, state, own, pairs)
-    if kept < len(story.explanation.supporting) or kept < len(story.explanation.opposing):
-        # Told again, so that its sentences about "the strongest listed" are about those that are kept.
-        story = _story(explainer, state, kept)
-    return Capture(
-        story, {"format": FORMAT, "story": to_snapshot(story), "pair": _pair(explainer, state, pairs)}, media
-    )
+    # Told again where less is kept than drawn, so that what it says about "the listed" is about those that are kept.
+    story = drawn if shown >= ON_CARD and kept >= shown else _story(explainer, state, min(shown, kept))
+    pair = None if state.train is None else _pair(explainer, story, state.train)
+    if card:
+        listed = (*drawn.explanation.supporting[:ON_CARD], *drawn.explanation.opposing[:ON_CARD])
+        picture = card_png(
+            drawn,
+            test_image=explainer.image("test", state.test)[0],
+            train_images={part.index: explainer.image("train", part.index)[0] for part in listed},
+            own_map=own.test,
+            pairs={pair.train_index: pair for pair in pairs},
+            colours=state.colours,
+        )
+        media["card"] = ("image/png", picture)
+    return Capture(story, {"format": FORMAT, "story": to_snapshot(story), "pair": pair}, media)
 
 
 def _story(explainer: Explainer, state: SharedState, limit: int) -> Story:
@@ -99,25 +117,19 @@ def _story(explainer: Explainer, state: SharedState, limit: int) -> Story:
     )
 
 
-def _listed(story: Story, state: SharedState) -> list[int]:
-    """Training images on the page, each once: the pair's own, then by rank, both signs in turn."""
-    first = [] if state.train is None else [state.train]
-    sides = (story.explanation.supporting, story.explanation.opposing)
-    ranked = [side[k].index for k in range(max(map(len, sides))) for side in sides if k < len(side)]
-    return list(dict.fromkeys([*first, *ranked]))
-
-
 def _heatmaps(
-    explainer: Explainer, state: SharedState, story: Story, listed: list[int], deadline: float
+    explainer: Explainer, state: SharedState, story: Story, wait_seconds: float
 ) -> tuple[PairRelevance, list[PairRelevance]]:
+    """Return the test image's own map, and those of the pair that is shown and of all that are listed by rank."""
     told = story.explanation
+    sides = (told.supporting, told.opposing)
+    ranked = [side[k].index for k in range(max(map(len, sides))) for side in sides if k < len(side)]
+    listed = list(dict.fromkeys([*([] if state.train is None else [state.train]), *ranked]))
     own = explainer.own_relevance(state.test, c=told.c, target=told.target, against=told.against)
     pairs = explainer.relevance(state.test, listed, c=told.c, target=told.target, against=told.against)
+    deadline = time.monotonic() + wait_seconds
     try:
-        return (
-            own.result(max(0.0, deadline - time.monotonic()))[0],
-            pairs.result(max(0.0, deadline - time.monotonic())),
-        )
+        return own.result(wait_seconds)[0], pairs.result(max(0.0, deadline - time.monotonic()))
     except TimeoutError:
         own.cancel()
         pairs.cancel()
@@ -128,23 +140,27 @@ def _pictures(
     explainer: Explainer, state: SharedState, own: PairRelevance, pairs: list[PairRelevance]
 ) -> tuple[Media, int]:
     """Draw what fits; return the pictures and how many training images of each sign are certain to be among them."""
-    page = full_scale(own.test, *(side for pair in pairs for side in (pair.test, pair.train)))
+    one = full_scale(own.test, *(side for pair in pairs for side in (pair.test, pair.train)))
 
-    def drawn(relevance: Any) -> tuple[str, bytes]:
-        return "image/png", colorize(relevance, page if state.scale == "page" else full_scale(relevance), state.colours)
+    def drawn(relevance: NDArray[np.float32], scale: float) -> tuple[str, bytes]:
+        return "image/png", colorize(
+            relevance, scale if state.scale == "page" else full_scale(relevance), state.colours
+        )
 
-    def original(split: Literal["train", "test"], index: int) -> tuple[str, bytes]:
+    def original(split: Split, index: int) -> tuple[str, bytes]:
         content, kind = explainer.image(split, index)
         return kind, content
 
-    media: Media = {"test": original("test", state.test), "map-own": drawn(own.test)}
+    media: Media = {"test": original("test", state.test), "map-own": drawn(own.test, one)}
     size = sum(len(content) for _, content in media.values())
     for position, pair in enumerate(pairs):
         j = pair.train_index
+        # On a pair page the two maps are compared with each other only.
+        scale = full_scale(pair.test, pair.train) if j == state.train else one
         pictures: Media = {
             f"train-{j}": original("train", j),
-            f"map-{j}-test": drawn(pair.test),
-            f"map-{j}-train": drawn(pair.train),
+            f"map-{j}-test": drawn(pair.test, scale),
+            f"map-{j}-train": drawn(pair.train, scale),
         }
         size += sum(len(content) for _, content in pictures.values())
         if size > MAX_MEDIA_BYTES and position > 0:
@@ -154,12 +170,22 @@ def _pictures(
     return media, MAX_LISTED
 
 
-def _pair(explainer: Explainer, state: SharedState, pairs: list[PairRelevance]) -> dict[str, Any] | None:
-    if state.train is None:
-        return None
-    pair = next(pair for pair in pairs if pair.train_index == state.train)
+def _pair(explainer: Explainer, story: Story, train: int) -> dict[str, Any]:
+    """Return what the pair page says in numbers."""
+    told = story.explanation
+    row = explainer.training_sample(train, c=told.c, limit=0)
+    weight = row.dual_coef[told.target] - (0.0 if told.against is None else row.dual_coef[told.against])
+    parts = explainer.decompose(told.test.index, c=told.c, target=told.target, against=told.against)
+    places = np.flatnonzero(parts.index == train)
+    attribution = float(parts.attribution[places[0]]) if len(places) else 0.0
+    same_sign = np.sign(parts.attribution) == np.sign(attribution)
     return {
-        "train": state.train,
-        "label": explainer.label("train", state.train),
-        "attribution": pair.attribution,
+        "train": train,
+        "label": row.label,
+        "attribution": attribution,
+        "weight": weight,
+        "product": attribution / weight if weight else None,
+        "at_bound": bool(parts.at_bound[places[0]]) if len(places) else False,
+        "rank": int(np.count_nonzero(same_sign[: places[0] + 1])) if len(places) else None,
+        "n_same_sign": int(np.count_nonzero(same_sign)),
     }

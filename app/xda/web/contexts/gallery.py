@@ -16,7 +16,7 @@ from xda.web.view import Listing
 if TYPE_CHECKING:
     from xda.services.explorer import Explainer
 
-PAGE = 120
+PAGE = 96
 """Test images on one page."""
 MARGINS = (0.05, 0.2, 0.5)
 

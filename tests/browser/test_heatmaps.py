@@ -1,0 +1,95 @@
+"""Heat-maps in the browser: they come when they are ready, fade without a request, and tell their raw values."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import httpx
+import numpy as np
+from playwright.sync_api import Page, Route, expect
+
+from tests.browser.conftest import Opener
+from tests.browser.test_journeys import first_pair, wait_for_maps
+from tests.conftest import Served
+
+
+def test_busy_heatmaps_are_asked_for_again(open_page: Opener) -> None:
+    refused: list[str] = []
+
+    def busy_once(route: Route) -> None:
+        if route.request.url in refused:
+            route.continue_()
+        else:
+            refused.append(route.request.url)
+            route.fulfill(status=503, headers={"Retry-After": "1"}, body="")
+
+    with open_page(errors_allowed=True) as page:
+        page.route("**/relevance/**", busy_once)
+        page.goto("/r/digits/test/23")
+        wait_for_maps(page)
+        assert len(refused) >= 9
+        assert page.locator(".waiting").count() == 0
+
+
+def test_opacity_costs_no_request_and_stays_in_the_address(page: Page) -> None:
+    page.goto("/r/digits/test/14")
+    wait_for_maps(page)
+    before = page.evaluate("history.length")
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    slider = page.get_by_label("Opacity of the heat-maps in percent")
+    slider.fill("40")
+    expect(page).to_have_url(re.compile(r"opacity=40$"))
+    assert page.locator(".map").first.evaluate("i => getComputedStyle(i).opacity") == "0.4"
+    assert requests == []
+    assert page.evaluate("history.length") == before
+    page.locator(".tile-link").first.click()
+    expect(page).to_have_url(re.compile("opacity=40"))
+    page.reload()
+    assert page.locator(".map").first.evaluate("i => getComputedStyle(i).opacity") == "0.4"
+
+
+def test_holding_a_key_hides_the_maps(page: Page) -> None:
+    page.goto("/r/digits/test/14")
+    page.keyboard.down("h")
+    expect(page.locator(".map").first).to_be_hidden()
+    page.keyboard.up("h")
+    expect(page.locator(".map").first).to_be_visible()
+
+
+def test_probe_tells_the_raw_value(page: Page, served_world: Served) -> None:
+    page.goto("/r/digits/test/14")
+    page.goto(first_pair(page))
+    wait_for_maps(page)
+    href = page.get_by_role("link", name="Raw values (.npz)").get_attribute("href")
+    answer = httpx.get(f"{served_world.url}{href}", timeout=30)
+    with np.load(io.BytesIO(answer.content)) as arrays:
+        relevance = arrays["train"]
+    row, column = np.unravel_index(np.abs(relevance).argmax(), relevance.shape)
+    probe = page.locator("[data-probe]").nth(1)
+    box = probe.locator("img.map").bounding_box()
+    assert box is not None
+    x = box["x"] + (column + 0.5) / relevance.shape[1] * box["width"]
+    y = box["y"] + (row + 0.5) / relevance.shape[0] * box["height"]
+    page.mouse.move(x, y)
+    told = page.locator("#train-value")
+    expect(told).to_contain_text(f"column {column}, row {row}")
+    value = float(told.inner_text().split()[0].replace("\N{MINUS SIGN}", "-"))
+    assert value == float(f"{relevance[row, column]:.3g}")
+    probe.focus()
+    page.keyboard.press("ArrowRight")
+    expect(told).to_contain_text(f"column {min(column + 1, 27)}, row {row}")
+
+
+def test_one_scale_and_other_colours_change_the_pictures(page: Page) -> None:
+    page.goto("/r/digits/test/14")
+    wait_for_maps(page)
+    first = page.locator(".support .map").last.get_attribute("src")
+    page.get_by_role("link", name="one for all").click()
+    expect(page).to_have_url(re.compile("scale=page"))
+    wait_for_maps(page)
+    assert page.locator(".support .map").last.get_attribute("src") != first
+    page.get_by_role("link", name="orange – purple").click()
+    expect(page).to_have_url(re.compile("map=orange-purple"))
+    wait_for_maps(page)

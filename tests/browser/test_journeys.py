@@ -1,0 +1,225 @@
+"""The ways through the product that people take, in a real browser: with the mouse, without JavaScript, and back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import Opener, opened
+from tests.conftest import Served, serve
+from xda.settings import Settings
+
+GALLERY = "/r/digits"
+
+
+def wait_for_maps(page: Page) -> None:
+    """Wait until every heat-map on the page is a picture."""
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('img.map')].every(i => i.complete && i.naturalWidth > 0)"
+    )
+
+
+def first_pair(page: Page) -> str:
+    """Return the address of the strongest supporting training image."""
+    href = page.locator(".support .tile-link").first.get_attribute("href")
+    assert href is not None
+    return href
+
+
+def test_filter_explanation_pair_target_share_open(page: Page, open_page: Opener) -> None:
+    page.goto("/")
+    page.get_by_role("link", name=re.compile("Drawn digits")).first.click()
+    expect(page).to_have_url(re.compile(r"/r/digits$"))
+
+    page.get_by_label("label", exact=True).select_option("4")
+    expect(page).to_have_url(re.compile(r"\?label=4$"))
+    expect(page.get_by_role("heading", name="12 of 120 test images")).to_be_visible()
+
+    page.locator(".grid a").first.click()
+    expect(page).to_have_url(re.compile(r"/test/4\?label=4$"))
+    expect(page.get_by_role("heading", name="Test image 4")).to_be_visible()
+    wait_for_maps(page)
+    # the next one of the filtered list, not of all
+    page.locator('a[rel="next"]').click()
+    expect(page).to_have_url(re.compile(r"/test/14\?label=4$"))
+
+    page.locator(".support .tile-link").first.click()
+    expect(page).to_have_url(re.compile(r"/test/14/train/\d+\?target=4&label=4$"))
+    wait_for_maps(page)
+    expect(page.locator(".pair-verdict")).to_contain_text("supports 4")
+
+    page.get_by_label("why", exact=True).select_option("9")
+    expect(page).to_have_url(re.compile(r"/train/\d+\?.*target=9"))
+    expect(page.locator(".pair-verdict")).to_contain_text("9")
+
+    page.get_by_role("link", name="Test image 14").first.click()
+    expect(page).to_have_url(re.compile(r"/test/14\?target=9&label=4$"))
+    page.get_by_role("button", name="Copy link").click()
+    link = page.get_by_label("Link to this explanation")
+    expect(link).to_be_visible()
+    address = link.input_value()
+
+    with open_page() as fresh:
+        fresh.goto(address)
+        expect(fresh.get_by_text(re.compile("Shared on"))).to_be_visible()
+        expect(fresh.get_by_role("heading", name="Why 9?")).to_be_visible()
+        wait_for_maps(fresh)
+        card = fresh.locator('meta[property="og:image"]').get_attribute("content")
+        assert card is not None
+        answer = fresh.request.get(card)
+        assert answer.ok
+        assert answer.headers["content-type"] == "image/png"
+
+
+def test_back_and_forward_show_what_was_there(page: Page) -> None:
+    page.goto("/r/digits/test/14")
+    page.get_by_label("and not", exact=True).select_option("9")
+    expect(page.get_by_role("heading", name=re.compile("and not 9"))).to_be_visible()
+    page.locator("#more-support").click()
+    expect(page.locator(".support .tile")).to_have_count(12)
+    page.locator('a[rel="next"]').click()
+    expect(page.get_by_role("heading", name="Test image 15")).to_be_visible()
+
+    page.go_back()
+    expect(page.get_by_role("heading", name="Test image 14")).to_be_visible()
+    expect(page.locator(".support .tile")).to_have_count(12)
+    page.go_back()
+    expect(page.locator(".support .tile")).to_have_count(4)
+    page.go_back()
+    expect(page.get_by_role("heading", name="Why 4?")).to_be_visible()
+    page.go_forward()
+    expect(page.get_by_role("heading", name=re.compile("and not 9"))).to_be_visible()
+
+
+def test_states_are_addresses(page: Page) -> None:
+    for path, heading in (
+        ("/r/digits/test/14?target=7&against=2&c=0.0001", "Why 7 and not 2?"),
+        ("/r/digits/test/14?target=7&show=12&train_class=7&map=orange-purple&scale=page&opacity=60", "Why 7?"),
+    ):
+        page.goto(path)
+        expect(page.get_by_role("heading", name=heading)).to_be_visible()
+        wait_for_maps(page)
+
+
+def test_confusion_matrix_filters(page: Page) -> None:
+    page.goto(GALLERY)
+    page.get_by_role("link", name=re.compile(r"^label 3, network says 3: \d+ of \d+")).click()
+    expect(page).to_have_url(re.compile(r"label=3&predicted=3"))
+    expect(page.locator(".chips li")).to_have_count(3)
+    page.get_by_role("link", name="Remove filter: label 3").click()
+    expect(page).to_have_url(re.compile(r"\?predicted=3$"))
+
+
+def test_paging_and_going_to_a_number(page: Page) -> None:
+    page.goto(GALLERY)
+    expect(page.locator(".grid li")).to_have_count(96)
+    page.get_by_role("link", name="Next →").click()
+    expect(page.locator(".grid li")).to_have_count(24)
+    page.get_by_role("link", name="← Previous").click()
+    expect(page.locator(".grid li")).to_have_count(96)
+    page.get_by_label("go to #").fill("77")
+    page.get_by_label("go to #").press("Enter")
+    expect(page.get_by_role("heading", name="Test image 77")).to_be_visible()
+
+
+def test_training_classes_filter_what_is_listed(page: Page) -> None:
+    page.goto("/r/digits/test/14")
+    page.get_by_title("List only training images labelled 4").click()
+    expect(page).to_have_url(re.compile("train_class=4"))
+    expect(page.get_by_text("Only training images labelled 4 are listed;")).to_be_visible()
+    labels = page.locator(".board .tile-label").all_inner_texts()
+    assert labels
+    assert {label.split()[-1] for label in labels} == {"4"}
+
+
+def test_without_javascript(open_page: Opener) -> None:
+    with open_page(java_script_enabled=False) as page:
+        page.goto(GALLERY)
+        page.get_by_label("label", exact=True).select_option("4")
+        page.get_by_role("button", name="Filter").click()
+        expect(page.get_by_role("heading", name="12 of 120 test images")).to_be_visible()
+        page.locator(".grid a").nth(1).click()
+        expect(page.get_by_role("heading", name="Test image 14")).to_be_visible()
+        page.locator("#more-support").click()
+        expect(page.locator(".support .tile")).to_have_count(12)
+        page.get_by_label("why", exact=True).select_option("9")
+        page.get_by_label("and not", exact=True).select_option("4")
+        page.get_by_role("button", name="Explain").click()
+        expect(page.get_by_role("heading", name="Why 9 and not 4?")).to_be_visible()
+        # a form without JavaScript leaves empty fields in the address; they mean nothing
+        page.get_by_label("and not", exact=True).select_option("")
+        page.get_by_role("button", name="Explain").click()
+        expect(page).to_have_url(re.compile("against=(&|$)"))
+        expect(page.get_by_role("heading", name="Why 9?")).to_be_visible()
+        page.locator(".oppose .tile-link").first.click()
+        expect(page.locator(".pair-verdict")).to_contain_text("opposes 9")
+        page.get_by_role("link", name="Test image 14").first.click()
+        page.get_by_role("button", name="Copy link").click()
+        expect(page).to_have_url(re.compile(r"/s/[\w-]{11,}$"))
+        expect(page.get_by_text(re.compile("Shared on"))).to_be_visible()
+        expect(page.get_by_role("heading", name="Why 9?")).to_be_visible()
+
+
+@pytest.fixture(scope="module")
+def prefixed(served_world: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The same world behind a path prefix."""
+    home = tmp_path_factory.mktemp("prefixed")
+    settings = Settings(home=home, runs=served_world.settings.runs, device="cpu", root_path="/team/xda")
+    for url in serve(settings):
+        yield url
+
+
+def test_under_a_path_prefix(chromium: Browser, prefixed: str) -> None:
+    with opened(chromium, prefixed) as page:
+        requests: list[str] = []
+        page.on("request", lambda request: requests.append(request.url.removeprefix(prefixed)))
+        page.goto("/team/xda/")
+        page.get_by_role("link", name=re.compile("Drawn digits")).first.click()
+        page.get_by_label("label", exact=True).select_option("4")
+        expect(page).to_have_url(f"{prefixed}/team/xda/r/digits?label=4")
+        page.locator(".grid a").first.click()
+        wait_for_maps(page)
+        page.locator(".support .tile-link").first.click()
+        expect(page.locator(".pair-verdict")).to_contain_text("supports 4")
+        wait_for_maps(page)
+        page.get_by_role("button", name="Copy link").click()
+        expect(page.get_by_label("Link to this explanation")).to_have_value(
+            re.compile(re.escape(f"{prefixed}/team/xda/s/"))
+        )
+        page.get_by_label("go to #").fill("7")
+        page.get_by_label("go to #").press("Enter")
+        expect(page.get_by_role("heading", name="Test image 7")).to_be_visible()
+        assert [path for path in requests if not path.startswith("/team/xda/")] == []
+
+
+def test_exports(page: Page, tmp_path: Path) -> None:
+    page.goto("/r/digits/test/14?target=4")
+    for kind, start in (("CSV", b"train_index,label"), ("JSON", b"{"), ("PNG", b"\x89PNG")):
+        page.get_by_role("button", name="Export").click()
+        with page.expect_download() as download:
+            page.get_by_role("link", name=re.compile(f"^{kind}")).click()
+        path = tmp_path / kind
+        download.value.save_as(path)
+        assert path.read_bytes().startswith(start)
+        assert download.value.suggested_filename.endswith(f".{kind.lower()}")
+        page.keyboard.press("Escape")
+
+
+def test_errors_are_pages_of_the_same_design(open_page: Opener) -> None:
+    with open_page(errors_allowed=True) as page:
+        for path, words in (
+            ("/r/nothing", "no run 'nothing'"),
+            ("/r/digits/test/9999", "no test image"),
+            ("/r/digits/test/1?target=99", "no class 99"),
+            ("/r/digits/test/1?c=7", "no surrogate with C = 7"),
+            ("/r/digits/test/1?target=two", "must be a whole number"),
+            ("/s/aaaaaaaaaaaaaaaa", "link"),
+            ("/nowhere", "nothing at this address"),
+        ):
+            page.goto(path)
+            expect(page.locator("main .lead")).to_contain_text(words)
+            expect(page.get_by_role("link", name="All runs")).to_be_visible()
