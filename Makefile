@@ -24,7 +24,7 @@ serve: $(APP) $(PAGES) ## Serve a run folder: make serve RUN=runs/mnist-cnn
 	@$(BIN)/xda serve $(RUN)
 
 test: lint $(TOOLS) $(PAGES) ## Lint, then every test, those in a browser included
-	@$(BIN)/python -m pytest
+	@CHROMIUM=$${CHROMIUM:-$$(cat $(TOOLS))} $(BIN)/python -m pytest
 
 lint: $(DEV) ## Style, types, walls between the libraries, Dockerfile and compose files
 	@$(BIN)/ruff check
@@ -41,11 +41,11 @@ format: $(DEV) ## Write the code in its one format
 
 bench: $(DEV) $(PAGES) ## Measure the served explorer and print a table
 	@[ -d runs/mnist-cnn ] || $(BIN)/xda demo --no-serve
-	@$(BIN)/python -m tests.benchmarks
+	@for file in tests/benchmarks/bench_*.py; do $(BIN)/python -m tests.benchmarks.$$(basename $$file .py) || exit; done
 
 screenshots: $(TOOLS) $(PAGES) ## Take the README's pictures anew
 	@[ -d runs/mnist-cnn ] || $(BIN)/xda demo --no-serve
-	@$(BIN)/python -m tests.screenshots
+	@CHROMIUM=$${CHROMIUM:-$$(cat $(TOOLS))} $(BIN)/python -m tests.screenshots
 
 image: ## Build the container image: make image IMAGE=dualxda-explorer
 	@docker build -f docker/Dockerfile -t $(IMAGE) .
@@ -78,5 +78,4 @@ $(PAGES): frontend/package.json frontend/package-lock.json frontend/vendor.mjs
 	@touch $@
 
 $(TOOLS): tests/provision.sh $(DEV)
-	@tests/provision.sh $(BIN)/playwright
-	@touch $@
+	@tests/provision.sh $(BIN)/python >$@
