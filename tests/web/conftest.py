@@ -1,15 +1,17 @@
-"""An application over one small real run, with its catalog already open, and clients of it."""
+"""Applications over the synthetic world, their runs open already, and clients of them."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
-from fastapi import FastAPI
 
 from xda.services.catalog import Catalog
+from xda.services.device_queue import DeviceQueue
 from xda.services.explorer import Explainer
 from xda.settings import Settings
 from xda.web.factory import create_app
@@ -19,36 +21,37 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from starlette.testclient import TestClient
 
-
-@pytest.fixture(scope="session")
-def catalog(run_path: Path) -> Iterator[Catalog]:
-    opened = Catalog.open_paths([run_path], "cpu")
-    yield opened
-    opened.close()
+MakeClient = Callable[..., TestClient]
 
 
 @pytest.fixture(scope="session")
-def explainer(catalog: Catalog) -> Explainer:
-    return catalog.get("digits")
+def catalog(explainer: Explainer) -> Iterator[Catalog]:
+    queue = DeviceQueue()
+    yield Catalog([explainer], {}, queue)
+    queue.close()
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(home=tmp_path)
+@pytest.fixture(scope="session")
+def web_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home folder whose link database is made once."""
+    return tmp_path_factory.mktemp("web")
 
 
-@pytest.fixture
-def app(settings: Settings, catalog: Catalog) -> FastAPI:
-    return create_app(settings, catalog)
+@pytest.fixture(scope="session")
+def make_client(catalog: Catalog, web_home: Path) -> Iterator[MakeClient]:
+    """Return a function that serves the world with other settings, or another catalog, until the tests end."""
+    with ExitStack() as stack:
+
+        def make(served: Catalog | None = catalog, **settings: Any) -> TestClient:
+            app = create_app(Settings(**{"home": web_home, "device": "cpu", **settings}), served)
+            client = stack.enter_context(TestClient(app, raise_server_exceptions=False, follow_redirects=False))
+            app.state.lifecycle.wait(30)
+            return client
+
+        yield make
 
 
-def ready_client(app: FastAPI, **options: object) -> Iterator[TestClient]:
-    """Yield a client of an application that has finished loading."""
-    with TestClient(app, **options) as client:  # type: ignore[arg-type]
-        assert app.state.lifecycle.wait(30).ready
-        yield client
-
-
-@pytest.fixture
-def client(app: FastAPI) -> Iterator[TestClient]:
-    yield from ready_client(app, raise_server_exceptions=False)
+@pytest.fixture(scope="session")
+def client(make_client: MakeClient) -> TestClient:
+    """A client of the world with default settings."""
+    return make_client()

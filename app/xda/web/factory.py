@@ -14,12 +14,13 @@ from fastapi.openapi.utils import get_openapi
 
 from xda.settings import Settings, resource_dir
 from xda.web import logging as web_logging
-from xda.web import problems, rendering
+from xda.web import problems
 from xda.web.answers import AnswerCache
 from xda.web.conditional import package_version
 from xda.web.lifecycle import Lifecycle
 from xda.web.metrics import Metrics
 from xda.web.middleware import LimitsMiddleware, PrefixMiddleware, RequestMiddleware
+from xda.web.rendering import render_error
 from xda.web.routes import ROUTERS
 from xda.web.static_files import HashedStaticFiles
 
@@ -66,7 +67,7 @@ def create_app(settings: Settings, catalog: Catalog | None = None) -> FastAPI:
     app.state.lifecycle = lifecycle
     app.state.metrics = metrics
     app.state.answers = AnswerCache()
-    app.state.error_page = getattr(rendering, "render_error", None)
+    app.state.error_page = render_error
     problems.install(app)
     for router in ROUTERS:
         # Not include_router: it wraps each route, which costs every request a second matching.

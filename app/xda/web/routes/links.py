@@ -157,7 +157,7 @@ async def create_link(request: Request, catalog: CatalogDep, links: LinkStoreDep
     )
 
     def store() -> str:
-        kept = capture(explainer, state, wait_seconds=settings.wait_seconds)
+        kept = capture(explainer, state, wait_seconds=settings.wait_seconds, card=settings.social_cards)
         told = kept.story.explanation
         # Pinned to what was seen: another program version may have other defaults.
         pinned = {**wanted.model_dump(exclude_defaults=True), "c": told.c, "target": told.target}
