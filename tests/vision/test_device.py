@@ -14,9 +14,7 @@ def test_cpu_is_always_there() -> None:
 
 
 @pytest.mark.parametrize(("available", "expected"), [(True, "cuda"), (False, "cpu")])
-def test_auto_takes_the_gpu_where_there_is_one(
-    monkeypatch: pytest.MonkeyPatch, available: bool, expected: str
-) -> None:
+def test_auto_takes_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch, available: bool, expected: str) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
     assert resolve_device("auto").type == expected
 

@@ -1,0 +1,73 @@
+"""Tests of xda.vision.features and the batches under it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.vision.conftest import CPU, make_split
+from xda.errors import ConfigError
+from xda.progress import silent
+from xda.vision.batches import index_batches
+from xda.vision.features import extract
+from xda.vision.images import ArraySource, ImageDataset, ImageSplit
+from xda.vision.networks import get_preset, split_head
+
+PREPROCESSING = get_preset("mnist-cnn").preprocessing
+
+
+def test_features_and_logits_are_the_networks(network: nn.Module, bars: ImageDataset) -> None:
+    told: list[tuple[str, int, int]] = []
+    features, logits = extract(
+        network, PREPROCESSING, bars.test, device=CPU, progress=lambda *args: told.append(args), batch_size=32
+    )
+    images = torch.from_numpy(PREPROCESSING.array(list(bars.test.all_encoded())))
+    with torch.inference_mode():
+        np.testing.assert_allclose(logits, network(images).numpy(), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(features, split_head(network)[0](images).numpy(), rtol=1e-4, atol=1e-5)
+    assert features.shape == (100, 100)
+    assert logits.shape == (100, 10)
+    assert features.dtype == logits.dtype == np.float32
+    assert told == [("Features", done, 100) for done in (32, 64, 96, 100)]
+
+
+def test_the_network_is_put_into_eval_mode(network: nn.Module, bars: ImageDataset) -> None:
+    with_dropout = nn.Sequential(*list(network)[:-1], nn.Dropout(0.5), nn.Linear(100, 10)).train()  # type: ignore[call-overload]
+    first, _ = extract(with_dropout, PREPROCESSING, bars.test, device=CPU, progress=silent)
+    second, _ = extract(with_dropout, PREPROCESSING, bars.test, device=CPU, progress=silent)
+    np.testing.assert_array_equal(first, second)
+
+
+def test_images_that_must_be_resized_are_decoded(network: nn.Module) -> None:
+    split = make_split(3, 0, size=(40, 40))
+    features, _ = extract(network, PREPROCESSING, split, device=CPU, progress=silent)
+    expected = split_head(network)[0](torch.from_numpy(PREPROCESSING.array(list(split.all_encoded()))))
+    np.testing.assert_allclose(features, expected.detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_no_images_give_no_rows(network: nn.Module) -> None:
+    empty = ImageSplit(np.empty(0, dtype=np.int64), "", ArraySource(np.empty((0, 28, 28), dtype=np.uint8)))
+    features, logits = extract(network, PREPROCESSING, empty, device=CPU, progress=silent)
+    assert features.shape == (0, 100)
+    assert logits.shape == (0, 10)
+
+
+def test_something_after_the_head_is_refused(network: nn.Module, bars: ImageDataset) -> None:
+    scaled = nn.Sequential(network, nn.Softmax(dim=1))
+    with pytest.raises(ConfigError, match="after its last linear layer"):
+        extract(scaled, PREPROCESSING, bars.test, device=CPU, progress=silent)
+
+
+def test_features_that_are_no_vector_are_refused(bars: ImageDataset) -> None:
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Linear(26, 10))
+    with pytest.raises(ConfigError, match="one vector of 26 per image"):
+        extract(network, PREPROCESSING, bars.test, device=CPU, progress=silent)
+
+
+@pytest.mark.parametrize(("n", "size", "expected"), [(0, 4, []), (4, 4, [4]), (5, 4, [4, 1]), (3, 4, [3])])
+def test_batches_cover_everything_once(n: int, size: int, expected: list[int]) -> None:
+    batches = index_batches(n, size)
+    assert [len(batch) for batch in batches] == expected
+    assert [int(i) for batch in batches for i in batch] == list(range(n))

@@ -1,0 +1,158 @@
+"""Tests of xda.vision.training."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from tests.vision.conftest import CPU, make_split
+from xda.errors import ConfigError
+from xda.progress import silent
+from xda.vision.images import ImageDataset
+from xda.vision.networks import NetworkSpec, build_network, get_preset, load_weights, read_metadata
+from xda.vision.training import _augment, train
+
+DRIVER = """
+    import os, signal, sys
+    from pathlib import Path
+    import torch
+    from tests.vision.conftest import make_split
+    from xda.vision.images import ImageDataset
+    from xda.vision.training import train
+
+    moment = int(sys.argv[2])
+
+    def progress(stage, done, total):
+        if stage == "Training" and done == moment:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    torch.set_num_threads(1)
+    bars = ImageDataset("bars", "Bars", tuple("0123456789"), make_split(400, 1), make_split(100, 2))
+    result = train("mnist-cnn", bars, Path(sys.argv[1]), device=torch.device("cpu"), progress=progress, epochs=4)
+    print(result.test_accuracy)
+"""
+
+
+def run_driver(checkpoint: Path, moment: int) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(DRIVER), str(checkpoint), str(moment)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_it_learns_and_writes_what_it_learnt(bars: ImageDataset, tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    told: list[tuple[str, int, int]] = []
+    result = train("mnist-cnn", bars, path, device=CPU, progress=lambda *args: told.append(args), epochs=10)
+    assert result.test_accuracy > 0.9
+    assert result.epochs == 10
+    assert result.seconds > 0
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+    network = build_network(NetworkSpec("mnist-cnn", 10)).eval()
+    load_weights(network, path)
+    images = torch.from_numpy(get_preset("mnist-cnn").preprocessing.array(list(bars.test.all_encoded())))
+    with torch.inference_mode():
+        accuracy = float((network(images).argmax(1).numpy() == bars.test.labels).mean())
+    assert accuracy == pytest.approx(result.test_accuracy)
+    assert [done for stage, done, _ in told if stage == "Training"] == list(range(1, 41))
+    assert {total for stage, _, total in told if stage == "Training"} == {40}
+
+
+def test_a_kill_at_any_moment_ends_in_the_same_weights(tmp_path: Path) -> None:
+    straight = tmp_path / "straight.safetensors"
+    assert run_driver(straight, -1).returncode == 0
+    broken = tmp_path / "broken.safetensors"
+    for moment in (2, 7, 10):
+        assert run_driver(broken, moment).returncode == -signal.SIGKILL
+        assert not broken.exists()
+    header = read_metadata(tmp_path / "broken.safetensors.unfinished")
+    assert header["epoch"] == "2"
+    assert run_driver(broken, -1).returncode == 0
+    assert broken.read_bytes() == straight.read_bytes()
+    assert not (tmp_path / "broken.safetensors.unfinished").exists()
+
+
+def test_a_finished_training_is_not_repeated(bars: ImageDataset, tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    first = train("mnist-cnn", bars, path, device=CPU, progress=silent, epochs=1)
+    written = path.stat().st_mtime_ns
+    again = train("mnist-cnn", bars, path, device=CPU, progress=silent, epochs=1)
+    assert again == replace(first, seconds=0.0)
+    assert path.stat().st_mtime_ns == written
+
+
+def test_other_data_another_seed_or_other_epochs_train_anew(bars: ImageDataset, tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    seen = set()
+    for dataset, seed, epochs in (
+        (bars, 0, 1),
+        (bars, 1, 1),
+        (bars, 1, 2),
+        (replace(bars, train=make_split(400, 9)), 1, 2),
+    ):
+        train("mnist-cnn", dataset, path, device=CPU, progress=silent, seed=seed, epochs=epochs)
+        seen.add(path.read_bytes())
+    assert len(seen) == 4
+
+
+@pytest.mark.parametrize("content", [b"", b"half a file" * 20])
+def test_a_damaged_state_is_not_taken_up(bars: ImageDataset, tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "weights.safetensors"
+    (tmp_path / "weights.safetensors.unfinished").write_bytes(content)
+    path.write_bytes(content)
+    assert train("mnist-cnn", bars, path, device=CPU, progress=silent, epochs=1).epochs == 1
+
+
+def test_the_global_generator_is_left_alone(bars: ImageDataset, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    train("mnist-cnn", bars, tmp_path / "weights", device=CPU, progress=silent, epochs=1)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_no_images_and_no_epochs_are_refused(bars: ImageDataset, tmp_path: Path) -> None:
+    empty = replace(bars, train=make_split(0, 0))
+    for dataset, epochs in ((empty, 1), (bars, 0)):
+        with pytest.raises(ConfigError, match="at least one"):
+            train("mnist-cnn", dataset, tmp_path / "weights", device=CPU, progress=silent, epochs=epochs)
+    assert not list(tmp_path.iterdir())
+
+
+def test_augmentation_shifts_and_mirrors_whole_images() -> None:
+    preset = get_preset("cifar10-resnet18")
+    black = -torch.tensor(preset.preprocessing.mean) / torch.tensor(preset.preprocessing.std)
+    images = torch.arange(1.0, 1 + 3 * 32 * 32).reshape(1, 3, 32, 32).repeat(40, 1, 1, 1)
+    augmented = _augment(images, preset.recipe, preset.preprocessing, torch.Generator().manual_seed(0)).numpy()
+    padded = np.empty((3, 40, 40), dtype=np.float32)
+    padded[:] = black.numpy()[:, None, None]
+    padded[:, 4:36, 4:36] = images[0].numpy()
+    possible = {
+        (padded[:, y : y + 32, x : x + 32] if not mirrored else padded[:, y : y + 32, x : x + 32][:, :, ::-1]).tobytes()
+        for y in range(9)
+        for x in range(9)
+        for mirrored in (False, True)
+    }
+    assert {image.tobytes() for image in augmented} <= possible
+    assert len({image.tobytes() for image in augmented}) > 20
+
+
+def test_the_state_of_an_unfinished_training_is_no_pickle(tmp_path: Path) -> None:
+    path = tmp_path / "weights"
+    assert run_driver(path, 5).returncode == -signal.SIGKILL
+    tensors = safetensors.torch.load_file(tmp_path / "weights.unfinished")
+    assert {name.split(".")[0] for name in tensors} == {"network", "optimizer"}
