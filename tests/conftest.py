@@ -10,11 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 import uvicorn
 
 from tests.world import RUN_ID, World, make_world
 from xda.services.explorer import Explainer
 from xda.settings import Settings
+
+
+# Two threads on two cores that a browser and a server share wait for each other more than they compute.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -45,8 +45,7 @@ def draw_digits(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[
         font = ImageFont.load_default(size=int(rng.integers(22, 25)))
         x, y = rng.integers(6, 10), rng.integers(-2, 2)
         ImageDraw.Draw(canvas).text((int(x), int(y)), str(label), fill=int(rng.integers(180, 256)), font=font)
-        image[:] = canvas
-        image[:] = np.clip(image + rng.normal(0, 8, image.shape), 0, 255).astype(np.uint8)
+        image[:] = np.clip(np.asarray(canvas) + rng.normal(0, 8, image.shape), 0, 255).astype(np.uint8)
     return images
 
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-Float = NDArray[np.float64]
+Float = NDArray[np.floating]
 
 
 def attribution(dual_coef: Float, features: Float, query: Float, i: int, c: int, e: int | None = None) -> float:
@@ -19,7 +19,7 @@ def attribution(dual_coef: Float, features: Float, query: Float, i: int, c: int,
     return tau if e is None else tau - float(dual_coef[i, e]) * product
 
 
-def attributions(dual_coef: Float, features: Float, query: Float, c: int, e: int | None = None) -> Float:
+def attributions(dual_coef: Float, features: Float, query: Float, c: int, e: int | None = None) -> NDArray[np.float64]:
     """Return all of them, shape (N,)."""
     return np.array([attribution(dual_coef, features, query, i, c, e) for i in range(len(features))])
 
@@ -28,7 +28,7 @@ def dense_attributions(dual_coef: Float, features: Float, queries: Float, classe
     """Return the attributions as the published code does: the (batch, N, K) product, then one class gathered."""
     products = queries @ features.T
     full = products[:, :, None] * dual_coef[None, :, :]
-    return np.take_along_axis(full, classes[:, None, None], axis=2)[:, :, 0]
+    return np.asarray(np.take_along_axis(full, classes[:, None, None], axis=2)[:, :, 0])
 
 
 def sparsity(tau: Float) -> tuple[float, float]:

@@ -65,25 +65,28 @@ def test_tables_hold_what_people_sort_by(run_path: Path, world: World) -> None:
 def test_a_stopped_build_goes_on_after_its_last_finished_stage(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from xda.attribution.index import build_index
     from xda.services import build
+    from xda.surrogate import CrammerSingerSVC
+    from xda.vision.features import extract
 
     computed: list[str] = []
-    real_extract, real_index = build.extract, build.build_index
+    real_extract, real_index = extract, build_index
 
-    def extract(*args: object, stage: str, **kwargs: object) -> object:
+    def counted(*args: object, stage: str, **kwargs: object) -> object:
         computed.append(stage)
         return real_extract(*args, stage=stage, **kwargs)  # type: ignore[arg-type]
 
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(build, "extract", extract)
+    monkeypatch.setattr(build, "extract", counted)
     monkeypatch.setattr(build, "build_index", stop)
     with pytest.raises(KeyboardInterrupt):
         build_run(world.config, world.dataset, tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
     monkeypatch.setattr(build, "build_index", real_index)
-    monkeypatch.setattr(build.CrammerSingerSVC, "path", stop)
+    monkeypatch.setattr(CrammerSingerSVC, "path", stop)
     run = build_run(world.config, world.dataset, tmp_path / "run", device="cpu")
     assert computed == ["Features: train", "Features: test"]
     assert all(finding.passed for finding in verify_run(tmp_path / "run", device="cpu"))

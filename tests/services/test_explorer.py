@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.reference import dualda
 from tests.world import N_TEST, N_TRAIN, World
@@ -12,9 +13,9 @@ from xda.services import layout
 from xda.services.explorer import Explainer
 
 
-def dense_dual(explainer: Explainer, c: float) -> np.ndarray:  # type: ignore[type-arg]
+def dense_dual(explainer: Explainer, c: float) -> NDArray[np.float64]:
     dense = np.zeros((explainer.n_train, len(explainer.classes)))
-    support = explainer._served[c].support
+    support = explainer.surrogate(c).support
     dense[support.index] = support.dual_coef.toarray()
     return dense
 
@@ -51,7 +52,7 @@ def test_explanation_equals_the_definition(
 def test_index_and_on_demand_answers_are_the_same(explainer: Explainer) -> None:
     for test in range(0, N_TEST, 7):
         looked_up = explainer.explain(test, limit=12)
-        computed = explainer.explain(test, limit=12 + explainer._served[explainer.default_c].index.per_sign)
+        computed = explainer.explain(test, limit=12 + explainer.surrogate().index.per_sign)
         for found, expected in (
             (looked_up.supporting, computed.supporting),
             (looked_up.opposing, computed.opposing),
@@ -114,7 +115,7 @@ def test_training_sample_says_what_its_row_of_alpha_does(explainer: Explainer) -
     features = np.asarray(explainer.run.array(layout.features("train")), dtype=np.float64)
     queries = np.asarray(explainer.run.array(layout.features("test")), dtype=np.float64)
     predicted = np.asarray(explainer.run.array(layout.logits("test"))).argmax(axis=1)
-    for index in (int(explainer._served[c].support.index[0]), int(explainer._served[c].support.index[-1])):
+    for index in (int(explainer.surrogate(c).support.index[0]), int(explainer.surrogate(c).support.index[-1])):
         sample = explainer.training_sample(index, limit=3)
         tau = np.array(
             [dualda.attribution(dual, features, query, index, p) for query, p in zip(queries, predicted, strict=True)]

@@ -15,6 +15,10 @@ from xda.services.heatmaps import Heatmaps, MapRequest, cache_key, from_npz, to_
 from xda.services.views import PairRelevance
 
 
+def spread(relevance: NDArray[np.float32]) -> NDArray[np.float32]:
+    return (np.repeat(relevance.sum(axis=1), 4).reshape(-1, 2, 2) / 4).astype(np.float32)
+
+
 class SlowModel:
     """Spreads the relevance evenly over a 2 x 2 map, counts its calls, and waits until it is let go."""
 
@@ -27,12 +31,12 @@ class SlowModel:
         self.calls.append(("train", len(images)))
         if b"broken" in images:
             raise XdaError("an image is broken")
-        return np.repeat(relevance.sum(axis=1), 4).reshape(-1, 2, 2) / 4
+        return spread(relevance)
 
     def shared_maps(self, image: bytes, relevance: NDArray[np.float32]) -> NDArray[np.float32]:
         assert self.gate.wait(10)
         self.calls.append(("test", len(relevance)))
-        return np.repeat(relevance.sum(axis=1), 4).reshape(-1, 2, 2) / 4
+        return spread(relevance)
 
 
 class MemoryCache(dict[str, bytes]):

@@ -60,6 +60,7 @@ class Explainer:
     surrogates : tuple of SurrogateEntry
         One for each C, ascending, with certificate and fidelity.
     c_values : tuple of float
+    test_features : ndarray of float32, shape (n_test, d)
     default_c : float
         Used where no C is asked for: the middle one.
     """
@@ -85,7 +86,7 @@ class Explainer:
         self._owns_queue = False
         self._queue = device_queue
         self.heatmaps = Heatmaps(model, device_queue, cache)
-        self._test_features = np.asarray(run.array(layout.features("test")))
+        self.test_features = np.asarray(run.array(layout.features("test")))
         self._logits = {split: np.asarray(run.array(layout.logits(split))) for split in ("train", "test")}
         self._labels: dict[Split, NDArray[np.int64]] = {}
         self._predicted: dict[Split, NDArray[np.int64]] = {}
@@ -212,7 +213,7 @@ class Explainer:
         ):
             ranked = served.lookup(test, limit)
         else:
-            ranked = served.rank(self._test_features[test], target, against, limit, train_class)
+            ranked = served.rank(self.test_features[test], target, against, limit, train_class)
         logits = surrogate_logits.tolist()
         return Explanation(
             c=served.c,
@@ -240,7 +241,7 @@ class Explainer:
     ) -> Decomposition:
         """Return every non-zero contribution to a decision; parameters and errors as for ``explain``."""
         served, target = self._resolve(test, c, target, against)
-        return served.decompose(self._test_features[test], target, against)
+        return served.decompose(self.test_features[test], target, against)
 
     def training_sample(self, index: int, *, c: float | None = None, limit: int = 12) -> TrainingSample:
         """Return what surrogate and network make of a training image, and which test images it moves most.
@@ -260,7 +261,7 @@ class Explainer:
             If there is no such training image or C.
         """
         self._check_index("train", index)
-        served = self._surrogate(c)
+        served = self.surrogate(c)
         position = served.support.position(index)
         row = served.support.row(index)
         label = int(self._labels["train"][index])
@@ -271,7 +272,7 @@ class Explainer:
             rows = np.array([position], dtype=np.int64)
             own = np.array(self.run.array(layout.features("train"))[index])
             norm = float(served.features.products(rows, own)[0])
-            values = row[self._predicted["test"]] * served.features.products(rows, self._test_features)[0]
+            values = row[self._predicted["test"]] * served.features.products(rows, self.test_features)[0]
             supports, opposes = (self._influences(values, limit, sign) for sign in (1, -1))
         return TrainingSample(
             index=index,
@@ -318,7 +319,7 @@ class Explainer:
             If the queue in front of the device is full.
         """
         served, target = self._resolve(test, c, target, against)
-        query = np.asarray(self._test_features[test], dtype=np.float64)
+        query = np.asarray(self.test_features[test], dtype=np.float64)
         features = self.run.array(layout.features("train"))
         requests = []
         for index in train:
@@ -344,7 +345,7 @@ class Explainer:
         """
         served, target = self._resolve(test, c, target, against)
         weight = served.coef[target] - (served.coef[against] if against is not None else 0.0)
-        query = np.asarray(self._test_features[test], dtype=np.float64)
+        query = np.asarray(self.test_features[test], dtype=np.float64)
         request = MapRequest(
             key=cache_key(self.digest, self._model.composite, served.c, "own", test, target, against),
             train_index=-1,
@@ -378,7 +379,7 @@ class Explainer:
         self._check_filter(choice)
         if limit < 1:
             raise InvalidRequestError(f"limit is {limit}; it must be at least 1.")
-        return self._galleries[self._surrogate(c).c].page(choice, order, limit, cursor)
+        return self._galleries[self.surrogate(c).c].page(choice, order, limit, cursor)
 
     def neighbours(
         self, test: int, choice: GalleryFilter | None = None, *, c: float | None = None, order: GalleryOrder = "index"
@@ -387,7 +388,7 @@ class Explainer:
         choice = choice or GalleryFilter()
         self._check_index("test", test)
         self._check_filter(choice)
-        return self._galleries[self._surrogate(c).c].neighbours(test, choice, order)
+        return self._galleries[self.surrogate(c).c].neighbours(test, choice, order)
 
     def image(self, split: Split, index: int) -> tuple[bytes, str]:
         """Return the original image as it is stored, and its media type.
@@ -424,14 +425,15 @@ class Explainer:
         known = ", ".join(f"{value:g}" for value in self.c_values)
         raise NotFoundError(f"Run '{self.id}' has no surrogate with C = {c:g}; it has C = {known}.")
 
-    def _surrogate(self, c: float | None) -> ServedSurrogate:
+    def surrogate(self, c: float | None = None) -> ServedSurrogate:
+        """Return the surrogate of a C, for those who want more than an explanation; errors as for ``resolve_c``."""
         return self._served[self.resolve_c(c)]
 
     def _resolve(
         self, test: int, c: float | None, target: int | None, against: int | None
     ) -> tuple[ServedSurrogate, int]:
         self._check_index("test", test)
-        served = self._surrogate(c)
+        served = self.surrogate(c)
         if target is None:
             target = int(self._predicted["test"][test])
         self._check_class(target)

@@ -1,13 +1,20 @@
-"""Features of the support vectors as a tensor on the device, and the inner products computed from them.
+"""Features of the support vectors where they are used, and the inner products computed from them.
 
-The only place outside ``xda.vision`` that holds tensors: what goes in and comes out is numpy.
+The only place outside ``xda.vision`` that holds tensors: what goes in and comes out is numpy. On the CPU it is numpy
+throughout, because one query is some ten thousand multiplications, which a thread pool would only slow down.
 """
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+
+class _Products(Protocol):
+    def __call__(self, rows: NDArray[np.int64], queries: NDArray[np.float64]) -> NDArray[np.float64]: ...
 
 
 class DeviceFeatures:
@@ -25,7 +32,8 @@ class DeviceFeatures:
     """
 
     def __init__(self, features: NDArray[np.float32], device: torch.device, offset: float = 0.0) -> None:
-        self._features = torch.from_numpy(np.array(features, dtype=np.float32)).to(device)
+        own = np.array(features, dtype=np.float32)
+        self._products: _Products = _on_cpu(own) if device.type == "cpu" else _on_device(own, device)
         self._offset = offset
 
     def products(self, rows: NDArray[np.int64], queries: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -41,8 +49,23 @@ class DeviceFeatures:
         -------
         ndarray of float64, shape (m,) or (m, n)
         """
-        device = self._features.device
-        chosen = self._features.index_select(0, torch.from_numpy(rows).to(device)).double()
-        query = torch.from_numpy(np.array(queries, dtype=np.float64)).to(device)
-        result: NDArray[np.float64] = (chosen @ query.movedim(-1, 0)).cpu().numpy()
+        result = self._products(rows, np.asarray(queries, dtype=np.float64))
         return result + self._offset if self._offset else result
+
+
+def _on_cpu(features: NDArray[np.float32]) -> _Products:
+    def products(rows: NDArray[np.int64], queries: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(features[rows].astype(np.float64) @ queries.T)
+
+    return products
+
+
+def _on_device(features: NDArray[np.float32], device: torch.device) -> _Products:
+    resident = torch.from_numpy(features).to(device)
+
+    def products(rows: NDArray[np.int64], queries: NDArray[np.float64]) -> NDArray[np.float64]:
+        chosen = resident.index_select(0, torch.from_numpy(rows).to(device)).double()
+        found = chosen @ torch.from_numpy(queries).to(device).movedim(-1, 0)
+        return np.asarray(found.cpu().numpy())
+
+    return products
