@@ -35,6 +35,7 @@ def test_busy_heatmaps_are_asked_for_again(open_page: Opener) -> None:
 def test_opacity_costs_no_request_and_stays_in_the_address(page: Page) -> None:
     page.goto("/r/digits/test/14")
     wait_for_maps(page)
+    page.wait_for_load_state("networkidle")
     before = page.evaluate("history.length")
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))

@@ -144,6 +144,7 @@ def test_without_javascript(open_page: Opener) -> None:
         expect(page.get_by_role("heading", name="12 of 120 test images")).to_be_visible()
         page.locator(".grid a").nth(1).click()
         expect(page.get_by_role("heading", name="Test image 14")).to_be_visible()
+        page.get_by_role("link", name="1e-4").click()
         page.locator("#more-support").click()
         expect(page.locator(".support .tile")).to_have_count(12)
         page.get_by_label("why", exact=True).select_option("9")

@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from xda.attribution.results import Contribution
 from xda.services.colormap import Colours, full_scale, palette, rgb
+from xda.services.numbers import MINUS, number, signed, term
 from xda.services.story import Story, tell
 from xda.services.views import PairRelevance
 from xda.settings import resource_dir
@@ -36,7 +37,7 @@ LINE: Color = (214, 210, 202)
 MOST_OF_A_SIGN = 24
 """Training images of each sign in the figure; how many there are in all is written over it."""
 CARD_SIZE = (1200, 630)
-_PLAIN = str.maketrans({"\N{MINUS SIGN}": "-", "\N{EN DASH}": "-", "\N{RIGHTWARDS ARROW}": "-", "’": "'"})
+_PLAIN = str.maketrans({MINUS: "-", "\N{EN DASH}": "-", "\N{RIGHTWARDS ARROW}": "-", "’": "'"})
 
 
 @lru_cache(maxsize=32)
@@ -50,10 +51,6 @@ def _sign_colors(colours: Colours) -> tuple[Color, Color]:
     table = palette(colours)
     (r, g, b), (u, v, w) = table[0].tolist(), table[-1].tolist()
     return (r, g, b), (u, v, w)
-
-
-def _number(value: float) -> str:
-    return f"{value:+.3g}".replace("-", "\N{MINUS SIGN}")
 
 
 class _Canvas:
@@ -130,14 +127,14 @@ def question(story: Story) -> str:
 
 
 def sum_in_words(story: Story) -> str:
-    """Return the exact sum: ``+5.21 − 2.95 = 2.26, the surrogate's logit for 9``."""
+    """Return the exact sum: ``+5.21 − 2.95 = 2.26, the surrogate’s logit for 9``."""
     told = story.explanation
-    opposing = f"{abs(told.sum_opposing):.3g}"
+    supporting = term(told.sum_supporting, told.surrogate_logit)
+    opposing = term(told.sum_opposing, told.surrogate_logit).replace(MINUS, f"{MINUS} ")
     what = f"logit for {story.classes[told.target]}"
     if told.against is not None:
         what += f" minus that for {story.classes[told.against]}"
-    total = f"{told.surrogate_logit:.3g}".replace("-", "\N{MINUS SIGN}")
-    return f"{_number(told.sum_supporting)} \N{MINUS SIGN} {opposing} = {total}, the surrogate’s {what}"
+    return f"{supporting} {opposing} = {number(told.surrogate_logit)}, the surrogate’s {what}"
 
 
 def decision_in_words(story: Story) -> str:
@@ -207,9 +204,9 @@ def explanation_png(
     centre = margin + wing + 56
     oppose_color, support_color = _sign_colors(colours)
     aim = names[told.target]
-    heading = f"speaks against {aim}: {told.n_opposing:,} images, {_number(told.sum_opposing)}"
+    heading = f"speaks against {aim}: {told.n_opposing:,} images, {signed(told.sum_opposing)}"
     canvas.text((centre - 56, 158), heading, 22, oppose_color, bold=True, anchor="ra")
-    heading = f"speaks for {aim}: {told.n_supporting:,} images, {_number(told.sum_supporting)}"
+    heading = f"speaks for {aim}: {told.n_supporting:,} images, {signed(told.sum_supporting)}"
     canvas.text((centre + big + 56, 158), heading, 22, support_color, bold=True)
 
     side = (rows - gap) // 2
@@ -219,7 +216,7 @@ def explanation_png(
     canvas.text((centre + big / 2, top - 14), "test image, its own map below", 18, FAINT, anchor="ms")
 
     def column(part: Contribution, left: int, color: Color) -> None:
-        words = f"{_number(part.attribution)} · {names[part.label]}"
+        words = f"{signed(part.attribution)} · {names[part.label]}"
         canvas.text((left + tile / 2, top - 14), words, 20, color, anchor="ms")
         pair = pairs[part.index]
         canvas.heatmap(pair.train, scale(pair.train), colours, left, top, tile)
@@ -319,7 +316,7 @@ def card_png(
         for place, part in enumerate([part for part in parts if part.index in train_images][:2]):
             left = first + place * step
             half_and_half(train_images[part.index], pairs[part.index].train, left, top + (centre - tile) // 2, tile)
-            words = f"{_number(part.attribution)} · {names[part.label]}"
+            words = f"{signed(part.attribution)} · {names[part.label]}"
             canvas.text((left + tile / 2, top + (centre + tile) // 2 + 30), words, 24, color, bold=True, anchor="ms")
 
     wing(told.opposing, middle - 44 - tile, -(tile + gap), oppose_color)

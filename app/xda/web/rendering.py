@@ -14,8 +14,8 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from xda.services import numbers
 from xda.settings import resource_dir
-from xda.web import numbers
 from xda.web.contexts.base import Chrome
 from xda.web.contexts.error import ErrorPage
 from xda.web.urls import Urls

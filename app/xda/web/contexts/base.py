@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from xda.web.numbers import parameter
+from xda.services.numbers import parameter
 from xda.web.urls import Urls
 
 if TYPE_CHECKING:

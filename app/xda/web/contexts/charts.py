@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from xda.attribution.results import Contribution
-from xda.web.numbers import count, number, signed
+from xda.services.numbers import count, number, signed
 
 WIDTH = 1000.0
 Sign = Literal["support", "oppose"]

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from xda.services.numbers import count, number, signed
 from xda.services.story import Story
 from xda.web.contexts.charts import Bar, bars
-from xda.web.numbers import count, number, signed
 
 MOST_ROWS = 12
 """Classes listed before a table is cut to those that matter; how many are left out is said."""

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from xda.services.numbers import count
 from xda.web.contexts.base import Address, Choice
-from xda.web.numbers import count
 from xda.web.view import Listing
 
 MOST_MATRIX_CLASSES = 24

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xda.attribution.results import Contribution
+from xda.services.numbers import count, number, percent, signed, term
 from xda.services.story import STRONGEST, Story
 from xda.web.contexts.base import Choice, Chrome, Option
 from xda.web.contexts.charts import Curve, Waterfall, curve, waterfall
 from xda.web.contexts.comparison import ClassRow, Here, LogitRow, class_rows, logit_rows, softmax
 from xda.web.contexts.pictures import Pictures
-from xda.web.numbers import count, number, percent, signed
 from xda.web.urls import Urls, text
 from xda.web.view import MORE, View
 
@@ -247,8 +247,8 @@ def build(
         one_scale=view.scale == "page",
         opacity_keep=fields(view.query(opacity=100)),
         waterfall=waterfall(*listed, told.sum_supporting, told.sum_opposing, told.n_supporting, told.n_opposing),
-        sum_supporting=signed(told.sum_supporting),
-        sum_opposing=signed(told.sum_opposing),
+        sum_supporting=term(told.sum_supporting, told.surrogate_logit),
+        sum_opposing=term(told.sum_opposing, told.surrogate_logit),
         logit=number(told.surrogate_logit),
         logit_name=f"the surrogate’s logit for {target}" + ("" if against is None else f" minus that for {against}"),
         network_logit=number(network[told.target] - (0.0 if told.against is None else network[told.against])),

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from xda.services.numbers import count, number, percent
 from xda.services.views import GalleryPage as Found
 from xda.web.contexts.base import Address, Choice, Chrome, Option
 from xda.web.contexts.confusion import MOST_MATRIX_CLASSES, Matrix, confusions, matrix
-from xda.web.numbers import count, number, percent
 from xda.web.urls import Urls, text
 from xda.web.view import Listing
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from xda.attribution.results import TestSample
 from xda.services.colormap import Colours
+from xda.services.numbers import count, number, signed
 from xda.web.contexts.base import Choice, Chrome, Option
 from xda.web.contexts.explanation import Shared, fields
-from xda.web.numbers import count, number, signed
 from xda.web.urls import Urls
 from xda.web.view import View
 

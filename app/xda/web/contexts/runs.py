@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from xda.services.numbers import count, number, parameter, percent
 from xda.web.contexts.base import Chrome
-from xda.web.numbers import count, number, parameter, percent
 from xda.web.urls import Urls
 
 if TYPE_CHECKING:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from xda.services.numbers import count, number, parameter, percent, signed
 from xda.services.views import TestInfluence, TrainingSample
 from xda.web.contexts.base import Chrome
 from xda.web.contexts.charts import Bar, bars
 from xda.web.contexts.comparison import MOST_ROWS, softmax
-from xda.web.numbers import count, number, parameter, percent, signed
 from xda.web.urls import Urls
 
 if TYPE_CHECKING:

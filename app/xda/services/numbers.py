@@ -44,6 +44,19 @@ def signed(value: float, digits: int = 3) -> str:
     return f"+{text}" if value > 0 else text
 
 
+def term(value: float, total: float, digits: int = 3) -> str:
+    """Return a signed term of a sum to the decimal places in which the total has so many significant digits.
+
+    A sum of large terms that nearly cancel then still adds up as it is printed: ``+14,203.05``, ``−14,199.99``, total
+    ``3.06``. A dozen digits are the most that is printed.
+    """
+    if value == 0 or not (math.isfinite(value) and math.isfinite(total)):
+        return signed(value, digits)
+    places = digits - 1 - math.floor(math.log10(abs(total))) if total else digits
+    most = 12 - 1 - math.floor(math.log10(abs(value)))
+    return f"{value:+,.{max(0, min(places, most))}f}".replace("-", MINUS)
+
+
 def count(value: int) -> str:
     """Return a whole number with commas between thousands: ``58,688``."""
     return f"{value:,}".replace("-", MINUS)
