@@ -277,7 +277,7 @@ class RelevanceModel:
         # a rule holds a few tensors of the size of its layer's output at a time
         self.batch_size = int(np.clip(_BYTES_AT_ONCE // (4 * max(1, occupied)), 1, _LARGEST_BATCH))
         errors = []
-        for image in noise.split(1):
+        for image in torch.split(noise, 1):
             with torch.inference_mode():
                 seed = self._ruled(image).abs()
             total = float(seed.sum())
@@ -287,7 +287,7 @@ class RelevanceModel:
         typical = float(np.median(errors))
         if not typical <= _CONSERVED:
             raise ConfigError(
-                f"Heat-maps are not available for this network: relevance is not conserved through it ({typical:.1%} is "
-                "lost or gained), so a map would not sum to its attribution. It computes something outside its layers."
+                f"Heat-maps are not available for this network: relevance is not conserved through it ({typical:.1%} "
+                "is lost or gained), so a map would not sum to its attribution; it computes something outside layers."
             )
         return typical

@@ -1,0 +1,140 @@
+"""What heat-maps cost against the network itself.
+
+    python -m tests.benchmarks.bench_relevance [--preset mnist-cnn] [--weights FILE] [--rounds 60] [--threads N]
+
+16 pairs of one test image, cold: 16 maps on the test image and one on each of its 16 training partners, from the
+encoded images (PNG) to arrays, against a plain forward and backward pass of the network over the same 16 + 1 images,
+which starts from tensors and computes gradients of the images only (the cheaper one; with gradients of the weights it is
+shown too). All ways take turns in one process; medians, and the median of the ratios within a turn. Target: under 6.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from zennit.composites import EpsilonPlusFlat
+
+from xda.vision.architectures import canonization
+from xda.vision.images import ArraySource
+from xda.vision.networks import NetworkSpec, build_network, get_preset, load_weights, split_head
+from xda.vision.relevance import RelevanceModel
+
+PAIRS = 16
+TARGET = 6.0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Times of one preset, in milliseconds, and their ratios to the plain pass."""
+
+    preset: str
+    threads: int
+    plain: float
+    plain_with_weights: float
+    pairs: float
+    by_hand: float
+    ratio: float
+    ratio_by_hand: float
+
+
+def measure(preset: str, weights: Path | None = None, rounds: int = 60) -> Result:
+    """Time the ways in turn.
+
+    Parameters
+    ----------
+    preset : str
+        Name of the network.
+    weights : Path, optional
+        Its weights; default: random ones.
+    rounds : int
+        Turns.
+    """
+    known = get_preset(preset)
+    torch.manual_seed(0)
+    network = build_network(NetworkSpec(preset, 10)).eval()
+    if weights is not None:
+        load_weights(network, weights)
+    preprocessing, device = known.preprocessing, torch.device("cpu")
+    size = preprocessing.size if preprocessing.mode == "L" else (*preprocessing.size, 3)
+    source = ArraySource(np.random.default_rng(0).integers(0, 256, (1 + PAIRS, *size)).astype(np.uint8))
+    encoded = [source.encoded(i) for i in range(1 + PAIRS)]
+    images = torch.from_numpy(preprocessing.array(encoded))
+    model = RelevanceModel(network, preprocessing, device)
+    z, _ = model.features(encoded)
+    relevance = z[0] * z[1:]
+    seeds = torch.from_numpy(np.concatenate([relevance, relevance]))
+    repeated = images[[0] * PAIRS + list(range(1, PAIRS + 1))]
+    phi, _ = split_head(network)
+
+    def plain() -> None:
+        network.requires_grad_(False)
+        x = images.clone().requires_grad_()
+        torch.autograd.grad(network(x).sum(), x)
+
+    def plain_with_weights() -> None:
+        network.requires_grad_(True)
+        x = images.clone().requires_grad_()
+        torch.autograd.grad(network(x).sum(), [x, *network.parameters()])
+
+    def pairs() -> None:
+        model.pair_maps(encoded[0], encoded[1:], relevance)
+
+    def by_hand() -> None:
+        x = repeated.clone().requires_grad_()
+        composite = EpsilonPlusFlat(zero_params="bias", canonizers=list(canonization(network).canonizers))
+        with composite.context(phi) as ruled:
+            torch.autograd.grad(ruled(x), x, seeds)
+
+    ways: list[Callable[[], None]] = [plain, plain_with_weights, pairs, by_hand]
+    times: list[list[float]] = [[] for _ in ways]
+    for turn in range(rounds + 3):
+        for way, taken in zip(ways, times, strict=True):
+            started = time.perf_counter()
+            way()
+            if turn >= 3:
+                taken.append(1e3 * (time.perf_counter() - started))
+    medians = [statistics.median(taken) for taken in times]
+    ratio, ratio_by_hand = (
+        statistics.median(mine / base for mine, base in zip(times[k], times[0], strict=True)) for k in (2, 3)
+    )
+    return Result(preset, torch.get_num_threads(), medians[0], medians[1], medians[2], medians[3], ratio, ratio_by_hand)
+
+
+def report(result: Result) -> str:
+    """Return the result as lines of text."""
+    return "\n".join(
+        (
+            f"16 pair heat-maps, cold · {result.preset} · {result.threads} thread(s)",
+            f"  plain forward + backward (images)             {result.plain:9.2f} ms",
+            f"  plain forward + backward (images and weights) {result.plain_with_weights:9.2f} ms",
+            f"  16 pairs with RelevanceModel.pair_maps        {result.pairs:9.2f} ms   {result.ratio:5.2f} x",
+            f"  the same with zennit by hand                  {result.by_hand:9.2f} ms   {result.ratio_by_hand:5.2f} x",
+            f"  target < {TARGET:g} x: {'met' if result.ratio < TARGET else 'MISSED'}",
+        )
+    )
+
+
+def main() -> int:
+    """Measure and print; exit status 1 if the target is missed."""
+    parser = argparse.ArgumentParser(description="What heat-maps cost against the network itself.")
+    parser.add_argument("--preset", default="mnist-cnn")
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    result = measure(options.preset, options.weights, options.rounds)
+    print(report(result))
+    return 0 if result.ratio < TARGET else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
