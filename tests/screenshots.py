@@ -1,0 +1,45 @@
+"""``make screenshots``: the pictures of the README, taken from a served run with Chromium.
+
+    python -m tests.screenshots [RUN]
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+from tests.conftest import serve
+from xda.settings import Settings
+
+TARGET = Path(__file__).parents[1] / "static" / "screenshots"
+PICTURES = {"explanation": "/r/{run}/test/115", "pair": "/r/{run}/test/115/train/{train}", "gallery": "/r/{run}"}
+CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+def main(run: Path) -> None:
+    """Take every picture at 1440 x 900."""
+    from xda.services.explorer import Explainer
+
+    TARGET.mkdir(parents=True, exist_ok=True)
+    with Explainer.open(run, device="cpu") as explainer:
+        names = {"run": explainer.id, "train": explainer.explain(115).supporting[0].index}
+    with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=CHROMIUM_ARGUMENTS
+        )
+        for url in serve(Settings(home=Path(home), runs=str(run), device="cpu")):
+            page = browser.new_page(viewport={"width": 1440, "height": 900}, color_scheme="light")
+            for name, path in PICTURES.items():
+                page.goto(url + path.format(**names))
+                page.wait_for_load_state("networkidle")
+                page.screenshot(path=TARGET / f"{name}.png")
+                print(TARGET / f"{name}.png")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "runs/mnist-cnn"))
