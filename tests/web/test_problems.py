@@ -21,7 +21,8 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;
 
 def request(path: str, root: str = "", **headers: str) -> Request:
     raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-    return Request({"type": "http", "method": "GET", "path": path, "root_path": root, "query_string": b"", "headers": raw})
+    scope = {"type": "http", "method": "GET", "path": path, "root_path": root, "query_string": b"", "headers": raw}
+    return Request(scope)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,173 @@
+"""Loading in the background: what is answered before, after, and when a part cannot be loaded."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from tests.web.conftest import MakeClient
+from tests.world import RUN_ID
+from xda.errors import BusyError
+from xda.services.catalog import Catalog
+from xda.services.explorer import Explainer
+from xda.settings import Settings
+from xda.storage.links import LinkStore
+from xda.web import lifecycle as lifecycle_module
+from xda.web.factory import create_app, create_app_from_env
+from xda.web.lifecycle import Lifecycle
+
+EXPLANATION = f"/api/v1/runs/{RUN_ID}/test/0/explanation"
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch, explainer: Explainer) -> Iterator[threading.Event]:
+    """Opening the runs waits for this event."""
+    opened = threading.Event()
+
+    def open_catalog(settings: Settings) -> Catalog:
+        assert opened.wait(30)
+        return Catalog.open_paths([explainer.run.path], "cpu")
+
+    monkeypatch.setattr(lifecycle_module, "open_catalog", open_catalog)
+    yield opened
+    opened.set()
+
+
+def test_before_and_after_loading(gate: threading.Event, tmp_path: Path) -> None:
+    app = create_app(Settings(home=tmp_path))
+    with TestClient(app) as client:
+        assert client.get("/healthz").status_code == 200
+        assert client.get("/version").status_code == 200
+        assert client.get("/metrics").status_code == 200
+        for path in ("/readyz", "/", f"/r/{RUN_ID}", EXPLANATION, "/api/v1/runs"):
+            answer = client.get(path)
+            assert answer.status_code == 503, path
+            assert "being loaded" in answer.json()["detail"]
+            assert int(answer.headers["retry-after"]) >= 1
+        gate.set()
+        assert app.state.lifecycle.wait(30).ready
+        for path in ("/readyz", "/", f"/r/{RUN_ID}", EXPLANATION, "/api/v1/runs"):
+            assert client.get(path).status_code == 200, path
+
+
+def test_closing_while_loading(gate: threading.Event, tmp_path: Path) -> None:
+    lifecycle = Lifecycle(Settings(home=tmp_path))
+    lifecycle.start()
+    lifecycle.close()
+    gate.set()
+    lifecycle.wait(30)
+    assert lifecycle.open_catalog is None
+    with pytest.raises(BusyError):
+        _ = lifecycle.catalog
+
+
+def test_a_given_catalog_stays_open(catalog: Catalog, tmp_path: Path) -> None:
+    with TestClient(create_app(Settings(home=tmp_path), catalog)) as client:
+        client.app.state.lifecycle.wait(30)  # type: ignore[attr-defined]
+    assert catalog.get(RUN_ID).explain(0).n_train > 0
+    assert catalog.get(RUN_ID).own_relevance(0).result(30)
+
+
+def test_a_broken_run_next_to_a_good_one(run_path: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(run_path, broken)
+    weights = broken / "network.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    settings = Settings(home=tmp_path, runs=f"{broken}:{run_path}:{tmp_path / 'missing'}", device="cpu")
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        assert client.app.state.lifecycle.wait(60).ready  # type: ignore[attr-defined]
+        refused = client.get("/readyz").json()["refused"]
+        assert set(refused) == {"broken", "missing"}
+        assert [run["id"] for run in client.get("/api/v1/runs").json()] == [RUN_ID]
+        assert client.get(EXPLANATION).status_code == 200
+        answer = client.get("/api/v1/runs/broken/test/0/explanation")
+        assert answer.status_code == 503
+        assert "network.safetensors" in answer.json()["detail"]
+        assert client.get("/r/broken", headers={"Accept": "text/html"}).status_code == 503
+
+
+@pytest.mark.parametrize("runs", ["", "{tmp}/missing"])
+def test_no_run_can_be_served(runs: str, tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, runs=runs.format(tmp=tmp_path), device="cpu")
+    with TestClient(create_app(settings)) as client:
+        readiness = client.app.state.lifecycle.wait(30)  # type: ignore[attr-defined]
+        assert not readiness.ready
+        answer = client.get("/readyz")
+        assert answer.status_code == 503
+        assert answer.json()["detail"] == readiness.reason
+        assert "No run" in readiness.reason
+        assert client.get("/healthz").status_code == 200
+        assert client.get("/api/v1/runs").json() == []
+
+
+def test_a_run_that_does_not_answer(catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def own_relevance(*_: object, **__: object) -> None:
+        raise RuntimeError("a secret of the inside")
+
+    monkeypatch.setattr(Explainer, "own_relevance", own_relevance)
+    with TestClient(create_app(Settings(home=tmp_path), catalog)) as client:
+        readiness = client.app.state.lifecycle.wait(30)  # type: ignore[attr-defined]
+    assert not readiness.ready
+    assert "log" in readiness.reason
+    assert "secret" not in readiness.reason
+
+
+def test_the_link_database_comes_later(catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = 0
+
+    def open_links(settings: Settings) -> LinkStore:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise BusyError("The database does not answer.")
+        return real(settings)
+
+    real = lifecycle_module.open_links
+    monkeypatch.setattr(lifecycle_module, "open_links", open_links)
+    monkeypatch.setattr(lifecycle_module, "RETRY_SECONDS", 0.3)
+    with TestClient(create_app(Settings(home=tmp_path), catalog)) as client:
+        deadline = time.monotonic() + 30
+        while "database" not in (answer := client.get("/readyz")).text and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert answer.status_code == 503
+        assert client.get(EXPLANATION).status_code == 200
+        assert client.post("/api/v1/links", json={"run": RUN_ID, "test": 0}).status_code == 503
+        assert client.app.state.lifecycle.wait(30).ready  # type: ignore[attr-defined]
+        assert client.post("/api/v1/links", json={"run": RUN_ID, "test": 0}).status_code == 201
+    assert tries == 3
+
+
+def test_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDA_HOME", str(tmp_path))
+    monkeypatch.setenv("XDA_MAX_PAGE", "7")
+    monkeypatch.setattr("xda.web.logging.configure", lambda level: None)
+    assert create_app_from_env().state.lifecycle.settings.max_page == 7
+
+
+def test_wait_time_is_limited(make_client: MakeClient, explainer: Explainer) -> None:
+    client = make_client(wait_seconds=0.05)
+    started, release = threading.Event(), threading.Event()
+
+    def block() -> None:
+        started.set()
+        release.wait(30)
+
+    explainer._queue.submit(block)
+    try:
+        assert started.wait(10)
+        answer = client.get(f"/api/v1/runs/{RUN_ID}/pairs/3/{explainer.explain(3).supporting[9].index}/relevance")
+        shared = client.post("/api/v1/links", json={"run": RUN_ID, "test": 4, "show": 96})
+    finally:
+        release.set()
+    for refused in (answer, shared):
+        assert refused.status_code == 503
+        assert refused.json()["type"] == "urn:xda:problem:busy"
+        assert int(refused.headers["retry-after"]) >= 1
