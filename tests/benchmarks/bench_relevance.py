@@ -4,8 +4,8 @@
 
 16 pairs of one test image, cold: 16 maps on the test image and one on each of its 16 training partners, from the
 encoded images (PNG) to arrays, against a plain forward and backward pass of the network over the same 16 + 1 images,
-which starts from tensors and computes gradients of the images only (the cheaper one; with gradients of the weights it is
-shown too). All ways take turns in one process; medians, and the median of the ratios within a turn. Target: under 6.
+which starts from tensors and computes gradients of the images only (the cheaper one; with gradients of the weights it
+is shown too). All ways take turns in one process; medians, and the median of the ratios within a turn. Target: under 6.
 """
 
 from __future__ import annotations
