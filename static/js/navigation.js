@@ -4,7 +4,7 @@ import { announce } from "./announce.js";
 export function installNavigation() {
   document.addEventListener("change", (event) => {
     const select = event.target.closest?.("select[data-submit]");
-    select?.form.requestSubmit();
+    if (select && (!select.form.matches(".ask") || apart(select))) select.form.requestSubmit();
   });
   document.addEventListener("htmx:config:request", (event) => {
     const body = event.detail.ctx.request.body;
@@ -20,4 +20,18 @@ export function installNavigation() {
     }
     announce(document.title);
   });
+}
+
+// "Why 9 and not 9" is no question: choosing the other side's class swaps the two, or is taken back.
+function apart(changed) {
+  const { target, against } = changed.form.elements;
+  if (target.value !== against.value) return true;
+  const before = [...changed.options].find((option) => option.defaultSelected)?.value ?? "";
+  if (before === "") {
+    changed.value = before;
+    announce("Choose a class other than the one that is explained.");
+    return false;
+  }
+  (changed === target ? against : target).value = before;
+  return true;
 }

@@ -19,7 +19,8 @@ export function installOpacity() {
 // Links and forms of the page lead on with the chosen opacity.
 function carry(value) {
   for (const link of document.querySelectorAll("#main a[href], .segments a[href]")) {
-    const url = new URL(link.href);
+    // an SVG link's href is an object, so the attribute it is
+    const url = new URL(link.getAttribute("href"), location.href);
     if (url.origin !== location.origin || !/\/test\/\d+/.test(url.pathname) || link.hasAttribute("download")) continue;
     if (value === "100") url.searchParams.delete("opacity");
     else url.searchParams.set("opacity", value);

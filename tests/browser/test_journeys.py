@@ -126,6 +126,16 @@ def test_paging_and_going_to_a_number(page: Page) -> None:
     expect(page.get_by_role("heading", name="Test image 77")).to_be_visible()
 
 
+def test_choosing_the_other_side_swaps_the_two(page: Page) -> None:
+    page.goto("/r/digits/test/14?target=4&against=9")
+    page.get_by_label("why", exact=True).select_option("9")
+    expect(page.get_by_role("heading", name="Why 9 and not 4?")).to_be_visible()
+    page.get_by_label("and not", exact=True).select_option("")
+    expect(page.get_by_role("heading", name="Why 9?")).to_be_visible()
+    page.get_by_label("and not", exact=True).select_option("9")
+    expect(page.get_by_label("and not", exact=True)).to_have_value("")
+
+
 def test_training_classes_filter_what_is_listed(page: Page) -> None:
     page.goto("/r/digits/test/14")
     page.get_by_title("List only training images labelled 4").click()
@@ -170,8 +180,7 @@ def prefixed(served_world: Served, tmp_path_factory: pytest.TempPathFactory) -> 
     """The same world behind a path prefix."""
     home = tmp_path_factory.mktemp("prefixed")
     settings = Settings(home=home, runs=served_world.settings.runs, device="cpu", root_path="/team/xda")
-    for url in serve(settings):
-        yield url
+    yield from serve(settings)
 
 
 def test_under_a_path_prefix(chromium: Browser, prefixed: str) -> None:

@@ -231,7 +231,7 @@ def build(
         ),
         contrasts=(
             Option("", "nothing", told.against is None),
-            *(Option(str(k), name, k == told.against) for k, name in enumerate(names) if k != told.target),
+            *(Option(str(k), name, k == told.against) for k, name in enumerate(names)),
         ),
         keep=fields(view.query(target=None, against=None)),
         image=pictures.test(),

@@ -198,7 +198,7 @@ def build(
         targets=tuple(Option(str(k), name, k == pair.target) for k, name in enumerate(names)),
         contrasts=(
             Option("", "nothing", pair.against is None),
-            *(Option(str(k), name, k == pair.against) for k, name in enumerate(names) if k != pair.target),
+            *(Option(str(k), name, k == pair.against) for k, name in enumerate(names)),
         ),
         keep=fields(view.query(target=None, against=None)),
         colours=view.colours,
