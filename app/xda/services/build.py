@@ -29,7 +29,7 @@ from xda.services import layout
 from xda.services.config import BuildConfig
 from xda.services.served_index import DeviceFeatures
 from xda.services.stored_support import read_support
-from xda.services.views import Split
+from xda.services.views import SPLITS, Split
 from xda.settings import DeviceChoice
 from xda.storage.files import fingerprint, sha256_file
 from xda.storage.manifest import (
@@ -50,7 +50,6 @@ from xda.vision.features import extract
 from xda.vision.networks import NetworkSpec, build_network, get_preset, load_weights
 from xda.vision.relevance import RelevanceModel
 
-SPLITS: tuple[Split, Split] = ("train", "test")
 LIBRARIES = ("dualxda-explorer", "numpy", "scipy", "scikit-learn", "numba", "torch", "torchvision", "zennit")
 FORMAT = 1
 """Part of every stage's fingerprint; changes when what a stage computes changes."""

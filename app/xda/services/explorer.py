@@ -7,7 +7,6 @@ vectors on the device; an ``Explainer`` is safe to use from many threads.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -20,11 +19,13 @@ from numpy.typing import NDArray
 from xda.attribution.decomposition import self_influence, strongest
 from xda.attribution.fidelity import confidence_and_margin
 from xda.attribution.results import Decomposition, Explanation, TestSample
-from xda.errors import InvalidRequestError, NotFoundError, RunError
+from xda.errors import InvalidRequestError
 from xda.services import layout
+from xda.services.bounds import Bounds
 from xda.services.device_queue import DeviceQueue
 from xda.services.gallery import Gallery
 from xda.services.heatmaps import Heatmaps, MapCache, MapRequest, cache_key
+from xda.services.network_check import open_model, refuse_foreign_weights
 from xda.services.served_surrogate import ServedSurrogate
 from xda.services.views import (
     GalleryFilter,
@@ -39,12 +40,7 @@ from xda.settings import DeviceChoice
 from xda.storage.manifest import SurrogateEntry
 from xda.storage.run_folder import RunFolder
 from xda.vision.device import resolve_device
-from xda.vision.networks import NetworkSpec, build_network, load_weights
-from xda.vision.preprocessing import Preprocessing
 from xda.vision.relevance import RelevanceModel
-
-SELF_CHECK_RTOL = 1e-3
-"""Largest deviation of recomputed from stored features, relative to the largest one (devices round differently)."""
 
 
 class Explainer:
@@ -57,6 +53,8 @@ class Explainer:
         Name of the run in URLs, SHA-256 of its manifest, and its title for people.
     classes : tuple of str
     n_train, n_test : int
+    bounds : Bounds
+        Which images, classes and C there are.
     surrogates : tuple of SurrogateEntry
         One for each C, ascending, with certificate and fidelity.
     c_values : tuple of float
@@ -81,7 +79,6 @@ class Explainer:
         self.classes = manifest.classes
         self.surrogates: tuple[SurrogateEntry, ...] = tuple(sorted(manifest.surrogates, key=lambda entry: entry.c))
         self.c_values = tuple(entry.c for entry in self.surrogates)
-        self.default_c = self.c_values[len(self.c_values) // 2]
         self._model = model
         self._owns_queue = False
         self._queue = device_queue
@@ -95,6 +92,8 @@ class Explainer:
             self._labels[split] = table["label"].to_numpy().astype(np.int64)
             self._predicted[split] = table["predicted"].to_numpy().astype(np.int64)
         self.n_train, self.n_test = len(self._labels["train"]), len(self._labels["test"])
+        self.bounds = Bounds(self.id, self.n_train, self.n_test, len(self.classes), self.c_values)
+        self.default_c = self.bounds.default_c
         self._served = {c: ServedSurrogate(run, c, self._labels["train"], device) for c in self.c_values}
         confidence, margin = confidence_and_margin(self._logits["test"])
         self._galleries = {
@@ -139,10 +138,8 @@ class Explainer:
         """
         run = RunFolder.open(Path(path))
         where = resolve_device(device)
-        network = build_network(NetworkSpec.from_dict(run.manifest.network.spec))
-        load_weights(network, run.path / layout.NETWORK)
-        model = RelevanceModel(network, Preprocessing.from_dict(run.manifest.network.preprocessing), where)
-        _check_network(run, model)
+        model = open_model(run, where)
+        refuse_foreign_weights(run, model)
         explainer = cls(run, model, where, device_queue or DeviceQueue(), cache)
         explainer._owns_queue = device_queue is None
         return explainer
@@ -203,7 +200,7 @@ class Explainer:
         if limit < 0:
             raise InvalidRequestError(f"limit is {limit}; it must be at least 0.")
         if train_class is not None:
-            self._check_class(train_class)
+            self.bounds.check_class(train_class)
         surrogate_logits = served.test_logits[test]
         if (
             target == self._predicted["test"][test]
@@ -260,7 +257,7 @@ class Explainer:
         NotFoundError
             If there is no such training image or C.
         """
-        self._check_index("train", index)
+        self.bounds.check_image("train", index)
         served = self.surrogate(c)
         position = served.support.position(index)
         row = served.support.row(index)
@@ -323,7 +320,7 @@ class Explainer:
         features = self.run.array(layout.features("train"))
         requests = []
         for index in train:
-            self._check_index("train", index)
+            self.bounds.check_image("train", index)
             row = served.support.row(index)
             weight = row[target] - (row[against] if against is not None else 0.0)
             requests.append(
@@ -376,7 +373,7 @@ class Explainer:
             If the cursor does not belong to the list, or limit or margin make no sense.
         """
         choice = choice or GalleryFilter()
-        self._check_filter(choice)
+        self.bounds.check_filter(choice)
         if limit < 1:
             raise InvalidRequestError(f"limit is {limit}; it must be at least 1.")
         return self._galleries[self.surrogate(c).c].page(choice, order, limit, cursor)
@@ -386,8 +383,8 @@ class Explainer:
     ) -> tuple[int | None, int | None]:
         """Return the test images before and after one in a filtered list."""
         choice = choice or GalleryFilter()
-        self._check_index("test", test)
-        self._check_filter(choice)
+        self.bounds.check_image("test", test)
+        self.bounds.check_filter(choice)
         return self._galleries[self.surrogate(c).c].neighbours(test, choice, order)
 
     def image(self, split: Split, index: int) -> tuple[bytes, str]:
@@ -398,91 +395,25 @@ class Explainer:
         NotFoundError
             If there is no such image.
         """
-        self._check_index(split, index)
+        self.bounds.check_image(split, index)
         content = self.run.image(split, index)
         return content, "image/png" if content.startswith(b"\x89PNG") else "image/jpeg"
 
     def label(self, split: Split, index: int) -> int:
         """Return the label of an image in the data set."""
-        self._check_index(split, index)
+        self.bounds.check_image(split, index)
         return int(self._labels[split][index])
 
-    # Checks
-
-    def resolve_c(self, c: float | None) -> float:
-        """Return the run's own value for a C given by a person, or the default for None.
-
-        Raises
-        ------
-        NotFoundError
-            If the run has no surrogate with this C.
-        """
-        if c is None:
-            return self.default_c
-        for value in self.c_values:
-            if math.isclose(c, value, rel_tol=1e-6):
-                return value
-        known = ", ".join(f"{value:g}" for value in self.c_values)
-        raise NotFoundError(f"Run '{self.id}' has no surrogate with C = {c:g}; it has C = {known}.")
-
     def surrogate(self, c: float | None = None) -> ServedSurrogate:
-        """Return the surrogate of a C, for those who want more than an explanation; errors as for ``resolve_c``."""
-        return self._served[self.resolve_c(c)]
+        """Return the surrogate of a C, for those who want more than an explanation; NotFoundError if there is none."""
+        return self._served[self.bounds.resolve_c(c)]
 
     def _resolve(
         self, test: int, c: float | None, target: int | None, against: int | None
     ) -> tuple[ServedSurrogate, int]:
-        self._check_index("test", test)
+        self.bounds.check_image("test", test)
         served = self.surrogate(c)
         if target is None:
             target = int(self._predicted["test"][test])
-        self._check_class(target)
-        if against is not None:
-            self._check_class(against)
-            if against == target:
-                raise InvalidRequestError(
-                    f"The contrast class and the target are both {target}; choose two different classes."
-                )
+        self.bounds.check_decision(target, against)
         return served, target
-
-    def _check_index(self, split: Split, index: int) -> None:
-        count = self.n_train if split == "train" else self.n_test
-        if not 0 <= index < count:
-            what = "training" if split == "train" else "test"
-            raise NotFoundError(
-                f"Run '{self.id}' has no {what} image {index}; its {what} images are 0 to {count - 1:,}."
-            )
-
-    def _check_class(self, number: int) -> None:
-        if not 0 <= number < len(self.classes):
-            raise NotFoundError(f"Run '{self.id}' has no class {number}; its classes are 0 to {len(self.classes) - 1}.")
-
-    def _check_filter(self, choice: GalleryFilter) -> None:
-        for number in (choice.label, choice.predicted):
-            if number is not None:
-                self._check_class(number)
-        if choice.max_margin is not None and not 0.0 <= choice.max_margin <= 1.0:
-            raise InvalidRequestError("max_margin is a difference of two probabilities; it must be between 0 and 1.")
-
-
-def _check_network(run: RunFolder, model: RelevanceModel) -> None:
-    """Let the network answer once; refuse the run if it does not produce the stored features.
-
-    Raises
-    ------
-    RunError
-        If weights and features do not belong together.
-    """
-    stored = np.array(run.array(layout.features("test"))[0])
-    computed = model.features([run.image("test", 0)])[0][0]
-    if stored.shape != computed.shape or not np.all(np.isfinite(computed)):
-        raise RunError(
-            f"{run.path}: the network gives features of shape {computed.shape}, the run holds {stored.shape}; "
-            "weights and features are not of the same build. Build the run again."
-        )
-    deviation = float(np.abs(stored - computed).max())
-    if deviation > SELF_CHECK_RTOL * max(1e-12, float(np.abs(stored).max())):
-        raise RunError(
-            f"{run.path}: the network's features of test image 0 differ from the stored ones by {deviation:.3g}; "
-            f"weights ({layout.NETWORK}) and features are not of the same build. Build the run again."
-        )

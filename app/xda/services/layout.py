@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from xda.services.views import Split
+from xda.storage.layout import WEIGHTS, surrogate_folder
 
-NETWORK = "network.safetensors"
+NETWORK = WEIGHTS
 COEF = "coef"
 SUPPORT = "support"
 DUAL_DATA = "dual_data"
@@ -36,17 +37,17 @@ def surrogate_name(c: float) -> str:
 
 def surrogate(c: float, array: str) -> str:
     """Return the name of an array of the surrogate with regularisation parameter C."""
-    return f"surrogates/{surrogate_name(c)}/{array}.npy"
+    return f"{surrogate_folder(surrogate_name(c))}/{array}.npy"
 
 
 def index(c: float, array: str) -> str:
     """Return the name of an array of the attribution index of the surrogate with regularisation parameter C."""
-    return f"surrogates/{surrogate_name(c)}/index/{array}.npy"
+    return f"{surrogate_folder(surrogate_name(c))}/index/{array}.npy"
 
 
 def certificate(c: float) -> str:
     """Return the name of the solver's certificate of the surrogate with regularisation parameter C."""
-    return f"surrogates/{surrogate_name(c)}/certificate.json"
+    return f"{surrogate_folder(surrogate_name(c))}/certificate.json"
 
 
 def intercept_offset(intercept: str) -> float:

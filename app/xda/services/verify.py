@@ -14,22 +14,19 @@ from xda.attribution.index import ARRAYS, SIGNS, AttributionIndex
 from xda.errors import XdaError
 from xda.progress import Progress, silent
 from xda.services import layout
+from xda.services.network_check import TOLERANCE, features_deviation, open_model
 from xda.services.served_index import DeviceFeatures
 from xda.services.stored_support import read_support
+from xda.services.views import SPLITS
 from xda.settings import DeviceChoice
 from xda.storage.manifest import SurrogateEntry
 from xda.storage.run_folder import RunFolder
 from xda.surrogate import certify
 from xda.surrogate.certificate import coef_of_support
 from xda.vision.device import resolve_device
-from xda.vision.networks import NetworkSpec, build_network, load_weights
-from xda.vision.preprocessing import Preprocessing
-from xda.vision.relevance import RelevanceModel
 
 SUM_RTOL = 1e-5
 """Largest relative deviation of the sum of all attributions from the surrogate's logit."""
-FEATURE_RTOL = 1e-3
-"""Largest deviation of recomputed features, relative to the largest feature (devices round differently)."""
 GAP_FLOOR = 1e-9
 """A recomputed duality gap below this is rounding."""
 N_RECOMPUTED = 64
@@ -93,20 +90,19 @@ def _check_files(run: RunFolder) -> tuple[bool, str]:
 
 def _check_features(run: RunFolder, device: DeviceChoice) -> tuple[bool, str]:
     """Let the network compute some features again."""
-    network = build_network(NetworkSpec.from_dict(run.manifest.network.spec))
-    load_weights(network, run.path / layout.NETWORK)
-    model = RelevanceModel(network, Preprocessing.from_dict(run.manifest.network.preprocessing), resolve_device(device))
-    worst = 0.0
-    try:
-        for split in ("train", "test"):
-            stored = run.array(layout.features(split))
-            chosen = np.unique(np.linspace(0, len(stored) - 1, N_RECOMPUTED).astype(int))
-            computed, _ = model.features([run.image(split, i) for i in chosen.tolist()])
-            expected = stored[chosen]
-            worst = max(worst, float(np.abs(computed - expected).max() / max(1e-12, np.abs(expected).max())))
-    finally:
-        model.close()
-    return worst <= FEATURE_RTOL, f"recomputed features deviate by at most {worst:.2g} (relative)"
+    with open_model(run, resolve_device(device)) as model:
+        worst = max(
+            features_deviation(
+                run,
+                model,
+                split,
+                np.unique(
+                    np.linspace(0, len(run.array(layout.features(split))) - 1, N_RECOMPUTED).astype(int)
+                ).tolist(),
+            )
+            for split in SPLITS
+        )
+    return worst <= TOLERANCE, f"recomputed features deviate by at most {worst:.2g} (relative)"
 
 
 def _surrogate_checks(

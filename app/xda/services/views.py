@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Split = Literal["train", "test"]
+SPLITS: tuple[Split, Split] = ("train", "test")
 GalleryOrder = Literal["index", "margin", "-margin"]
 
 

@@ -110,7 +110,7 @@ def build(
     page_query = {**own, **listing.query()}
     first = found.start + 1 if found.items else 0
     small = len(names) <= MOST_MATRIX_CLASSES
-    surrogate = next(entry for entry in explainer.surrogates if entry.c == explainer.resolve_c(c))
+    surrogate = next(entry for entry in explainer.surrogates if entry.c == explainer.bounds.resolve_c(c))
     return GalleryPage(
         chrome=chrome,
         run_title=explainer.title,

@@ -53,7 +53,7 @@ async def get_gallery(
         explainer,
         catalog.runs,
         urls,
-        c=explainer.resolve_c(asked),
+        c=explainer.bounds.resolve_c(asked),
         with_c=with_c,
         keep={"c": None if asked is None else f"{asked:g}"},
     )

@@ -1,0 +1,77 @@
+"""What may be asked of a run: which images, classes and C it has. Everything else is refused in words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from xda.errors import InvalidRequestError, NotFoundError
+from xda.services.views import GalleryFilter, Split
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The extent of one run."""
+
+    run_id: str
+    n_train: int
+    n_test: int
+    n_classes: int
+    c_values: tuple[float, ...]
+    """Ascending."""
+
+    @property
+    def default_c(self) -> float:
+        """The middle C, used where none is asked for."""
+        return self.c_values[len(self.c_values) // 2]
+
+    def resolve_c(self, c: float | None) -> float:
+        """Return the run's own value for a C given by a person, or the default for None.
+
+        Raises
+        ------
+        NotFoundError
+            If the run has no surrogate with this C.
+        """
+        if c is None:
+            return self.default_c
+        for value in self.c_values:
+            if math.isclose(c, value, rel_tol=1e-6):
+                return value
+        known = ", ".join(f"{value:g}" for value in self.c_values)
+        raise NotFoundError(f"Run '{self.run_id}' has no surrogate with C = {c:g}; it has C = {known}.")
+
+    def check_image(self, split: Split, index: int) -> None:
+        """Raise NotFoundError if there is no such image."""
+        count = self.n_train if split == "train" else self.n_test
+        if not 0 <= index < count:
+            what = "training" if split == "train" else "test"
+            raise NotFoundError(
+                f"Run '{self.run_id}' has no {what} image {index}; its {what} images are 0 to {count - 1:,}."
+            )
+
+    def check_class(self, number: int) -> None:
+        """Raise NotFoundError if there is no such class."""
+        if not 0 <= number < self.n_classes:
+            raise NotFoundError(
+                f"Run '{self.run_id}' has no class {number}; its classes are 0 to {self.n_classes - 1}."
+            )
+
+    def check_decision(self, target: int, against: int | None) -> None:
+        """Raise if target or contrast is no class (NotFoundError), or both are the same (InvalidRequestError)."""
+        self.check_class(target)
+        if against is None:
+            return
+        self.check_class(against)
+        if against == target:
+            raise InvalidRequestError(
+                f"The contrast class and the target are both {target}; choose two different classes."
+            )
+
+    def check_filter(self, choice: GalleryFilter) -> None:
+        """Raise NotFoundError for an unknown class, InvalidRequestError for a margin that none can have."""
+        for number in (choice.label, choice.predicted):
+            if number is not None:
+                self.check_class(number)
+        if choice.max_margin is not None and not 0.0 <= choice.max_margin <= 1.0:
+            raise InvalidRequestError("max_margin is a difference of two probabilities; it must be between 0 and 1.")
