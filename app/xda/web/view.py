@@ -76,6 +76,10 @@ class View:
             **view.listing.query(),
         }
 
+    def listed(self) -> dict[str, object]:
+        """Return the part of the query that says which training images are listed."""
+        return {"show": None if self.shown == DEFAULT_SHOWN else self.shown, "train_class": self.train_class}
+
     def sharing(self, c: float, target: int) -> dict[str, object]:
         """Return the state that a shared link keeps, with what was chosen by default spelt out."""
         shared = replace(self, c=c, target=target, listing=Listing()).query()

@@ -42,7 +42,7 @@ def map_query(view: View, reference: str) -> dict[str, object]:
     if view.scale == "page":
         query["scale"] = reference
         if reference == "page":
-            query.update(show=view.shown, train_class=view.train_class)
+            query.update(view.listed())
     return query
 
 
@@ -63,7 +63,7 @@ class ServedPictures:
         return self.urls.image(self.story.run_digest, "train", index)
 
     def own_map(self) -> str:
-        """Return the test image's own heat-map."""
+        """Return the test image's own heat-map; its address names the others of the page, which it starts."""
         return self._map(None, "test")
 
     def pair_map(self, index: int, side: Side) -> str:
@@ -80,7 +80,7 @@ class ServedPictures:
             told.target,
             told.against,
             f"{side}.png",
-            map_query(self.view, "page"),
+            map_query(self.view, "page") | (self.view.listed() if index is None else {}),
         )
 
 

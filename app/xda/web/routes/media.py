@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 
 from xda.errors import BusyError, NotFoundError, XdaError
 from xda.services.colormap import COLOURS, Colours, colorize, full_scale
-from xda.services.story import Story
 from xda.services.views import PairRelevance
 from xda.settings import Settings
 from xda.web.conditional import IMMUTABLE, matches, not_modified, run_tag
@@ -106,23 +105,27 @@ async def relevance_of(explainer: Explainer, subject: Subject, settings: Setting
     return (await finished(future, settings))[0]
 
 
-def start_pair(explainer: Explainer, subject: Subject) -> None:
-    """Have the two heat-maps of a pair computed before the browser asks for them."""
-    with suppress(XdaError):
-        subject.pairs(explainer, [] if subject.train is None else [subject.train])
+def listed(explainer: Explainer, subject: Subject, shown: int, train_class: int | None) -> list[int]:
+    """Return the training images of a page, as its address says them."""
+    told = explainer.explain(
+        subject.test,
+        c=subject.c,
+        target=subject.target,
+        against=subject.against,
+        limit=shown,
+        train_class=train_class,
+    )
+    return [part.index for part in (*told.supporting, *told.opposing)]
 
 
-def start(explainer: Explainer, story: Story) -> None:
+def start(explainer: Explainer, subject: Subject, shown: int, train_class: int | None) -> None:
     """Have all heat-maps of a page computed in as few passes as possible, before the browser asks for each.
 
-    That the device is busy is no error here: the pictures ask again.
+    The test image's own map is the first picture of a page, so its request starts the rest; a page whose pictures
+    nobody fetches costs the device nothing. That the device is busy is no error here: the pictures ask again.
     """
-    told = story.explanation
-    page = Subject(told.c, told.test.index, None, told.target, told.against)
-    listed = [part.index for part in (*told.supporting, *told.opposing)]
     with suppress(XdaError):
-        page.own(explainer)
-        page.pairs(explainer, listed)
+        subject.pairs(explainer, listed(explainer, subject, shown, train_class))
 
 
 class PageScales:
@@ -137,17 +140,9 @@ class PageScales:
         """Return the scale that all maps of the page share."""
         key = (explainer.digest, subject.c, subject.test, subject.target, subject.against, shown, train_class)
         if key not in self._known:
-            told = explainer.explain(
-                subject.test,
-                c=subject.c,
-                target=subject.target,
-                against=subject.against,
-                limit=shown,
-                train_class=train_class,
-            )
-            listed = [part.index for part in (*told.supporting, *told.opposing)]
             own = await finished(subject.own(explainer), settings)
-            pairs = await finished(subject.pairs(explainer, listed), settings)
+            partners = listed(explainer, subject, shown, train_class)
+            pairs = await finished(subject.pairs(explainer, partners), settings)
             self._known[key] = full_scale(*(side for pair in (*own, *pairs) for side in (pair.test, pair.train)))
             while len(self._known) > KEPT_SCALES:
                 self._known.popitem(last=False)
@@ -189,7 +184,10 @@ async def get_heatmap(
     show: Annotated[str | None, Query(max_length=40)] = None,
     train_class: Annotated[str | None, Query(max_length=40)] = None,
 ) -> Response:
-    """Return a heat-map as a transparent layer; ``scale`` is own, pair or page (with ``show`` and ``train_class``)."""
+    """Return a heat-map as a transparent layer.
+
+    ``scale`` is own, pair or page; ``show`` and ``train_class`` say which page.
+    """
     explainer = catalog.by_digest(digest)
     tag = run_tag(request, digest)
     if matches(request, tag):
@@ -199,7 +197,10 @@ async def get_heatmap(
     reference = choice("scale", scale, ("own", "pair", "page"))
     shown = integer("show", show, 1, settings.max_page) or DEFAULT_SHOWN
     label = integer("train_class", train_class)
-    pair = await relevance_of(explainer, asked, settings)
+    future = asked.own(explainer) if asked.train is None else asked.pairs(explainer, [asked.train])
+    if asked.train is None:
+        start(explainer, asked, shown, label)
+    pair = (await finished(future, settings))[0]
     relevance = pair.test if side == "test" else pair.train
     if reference == "page":
         full = await page_scales(request).get(explainer, asked, shown, label, settings)

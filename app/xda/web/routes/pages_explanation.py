@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
-from starlette.background import BackgroundTask
 
 from xda.services.figure import explanation_png
 from xda.services.story import Story, tell
@@ -19,7 +18,7 @@ from xda.web.contexts.base import Chrome, run_header
 from xda.web.contexts.pictures import ServedPictures
 from xda.web.dependencies import CatalogDep, ExplainerDep, SettingsDep
 from xda.web.rendering import render, urls_of
-from xda.web.routes.media import Subject, finished, start
+from xda.web.routes.media import Subject, finished
 from xda.web.view import View, ViewDep
 
 if TYPE_CHECKING:
@@ -82,9 +81,7 @@ def explanation_page(
         neighbours=explainer.neighbours(test.index, view.listing.choice, c=view.c, order=view.listing.order),
         **shared,
     )
-    response = render(request, "pages/explanation.html", page)
-    response.background = BackgroundTask(start, explainer, story)
-    return response
+    return render(request, "pages/explanation.html", page)
 
 
 @router.get("/r/{run}/test/{test}")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
-from starlette.background import BackgroundTask
 
 from xda.web.contexts import pair as pair_context
 from xda.web.contexts import training as training_context
@@ -16,7 +15,6 @@ from xda.web.contexts.pair import Pair, PairPictures
 from xda.web.contexts.pictures import map_query
 from xda.web.dependencies import CatalogDep, ExplainerDep
 from xda.web.rendering import render, urls_of
-from xda.web.routes.media import Subject, start_pair
 from xda.web.view import View, ViewDep, decimal
 
 if TYPE_CHECKING:
@@ -97,10 +95,7 @@ def pair_page(
         train_values=picture("train.f32", None),
     )
     page = pair_context.build(pair, explainer.classes, explainer.id, view, chrome, urls, pictures, **shared)
-    response = render(request, "pages/pair.html", page)
-    subject = Subject(pair.c, pair.test.index, pair.train, pair.target, pair.against)
-    response.background = BackgroundTask(start_pair, explainer, subject)
-    return response
+    return render(request, "pages/pair.html", page)
 
 
 @router.get("/r/{run}/test/{test}/train/{train}")
