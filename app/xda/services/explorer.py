@@ -269,8 +269,9 @@ class Explainer:
             rows = np.array([position], dtype=np.int64)
             own = np.array(self.run.array(layout.features("train"))[index])
             norm = float(served.features.products(rows, own)[0])
-            values = row[self._predicted["test"]] * served.features.products(rows, self.test_features)[0]
-            supports, opposes = (self._influences(values, limit, sign) for sign in (1, -1))
+            if limit > 0:
+                values = row[self._predicted["test"]] * served.features.products(rows, self.test_features)[0]
+                supports, opposes = (self._influences(values, limit, sign) for sign in (1, -1))
         return TrainingSample(
             index=index,
             label=label,
