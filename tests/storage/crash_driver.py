@@ -68,16 +68,17 @@ def prepare(out: Path) -> None:
         write_stages(writer, 1)
 
 
-def look(out: Path, may_be_missing: bool) -> str:
-    """Open what a crash left as a reader does, whole, and return its title."""
+def look(out: Path) -> None:
+    """Open what a crash left as a reader does: the old run or the new one, whole, or none where there was none."""
+    old = out.parent.joinpath("old run").exists()
     try:
         run = RunFolder.open(out, verify=True)
     except RunError:
-        if may_be_missing and not out.exists():
-            return ""
-        raise
-    run.table("train.parquet")
-    return run.manifest.title
+        assert not old
+        assert not out.exists()
+        return
+    assert run.manifest.title == "Tiny 1" or (old and run.manifest.title == "Tiny 0"), run.manifest.title
+    assert run.table("train.parquet").num_rows == 6
 
 
 def finish(out: Path) -> list[str]:
@@ -88,8 +89,30 @@ def finish(out: Path) -> list[str]:
     assert RunFolder.open(out).digest == run.digest
     inside = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     assert inside == {*run.manifest.files, "manifest.json"}, inside
-    assert {path.name for path in out.parent.iterdir()} == {out.name, f".{out.name}.lock"}, os.listdir(out.parent)
+    around = {path.name for path in out.parent.iterdir()} - {"old run"}
+    assert around == {out.name, f".{out.name}.lock"}, around
     return computed
+
+
+def look_and_finish(out: Path) -> list[str]:
+    """Check both what a reader finds and what the next build makes of it."""
+    look(out)
+    return finish(out)
+
+
+def killed_build(out: Path, change: int) -> None:
+    """Build until the chosen change."""
+    die_at(change)
+    build(out, 1)
+
+
+def try_moment(out: Path, report: Path, change: int, second: int | None) -> bool:
+    """Kill a build, and perhaps the next one too, then check; return whether the first one ended by itself."""
+    survived = in_child(lambda: killed_build(out, change), report)
+    if second is not None and not survived:
+        in_child(lambda: killed_build(out, second), report)
+    in_child(lambda: look_and_finish(out), report)
+    return survived
 
 
 def main(folder: Path, scenario: str) -> None:
@@ -100,39 +123,20 @@ def main(folder: Path, scenario: str) -> None:
     os.fsync = lambda descriptor: None  # type: ignore[assignment]
     gc.freeze()
     in_child(lambda: prepare(folder / "old" / "tiny"), folder / "old.json")
+    (folder / "old" / "old run").touch()
     chance = random.Random(scenario)
     failures: list[str] = []
     skipped = 0
     for kill in range(1000):
-        out = folder / str(kill) / "tiny"
-        report = folder / f"{kill}.json"
-
-        def step(name: str, work: Callable[[], object], report: Path = report, kill: int = kill) -> object:
-            in_child(work, report)
-            answer = json.loads(report.read_text())
-            if "failure" in answer:
-                failures.append(f"kill {kill}, {name}: {answer['failure']}")
-            return answer.get("result")
-
-        def killed_build(out: Path = out, kill: int = kill) -> None:
-            die_at(kill)
-            build(out, 1)
-
-        def killed_again(out: Path = out) -> None:
-            die_at(chance.randrange(40))
-            build(out, 1)
-
+        out, report = folder / str(kill) / "tiny", folder / f"{kill}.json"
         if scenario != "fresh":
             shutil.copytree(folder / "old", out.parent)
-        survived = in_child(killed_build, report)
-        title = step("look", lambda out=out: look(out, scenario == "fresh"))  # type: ignore[misc]
-        if title not in {"Tiny 0", "Tiny 1", ""}:
-            failures.append(f"kill {kill}: found {title!r}")
-        if kill % 4 == 0 and not survived:
-            in_child(killed_again, report)
-            step("look again", lambda out=out: look(out, scenario == "fresh"))  # type: ignore[misc]
-        computed = step("finish", lambda out=out: finish(out))  # type: ignore[misc]
-        skipped += len(STAGES) - len(computed) if isinstance(computed, list) else 0
+        survived = try_moment(out, report, kill, chance.randrange(40) if kill % 4 == 0 else None)
+        answer = json.loads(report.read_text())
+        if "failure" in answer:
+            failures.append(f"kill {kill}: {answer['failure']}")
+        else:
+            skipped += len(STAGES) - len(answer["result"])
         if survived:
             print(json.dumps({"kills": kill, "skipped_stages": skipped, "failures": failures}))
             return
