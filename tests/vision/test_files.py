@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,3 +41,19 @@ def test_the_permissions_are_those_of_any_new_file(tmp_path: Path) -> None:
     with replacing(tmp_path / "ours"):
         pass
     assert (tmp_path / "ours").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_what_a_kill_left_behind_is_swept_away(tmp_path: Path) -> None:
+    path = tmp_path / "b[1].bin"
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        pass
+    names = [f".b[1].bin.{dead.pid}.x.part", f".b[1].bin.{os.getpid()}.x.part", f".b[1].bin.{dead.pid}.y.part"]
+    other = [".c.bin.1.x.part", ".b[1].bin.part", ".b[1].bin.me.x.part"]
+    for name in names + other:
+        (tmp_path / name).write_bytes(b"half")
+        os.utime(tmp_path / name, (0, 0))
+    # one that is still being written
+    os.utime(tmp_path / names[2])
+    with replacing(path) as file:
+        file.write(b"new")
+    assert {entry.name for entry in tmp_path.iterdir()} == {path.name, names[1], names[2], *other}

