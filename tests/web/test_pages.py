@@ -1,0 +1,237 @@
+"""Pages without a browser: whole or fragment, what the numbers on them are, and what can be taken away."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from tests.web.conftest import MakeClient
+from xda.services import numbers
+from xda.services.explorer import Explainer
+
+PAGES = ["/", "/help", "/r/digits", "/r/digits/test/14", "/r/digits/test/14/train/3", "/r/digits/train/3"]
+HTMX = {"HX-Request": "true", "HX-Target": "div#page"}
+
+
+class Structure(HTMLParser):
+    """Checks that tags nest and close, and collects what is needed of them."""
+
+    VOID = frozenset({"meta", "link", "img", "input"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.attributes: set[str] = set()
+        self.inline_scripts = 0
+        self.hrefs: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.attributes |= given.keys()
+        if given.get("id"):
+            self.ids.append(str(given["id"]))
+        for name in ("href", "src", "action"):
+            if given.get(name):
+                self.hrefs.append(str(given[name]))
+        self.inline_scripts += tag in ("script", "style") and "src" not in given
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def parsed(text: str) -> Structure:
+    structure = Structure()
+    structure.feed(text)
+    assert structure.open == []
+    return structure
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/r/nothing"])
+def test_whole_pages_are_well_formed_and_need_no_exception_from_the_policy(client: TestClient, path: str) -> None:
+    answer = client.get(path, headers={"Accept": "text/html"})
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    page = parsed(answer.text)
+    assert answer.text.startswith("<!doctype html>")
+    assert len(page.ids) == len(set(page.ids))
+    assert page.inline_scripts == 0
+    assert not {name for name in page.attributes if name == "style" or name.startswith(("on", "hx-on"))}
+    assert [href for href in page.hrefs if not href.startswith(("/", "#"))] == []
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_htmx_gets_the_same_content_without_what_stands_around_it(client: TestClient, path: str) -> None:
+    whole, fragment = client.get(path), client.get(path, headers=HTMX)
+    parsed(fragment.text)
+    assert "<html" not in fragment.text
+    assert "<body" not in fragment.text
+    main = re.compile(r"<main.*</main>", re.DOTALL)
+    assert main.findall(fragment.text) == main.findall(whole.text)
+    assert {name.strip() for name in whole.headers["vary"].split(",")} >= {"HX-Request", "HX-Target"}
+
+
+def test_another_target_of_htmx_gets_the_whole_page(client: TestClient) -> None:
+    assert "<html" in client.get("/help", headers={**HTMX, "HX-Target": "body"}).text
+
+
+def test_every_static_file_of_a_page_is_there_and_immutable(client: TestClient) -> None:
+    for href in parsed(client.get("/").text).hrefs:
+        if href.startswith("/static/"):
+            answer = client.get(href)
+            assert answer.status_code == 200, href
+            assert "immutable" in answer.headers["cache-control"]
+
+
+def test_the_sum_on_the_page_is_that_of_the_explainer(client: TestClient, explainer: Explainer) -> None:
+    told = explainer.explain(14, target=4, against=9, limit=4)
+    text = client.get("/r/digits/test/14?target=4&against=9").text
+    assert numbers.term(told.sum_supporting, told.surrogate_logit) in text
+    assert numbers.term(told.sum_opposing, told.surrogate_logit) in text
+    for part in (*told.supporting, *told.opposing):
+        assert f'<span class="tile-value">{numbers.signed(part.attribution)}</span>' in text
+        assert f"/r/digits/test/14/train/{part.index}?" in text
+
+
+def test_csv_adds_up_to_the_logit(client: TestClient, explainer: Explainer) -> None:
+    answer = client.get("/r/digits/test/14/explanation.csv?target=2")
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    told = explainer.explain(14, target=2)
+    assert len(rows) == told.n_supporting + told.n_opposing
+    assert sum(float(row["attribution"]) for row in rows) == pytest.approx(told.surrogate_logit, rel=1e-5, abs=1e-9)
+    assert "digits-test-14-why-2" in answer.headers["content-disposition"]
+
+
+def test_json_has_every_contribution(client: TestClient, explainer: Explainer) -> None:
+    document = client.get("/r/digits/test/14/explanation.json?against=9").json()
+    parts = explainer.decompose(14, against=9)
+    assert document["contributions"]["attribution"] == parts.attribution.tolist()
+    assert document["test"]["surrogate_logits"] == list(explainer.explain(14).test.surrogate_logits)
+    assert document["against"] == 9
+
+
+def test_png_is_a_picture_and_is_not_drawn_twice(client: TestClient) -> None:
+    answer = client.get("/r/digits/test/14/explanation.png?target=4")
+    with Image.open(io.BytesIO(answer.content)) as image:
+        assert image.width > 1000
+    again = client.get("/r/digits/test/14/explanation.png?target=4", headers={"If-None-Match": answer.headers["etag"]})
+    assert again.status_code == 304
+
+
+def test_previous_and_next_follow_the_gallery(client: TestClient) -> None:
+    text = client.get("/r/digits/test/14?label=4").text
+    assert 'href="/r/digits/test/4?label=4" rel="prev"' in text
+    assert 'href="/r/digits/test/24?label=4" rel="next"' in text
+    assert 'href="/r/digits/test/13" rel="prev"' in client.get("/r/digits/test/14").text
+
+
+def test_go_to_a_number(client: TestClient) -> None:
+    for typed in ("77", "#77", " 77 "):
+        answer = client.get("/r/digits/go", params={"test": typed, "c": "0.0001"})
+        assert answer.status_code == 303
+        assert answer.headers["location"] == "/r/digits/test/77?c=0.0001"
+    assert client.get("/r/digits/go", params={"test": "seven"}).status_code == 422
+    assert client.get("/r/digits/go").status_code == 422
+
+
+def test_names_are_escaped(client: TestClient) -> None:
+    answer = client.get("/r/<script>alert(1)</script>", headers={"Accept": "text/html"})
+    assert "<script>alert" not in answer.text
+
+
+def test_a_training_image_without_effect_says_so(client: TestClient, explainer: Explainer) -> None:
+    idle = next(i for i in range(explainer.n_train) if not explainer.training_sample(i, limit=0).is_support)
+    assert "no effect" in client.get(f"/r/digits/train/{idle}").text
+    pair = client.get(f"/r/digits/test/14/train/{idle}").text
+    assert "is provably without effect on 4" in pair
+    used = next(i for i in range(explainer.n_train) if explainer.training_sample(i, limit=0).is_support)
+    assert "Test images it supports most" in client.get(f"/r/digits/train/{used}").text
+
+
+def media(client: TestClient, page: str, kind: str) -> list[str]:
+    """Return the addresses of the pictures of one kind on a page."""
+    return [href for href in parsed(client.get(page).text).hrefs if kind in href]
+
+
+def test_pictures_are_immutable_and_name_their_content(client: TestClient, explainer: Explainer) -> None:
+    for kind in ("/media/", "/relevance/"):
+        href = media(client, "/r/digits/test/14", kind)[0]
+        assert explainer.digest[:16] in href
+        answer = client.get(href)
+        assert answer.status_code == 200
+        assert "immutable" in answer.headers["cache-control"]
+        assert client.get(href, headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
+
+
+def test_raw_values_sum_to_the_attribution(client: TestClient, explainer: Explainer) -> None:
+    part = explainer.explain(14).supporting[0]
+    values = media(client, f"/r/digits/test/14/train/{part.index}", "/relevance/")
+    raw = [href.split("?")[0].replace(".png", ".f32") for href in values]
+    for href in raw:
+        relevance = np.frombuffer(client.get(href).content, dtype="<f4")
+        assert relevance.size == 28 * 28
+        assert relevance.sum() == pytest.approx(part.attribution, rel=1e-3)
+
+
+def test_one_scale_means_equal_colour_for_equal_relevance(client: TestClient, explainer: Explainer) -> None:
+    query = "scale=page&show=3"
+    hrefs = media(client, f"/r/digits/test/14?{query}", "/relevance/")
+    told = explainer.explain(14, limit=3)
+    listed = [part.index for part in (*told.supporting, *told.opposing)]
+    pairs = explainer.relevance(14, listed).result(30)
+    own = explainer.own_relevance(14).result(30)
+    largest = max(float(np.abs(side).max()) for pair in (*own, *pairs) for side in (pair.test, pair.train))
+    seen = 0
+    for pair in pairs:
+        for side in ("test", "train"):
+            href = next(h for h in hrefs if f"/14-{pair.train_index}-4/{side}.png" in h)
+            assert query in href
+            with Image.open(io.BytesIO(client.get(href).content)) as image:
+                entries = np.asarray(image)
+            expected = np.rint(getattr(pair, side) / largest * 127) + 127
+            np.testing.assert_array_equal(entries, expected)
+            seen += 1
+    assert seen == 2 * len(listed)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "x0.001/14-own-4/test.png",
+        "c0.01/14-4/test.png",
+        "c0.01/14-own-4/both.png",
+        "c0.5/14-own-4/test.png",
+        "c0.01/9999-own-4/test.png",
+        "c0.01/14-9999-4/test.png",
+        "c0.01/14-own-99/test.png",
+        "c1e999/14-own-4/test.png",
+    ],
+)
+def test_heatmaps_that_do_not_exist(client: TestClient, explainer: Explainer, address: str) -> None:
+    answer = client.get(f"/media/{explainer.digest[:16]}/relevance/{address}")
+    assert answer.status_code == 404
+    assert "immutable" not in answer.headers.get("cache-control", "")
+
+
+def test_addresses_of_another_run_are_refused(client: TestClient) -> None:
+    assert client.get("/media/0123456789abcdef/test/1").status_code == 404
+
+
+def test_pages_stay_under_the_prefix(make_client: MakeClient) -> None:
+    client = make_client(root_path="/team/xda")
+    for path in PAGES:
+        for href in parsed(client.get(path).text).hrefs:
+            assert href.startswith(("/team/xda/", "#")), href
