@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 
 from tests.storage.tiny_run import COUNTS, SPLITS, SURROGATE, build, images, weights
 from xda.errors import NotFoundError, RunError
-from xda.storage import swap
+from xda.storage import run_folder, swap
 from xda.storage.run_folder import RunFolder
 
 
@@ -61,7 +62,9 @@ def test_everything_written_comes_back(run_path: Path) -> None:
     run.verify_files()
 
 
-def test_arrays_are_memory_maps_that_cannot_be_written(run_path: Path) -> None:
+@pytest.mark.parametrize("small", [0, 1 << 18], ids=["mapped", "read"])
+def test_arrays_cannot_be_written(run_path: Path, small: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_folder, "_SMALL", small)
     array = RunFolder.open(run_path).array("train/features.npy")
     assert not array.flags.owndata
     assert not array.flags.writeable
@@ -150,7 +153,11 @@ def test_a_copied_moved_or_linked_run_is_the_same_run(run_path: Path, tmp_path: 
     assert RunFolder.open(tmp_path / "link").image("test", 0) == images(0, "test")[0]
 
 
-def test_an_open_run_does_not_change_when_it_is_rebuilt_or_removed(run_path: Path) -> None:
+@pytest.mark.parametrize("small", [0, 1 << 18], ids=["mapped", "read"])
+def test_an_open_run_does_not_change_when_it_is_rebuilt_or_removed(
+    run_path: Path, small: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_folder, "_SMALL", small)
     run = RunFolder.open(run_path)
     features = run.array("train/features.npy").copy()
     new, _ = build(run_path, 1)
@@ -164,6 +171,23 @@ def test_an_open_run_does_not_change_when_it_is_rebuilt_or_removed(run_path: Pat
         run.verify_files()
     shutil.rmtree(run_path)
     assert run.read("network.safetensors") == weights(0)
+
+
+def test_large_arrays_stay_on_the_disk_and_small_ones_hold_no_descriptor(tmp_path: Path) -> None:
+    path = tmp_path / "large.npy"
+    np.save(path, np.ones(1 << 22, np.float32))
+    before = len(os.listdir("/proc/self/fd"))
+    tracemalloc.start()
+    with path.open("rb") as stream:
+        array = run_folder._map_file(stream, 128, np.dtype(np.float32), (1 << 22,))
+        small = run_folder._map_file(stream, 128, np.dtype(np.float32), (8,))
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+    assert array.sum() == 1 << 22
+    assert small.tolist() == [1] * 8
+    with path.open("rb") as stream:
+        assert run_folder._map_file(stream, 128, np.dtype(np.float32), (0, 3)).shape == (0, 3)
+    assert len(os.listdir("/proc/self/fd")) == before + 1
 
 
 def test_threads_read_at_once(run_path: Path) -> None:

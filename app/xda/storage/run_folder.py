@@ -1,12 +1,13 @@
 """A finished run: immutable, self-contained, memory-mapped, refused if any part is not what the manifest says.
 
-All files are mapped when the run is opened, through the folder's descriptor: when a rebuilt run takes the place of an
-open one, the open one goes on reading its own files, whole. A link inside the folder, a name that leads out of it and
-anything that is no plain file are refused.
+Files are mapped, small ones read, when the run is opened, through the folder's descriptor: when a rebuilt run takes the
+place of an open one, the open one goes on reading its own files, whole. A link inside the folder, a name that leads out
+of it and anything that is no plain file are refused.
 """
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import stat
@@ -28,6 +29,8 @@ from xda.storage.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, FileEntry, M
 from xda.storage.swap import recover
 
 _SPLITS: tuple[Split, Split] = ("train", "test")
+_SMALL = 1 << 18
+"""Bytes below which a file is read rather than mapped."""
 _REMEDY = "Copy the run folder again or rebuild it with `xda build`."
 
 
@@ -218,13 +221,13 @@ def _open_entry(path: Path, folder: int, name: str, entry: FileEntry) -> BinaryI
 def _map_file(
     stream: BinaryIO, offset: int, dtype: np.dtype[np.generic], shape: tuple[int, ...]
 ) -> NDArray[np.generic]:
-    """Map a file read-only; an array without elements needs no map, and cannot have one."""
-    if 0 in shape:
-        empty = np.empty(shape, dtype)
-        empty.flags.writeable = False
-        return empty
+    """Map a file read-only; a small one is read instead, since every map holds a file descriptor."""
+    count = math.prod(shape)
+    if count * dtype.itemsize < _SMALL:
+        stream.seek(offset)
+        return np.frombuffer(stream.read(count * dtype.itemsize), dtype, count).reshape(shape)
     view = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-    return np.frombuffer(view, dtype, count=int(np.prod(shape, dtype=np.int64)), offset=offset).reshape(shape)
+    return np.frombuffer(view, dtype, count, offset).reshape(shape)
 
 
 @contextmanager
