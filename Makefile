@@ -73,7 +73,7 @@ $(DEV): $(APP)
 	@touch $@
 
 $(PAGES): frontend/package.json frontend/package-lock.json frontend/vendor.mjs
-	@{ command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 20)'; } >/dev/null || { echo "Node 20 or newer with npm is needed; install it and try again" >&2; exit 2; }
+	@{ command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'; } >/dev/null || { echo "Node 20 or newer with npm is needed; install it and try again" >&2; exit 2; }
 	@npm ci --prefix frontend --no-audit --no-fund --loglevel=error
 	@touch $@
 
