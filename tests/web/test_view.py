@@ -1,0 +1,91 @@
+"""The query of a page: read strictly, written without defaults, the same after a round trip."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from xda.errors import InvalidRequestError
+from xda.services.views import GalleryFilter
+from xda.web.urls import Urls, with_query
+from xda.web.view import Listing, View, choice, decimal, flag, integer
+
+FULL = View(
+    c=0.001,
+    target=4,
+    against=9,
+    train_class=4,
+    shown=12,
+    colours="orange-purple",
+    scale="page",
+    opacity=40,
+    listing=Listing(GalleryFilter(label=4, correct=False, max_margin=0.2), "margin"),
+)
+
+
+def test_defaults_leave_no_trace() -> None:
+    assert Urls().explanation("digits", 7, View().query()) == "/r/digits/test/7"
+
+
+def test_everything_is_in_the_address() -> None:
+    address = Urls("/team").explanation("digits", 7, FULL.query())
+    assert urlsplit(address).path == "/team/r/digits/test/7"
+    assert dict(parse_qsl(urlsplit(address).query)) == {
+        "c": "0.001",
+        "target": "4",
+        "against": "9",
+        "train_class": "4",
+        "show": "12",
+        "map": "orange-purple",
+        "scale": "page",
+        "opacity": "40",
+        "label": "4",
+        "correct": "false",
+        "max_margin": "0.2",
+        "sort": "margin",
+    }
+
+
+def test_another_image_keeps_how_things_are_shown_and_the_list() -> None:
+    kept = {key for key, value in FULL.elsewhere().query().items() if value is not None}
+    assert kept == {"c", "map", "scale", "opacity", "label", "correct", "max_margin", "sort"}
+
+
+def test_a_link_keeps_the_view_but_not_the_way_to_it() -> None:
+    assert set(FULL.sharing(0.001, 4)) == {
+        "c", "target", "against", "train_class", "show", "map", "scale", "opacity"
+    }  # fmt: skip
+    assert View().sharing(0.1, 3) == {"c": "0.1", "target": 3}
+
+
+@pytest.mark.parametrize("value", ["-1", "1.5", "two", "٣", "1e3", "99999999999999", "0x1"])
+def test_numbers_that_are_none(value: str) -> None:
+    with pytest.raises(InvalidRequestError, match="`target` is"):
+        integer("target", value)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "one", "1e999"])
+def test_decimals_that_are_none(value: str) -> None:
+    with pytest.raises(InvalidRequestError, match="`c` is"):
+        decimal("c", value)
+
+
+@pytest.mark.parametrize("empty", [None, "", "  "])
+def test_empty_is_absent(empty: str | None) -> None:
+    assert integer("target", empty) is None
+    assert decimal("c", empty) is None
+
+
+def test_words() -> None:
+    assert choice("map", None, ("a", "b")) == "a"
+    assert choice("map", "b", ("a", "b")) == "b"
+    assert flag("correct", None) is None
+    assert flag("correct", "false") is False
+    with pytest.raises(InvalidRequestError, match="one of: a, b"):
+        choice("map", "c", ("a", "b"))
+
+
+def test_addresses_are_quoted() -> None:
+    assert Urls().gallery("a/b?c") == "/r/a/b%3Fc"
+    assert with_query("/x", {"a": "1&2", "b": None, "c": True}) == "/x?a=1%262&c=true"
