@@ -8,7 +8,7 @@ from typing import Protocol
 
 from xda.errors import ConfigError
 from xda.progress import Progress
-from xda.vision import mnist
+from xda.vision import cifar10, mnist
 from xda.vision.images import ImageDataset, ImageSplit
 
 __all__ = ["NAMES", "ImageDataset", "ImageSplit", "fetch", "load"]
@@ -28,7 +28,10 @@ class _Known:
     load: _Load
 
 
-_KNOWN = {"mnist": _Known(fetch=mnist.fetch, load=mnist.load)}
+_KNOWN = {
+    "mnist": _Known(fetch=mnist.fetch, load=mnist.load),
+    "cifar10": _Known(fetch=cifar10.fetch, load=cifar10.load),
+}
 NAMES = tuple(_KNOWN)
 """Names that ``fetch`` and ``load`` accept."""
 

