@@ -29,7 +29,7 @@ def row_problem(linear: Float, label: int, q: float, C: float) -> Float:
     beta /= r
     bound = np.zeros(n_classes)
     bound[label] = C
-    return np.minimum(bound, (beta - linear) / q)
+    return np.asarray(np.minimum(bound, (beta - linear) / q))
 
 
 def ascent(X: Float, y: Int, C: float, n_classes: int, n_sweeps: int) -> Float:
@@ -118,7 +118,9 @@ def quadratic_program(X: Float, y: Int, C: float, n_classes: int, tol: float = 1
         r_slack = lam - v
         r_primal = A @ x + t - 1.0
         mu = float(x @ u + t @ v) / (len(x) + n)
-        if max(np.abs(r_dual).max(), np.abs(r_slack).max(), np.abs(r_primal).max()) < 1e-9 and mu < tol:
+        if max(np.abs(r_dual).max(), np.abs(r_slack).max(), np.abs(r_primal).max()) < 1e-9 and mu < tol * min(
+            1.0, x.mean()
+        ):
             break
 
         def direction(

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-BLOCK_VALUES = 1 << 21
-"""Values in one block: 16 MiB in float64."""
+BLOCK_VALUES = 1 << 18
+"""Values in one block: 2 MiB in float64, what a core's cache holds."""
 
 
 def width(features: NDArray[Any], augment: bool) -> int:
@@ -76,24 +76,35 @@ def read(
     return block
 
 
-def first_non_finite(features: NDArray[Any]) -> int | None:
-    """Return the index of the first row with a NaN or an infinite value, None if there is none.
+def squared_norms(features: NDArray[Any], dtype: DTypeLike = np.float64, augment: bool = False) -> NDArray[np.float64]:
+    """Return the squared norm of every row, and refuse rows that are not finite.
 
     Parameters
     ----------
     features : ndarray of shape (N, d)
+    dtype : dtype
+        Type to compute in.
+    augment : bool
+        A constant 1 belongs behind every row.
 
     Returns
     -------
-    int or None
+    ndarray of shape (N,)
+
+    Raises
+    ------
+    ValueError
+        If a row has a NaN or an infinite value, or if its squared norm overflows; the message names the first.
     """
-    for span in spans(features.shape[0], features.shape[1]):
-        block = np.asarray(features)[span]
-        # One sum per block is enough to see that all is well; only a block in doubt is looked at value by value.
+    norms = np.empty(features.shape[0])
+    for span in spans(features.shape[0], width(features, augment)):
+        block = read(features, span, dtype, augment)
         with np.errstate(over="ignore", invalid="ignore"):
-            doubtful = not np.isfinite(block.sum(dtype=np.float64))
-        if doubtful:
-            wrong = ~np.isfinite(block).all(axis=1)
-            if wrong.any():
-                return int(span.start + np.argmax(wrong))
-    return None
+            norms[span] = np.einsum("ij,ij->i", block, block)
+    wrong = np.flatnonzero(~np.isfinite(norms))
+    for row in wrong:
+        if not np.isfinite(np.asarray(features)[row]).all():
+            raise ValueError(f"sample {row} has a feature that is NaN or infinite")
+    if len(wrong):
+        raise ValueError(f"the features of sample {wrong[0]} are too large: their squared norm overflows")
+    return norms

@@ -96,8 +96,8 @@ def _solve_row(linear: Any, label: int, q: float, C: float, row: Any) -> bool:
 @numba.njit(cache=True, fastmath=_FAST)
 def _dot(left: Any, right: Any) -> Any:
     """Return the inner product; reassociation lets the compiler use vector registers."""
-    total = left[0] * right[0]
-    for j in range(1, left.shape[0]):
+    total = left.dtype.type(0)
+    for j in range(left.shape[0]):
         total += left[j] * right[j]
     return total
 
@@ -294,11 +294,12 @@ def face_matrix(gram: Any, basis: Any, owner: Any, inverse_step: float, matrix: 
     """
     n_classes = basis.shape[1]
     for a in range(matrix.shape[0]):
+        row = gram[owner[a]]
         for b in range(a, matrix.shape[0]):
             inner = 0.0
             for m in range(n_classes):
                 inner += basis[a, m] * basis[b, m]
-            matrix[a, b] = inner * gram[owner[a], owner[b]]
+            matrix[a, b] = inner * row[owner[b]] if inner != 0.0 else 0.0
         matrix[a, a] += inverse_step
 
 

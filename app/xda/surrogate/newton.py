@@ -24,26 +24,77 @@ Solodov and Svaiter, "A hybrid approximate extragradient-proximal point algorith
 # ruff: noqa: N803 - C and X are the names of the field
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
 from xda.surrogate import kernels
-from xda.surrogate.objective import Float, Int
+from xda.surrogate.objective import Float, Int, dual_value, primal_value, relative_gap
 
 DENSE_FREEDOM = 3000
 """Degrees of freedom up to which the Newton system is factored; above, conjugate gradients."""
 
-INNER_STEPS = 20
+CONJUGATE_STEPS = 200
+"""Conjugate gradient steps of one Newton step at most."""
+
+INNER_STEPS = 30
 """Newton steps of one proximal step at most; if they do not do, the step was too long."""
 
-ROUNDING = 1e-14
+ROUNDING = 1e-15
 """Rounding of the weights relative to the terms they are summed from."""
 
 INNER_RATIO = 0.3
 """The inner loop ends when the error of the step is this share of the step."""
+
+
+class GramCache:
+    """Inner products of the rows asked for so far; the free rows change little from one Newton step to the next.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n, d)
+    """
+
+    def __init__(self, features: Float) -> None:
+        self._features = features
+        self._place = np.full(len(features), -1, dtype=np.int64)
+        self._rows = np.empty(0, dtype=np.int64)
+        self._products = np.empty((0, 0))
+
+    def __call__(self, rows: Int) -> tuple[Float, Int]:
+        """Return a matrix of inner products and the place of each row in it.
+
+        Parameters
+        ----------
+        rows : ndarray of int
+
+        Returns
+        -------
+        products : ndarray of shape (m, m)
+        place : ndarray of int, same shape as `rows`
+        """
+        new = rows[self._place[rows] < 0]
+        if len(new):
+            total = len(self._rows) + len(new)
+            if total > len(self._products):
+                # No room: keep the rows that are of use now, with room for a quarter more.
+                kept = rows[self._place[rows] >= 0]
+                capacity = min(len(self._features), len(rows) + len(rows) // 4 + 8)
+                products = np.empty((capacity, capacity))
+                old = self._place[kept]
+                products[: len(kept), : len(kept)] = self._products[np.ix_(old, old)]
+                self._place[self._rows] = -1
+                self._place[kept] = np.arange(len(kept))
+                self._rows, self._products, total = kept, products, len(rows)
+            old_rows = self._rows
+            self._place[new] = np.arange(len(old_rows), total)
+            self._rows = np.concatenate([old_rows, new])
+            block = self._features[new] @ self._features[self._rows].T
+            self._products[len(old_rows) : total, :total] = block
+            self._products[: len(old_rows), len(old_rows) : total] = block[:, : len(old_rows)].T
+        return self._products, self._place[rows]
 
 
 @dataclass
@@ -60,6 +111,8 @@ class WorkingSet:
         Their dual rows, replaced by every step.
     offset : ndarray of shape (K, d)
         Weights that the other samples contribute.
+    n_bounded : int
+        Bounded samples among the others.
     """
 
     index: Int
@@ -67,9 +120,94 @@ class WorkingSet:
     labels: Int
     dual: Float
     offset: Float
+    n_bounded: int
+    gram: GramCache = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.gram = GramCache(self.features)
+
+    def values(self, coef: Float, plain: Float, C: float) -> tuple[float, float]:
+        """Return primal and dual value, as far as the other samples stay in their corners.
+
+        A sample at rest in (C at y, -C at m) has slack 1 + (w_m - w_y) . z, so that the slacks of all of them are
+        linear in the weights, with the offset as their gradient; those of the zero rows are zero.
+
+        Parameters
+        ----------
+        coef : ndarray of shape (K, d)
+            Weights of the present dual rows.
+        plain : ndarray of shape (n, K)
+            Scores of the working set.
+        C : float
+
+        Returns
+        -------
+        primal, dual : float
+        """
+        rows = np.arange(len(self.labels))
+        plain = plain + 1.0
+        own = plain[rows, self.labels] - 1.0
+        plain[rows, self.labels] = own
+        slack = float((plain.max(axis=1) - own).sum())
+        others = C * self.n_bounded - float(np.vdot(coef, self.offset))
+        total_own = float(self.dual[rows, self.labels].sum()) + C * self.n_bounded
+        return primal_value(coef, slack, C) + others, dual_value(coef, total_own)
 
 
-def proximal_step(work: WorkingSet, coef: Float, C: float, step: float, goal: float = 0.0) -> tuple[Float, int, bool]:
+def climb(
+    work: WorkingSet, coef: Float, C: float, step: float, target: float, max_steps: int
+) -> tuple[Float, float, int]:
+    """Take proximal steps of growing length until the working set's own relative gap reaches the target.
+
+    Parameters
+    ----------
+    work : WorkingSet
+        Its `dual` is replaced by better ones.
+    coef : ndarray of shape (K, d)
+        Weights of its dual rows.
+    C : float
+    step : float
+        Length of the first step.
+    target : float
+        Relative gap to reach; the climb also ends where rounding lets it go no further.
+    max_steps : int
+        Newton steps at most, except that a proximal step is not broken off.
+
+    Returns
+    -------
+    coef : ndarray of shape (K, d)
+        Weights of the new dual rows.
+    step : float
+        Length to go on with.
+    n_steps : int
+        Newton steps taken.
+    """
+    n_steps, failures, best = 0, 0, np.inf
+    trial = coef
+    while n_steps < max_steps:
+        before = work.dual
+        trial, n_inner, finished = proximal_step(work, trial, C, step)
+        n_steps += max(1, n_inner)
+        if not finished:
+            failures += 1
+            if failures > 3 or best <= 1e-7:
+                break
+            step /= 8.0
+            continue
+        gap = relative_gap(*work.values(trial, work.features @ trial.T, C))
+        if gap >= 0.9 * best and best <= 1e-7:
+            # Nothing gained close to the optimum: that is rounding.
+            if gap > best:
+                work.dual, trial = before, coef
+            break
+        failures, coef, best = 0, trial, gap
+        if gap <= target:
+            break
+        step *= 5.0 if n_inner <= 1 else 2.0 if n_inner <= 4 else 1.5 if n_inner <= 8 else 1.0
+    return coef, step, n_steps
+
+
+def proximal_step(work: WorkingSet, coef: Float, C: float, step: float) -> tuple[Float, int, bool]:
     """Take one proximal step on a working set.
 
     Parameters
@@ -81,8 +219,6 @@ def proximal_step(work: WorkingSet, coef: Float, C: float, step: float, goal: fl
     C : float
     step : float
         The step length sigma.
-    goal : float
-        Error of the primal value that is good enough, however short the step was.
 
     Returns
     -------
@@ -95,9 +231,8 @@ def proximal_step(work: WorkingSet, coef: Float, C: float, step: float, goal: fl
     """
     features, labels, centre = work.features, work.labels, work.dual
     inverse_step = 1.0 / step
-    weight = float(np.sqrt(np.einsum("ij,ij->i", features, features) @ np.einsum("ij,ij->i", centre, centre)))
-    # How fast the primal value can change with the weights.
-    pull = float(np.linalg.norm(coef)) + 2.0 * C * float(np.sqrt(np.einsum("ij,ij->i", features, features)).sum())
+    reach = float(np.linalg.norm(features))
+    weight = reach * float(np.linalg.norm(centre))
     dual = np.empty_like(centre)
     trial = np.empty_like(centre)
     free = np.empty(centre.shape, dtype=np.bool_)
@@ -110,14 +245,16 @@ def proximal_step(work: WorkingSet, coef: Float, C: float, step: float, goal: fl
         error = np.vdot(residual, residual)
         moved = dual - centre
         # The error of the step is |F|^2 / 2; below the rounding of W(alpha) there is nothing left to gain.
-        rounding = ROUNDING * (float(np.linalg.norm(own_coef)) + weight)
+        rounding = ROUNDING * (
+            float(np.linalg.norm(own_coef)) + weight + step * reach * float(np.abs(plain).max(initial=0.0))
+        )
         share = INNER_RATIO**2 * float(np.vdot(moved, moved)) * inverse_step
-        if error <= max(share, (goal / (1.0 + pull)) ** 2, rounding**2):
+        if error <= max(share, rounding**2):
             break
         if n_steps == INNER_STEPS:
             return coef, n_steps, False
         freedom = kernels.free_classes(dual, labels, C, free)
-        direction = -_newton_direction(features, free, freedom, residual, inverse_step)
+        direction = -_newton_direction(work, free, freedom, residual, inverse_step)
         plain_direction = features @ direction.T
         slope = float(np.vdot(residual, direction))
         length_taken = _line_search(
@@ -179,28 +316,22 @@ def _line_search(
 
 
 def _newton_direction(
-    features: Float, free: NDArray[np.bool_], freedom: int, residual: Float, inverse_step: float
+    work: WorkingSet, free: NDArray[np.bool_], freedom: int, residual: Float, inverse_step: float
 ) -> Float:
     """Solve (I + sigma sum_i J_i (x) z_i z_i^T) V = residual."""
     if freedom == 0:
         return residual
     rows = np.flatnonzero(free.any(axis=1))
-    if len(rows) == len(features):
-        sub, sub_free = features, free
-    else:
-        sub, sub_free = features[rows], free[rows]
-    if freedom <= DENSE_FREEDOM:
-        return _solve_dense(sub, sub_free, freedom, residual, inverse_step)
-    return _solve_conjugate_gradient(sub, sub_free, residual, inverse_step)
-
-
-def _solve_dense(features: Float, free: NDArray[np.bool_], freedom: int, residual: Float, inverse_step: float) -> Float:
-    """Solve by the Woodbury identity: a system of the size of the face, not of the weights."""
+    features, free = work.features[rows], free[rows]
+    if freedom > DENSE_FREEDOM:
+        return _solve_conjugate_gradient(features, free, residual, inverse_step)
+    # The Woodbury identity: a system of the size of the face, not of the weights.
     basis = np.empty((freedom, free.shape[1]))
     owner = np.empty(freedom, dtype=np.int64)
     kernels.face_basis(free, basis, owner)
     matrix = np.zeros((freedom, freedom))
-    kernels.face_matrix(features @ features.T, basis, owner, inverse_step, matrix)
+    products, place = work.gram(rows)
+    kernels.face_matrix(products, basis, place[owner], inverse_step, matrix)
     right = np.einsum("pk,pk->p", basis, (features @ residual.T)[owner])
     factor = linalg.cho_factor(matrix.T, lower=True, overwrite_a=True, check_finite=False)
     solution = linalg.cho_solve(factor, right, check_finite=False)
@@ -210,7 +341,7 @@ def _solve_dense(features: Float, free: NDArray[np.bool_], freedom: int, residua
 
 
 def _solve_conjugate_gradient(
-    features: Float, free: NDArray[np.bool_], residual: Float, inverse_step: float, tol: float = 1e-2, limit: int = 200
+    features: Float, free: NDArray[np.bool_], residual: Float, inverse_step: float, tol: float = 3e-2
 ) -> Float:
     """Solve by conjugate gradients in the weights, to a relative residual `tol`."""
     step = 1.0 / inverse_step
@@ -219,7 +350,7 @@ def _solve_conjugate_gradient(
     search = remainder.copy()
     squared = float(np.vdot(remainder, remainder))
     goal = tol**2 * squared
-    for _ in range(limit):
+    for _ in range(CONJUGATE_STEPS):
         rows = features @ search.T
         kernels.centre_rows(free, rows)
         product = search + step * (rows.T @ features)

@@ -24,11 +24,35 @@ from xda.surrogate.objective import Float, Int
 
 Progress = Callable[[int, float], object]
 
-FIRST_SWEEPS = 3
-"""Sweeps of coordinate ascent over the active samples before the second-order phase."""
+ACTIVE_SWEEPS = 20
+"""Sweeps at most over the same choice of samples that may still change."""
 
-FINISHING = 4
-"""Proximal steps at most that are taken after the tolerance is reached, to settle which rows are zero."""
+PACKED_VALUES = 1 << 26
+"""Feature values copied at a time for sweeps: 256 MiB in float32."""
+
+SWEPT = 1e-5
+"""Relative gap at which coordinate ascent has done its part."""
+
+SWEEP_COST = 5.0
+"""Cost of a multiply-add in a sweep relative to one in a matrix product."""
+
+NEWTON_STEPS = 25
+"""Newton steps a fit takes, about."""
+
+SETTLE = 1e-4
+"""Relative gap from which the next working set is the last one, if the certificate agrees."""
+
+REACH = 0.3
+"""Share of the ball around the weights, which the gap proves to hold the optimum, that corners are tested against."""
+
+REACH_CAP = 0.5
+"""Distance, in units of the margin, beyond which a corner counts as safe for the time being."""
+
+FIRST_STEP = 10.0
+"""Length of the first proximal step, in units of C."""
+
+FINISH = 1e-4
+"""Gap on the last working set relative to the tolerance: what it takes to settle which rows are zero."""
 
 
 @dataclass(frozen=True)
@@ -141,9 +165,10 @@ def solve(
     rng = np.random.default_rng(random_state)
     fit = _Fit(features, labels, float(C), n_classes, tol, augment, included, progress, rng)
     if start is None or not len(start.support):
-        fit.sweep(min(FIRST_SWEEPS, max_sweeps))
+        fit.sweep()
     else:
         fit.restart(start.support, start.dual_rows)
+    fit.sweep_active(max_sweeps)
     certificate, slack = fit.climb(max_sweeps)
     certificate = Certificate(**{**certificate.to_dict(), "seconds": time.perf_counter() - began})
     support = np.flatnonzero(fit.dual.any(axis=1))
@@ -167,7 +192,7 @@ def validate(features: NDArray[Any], labels: NDArray[Any], C: float, n_classes: 
     Raises
     ------
     ValueError
-        As in :func:`solve`.
+        As in :func:`solve`, but for the features' values.
     """
     if features.ndim != 2 or labels.shape != (features.shape[0],):
         raise ValueError(f"features {features.shape} and labels {labels.shape} do not belong together")
@@ -179,8 +204,6 @@ def validate(features: NDArray[Any], labels: NDArray[Any], C: float, n_classes: 
     if wrong.any():
         row = int(np.argmax(wrong))
         raise ValueError(f"label {labels[row]} of sample {row} is not in 0..{n_classes - 1}")
-    if (row_or_none := blocks.first_non_finite(features)) is not None:
-        raise ValueError(f"sample {row_or_none} has a feature that is NaN or infinite")
     return labels.astype(np.int64, copy=False)
 
 
@@ -203,12 +226,13 @@ class _Fit:
         self.included, self.progress, self.rng = included, progress, rng
         self.n_samples, self.width = features.shape[0], blocks.width(features, augment)
         self.sweep_type = np.float32 if features.dtype.itemsize <= 4 and features.dtype.kind == "f" else np.float64
+        self.direct = features.dtype == self.sweep_type and not augment and not isinstance(features, np.memmap)
         self.dual = np.zeros((self.n_samples, n_classes))
         self.coef = np.zeros((n_classes, self.width))
-        self.norms = self._norms()
+        self.norms = blocks.squared_norms(features, self.sweep_type, augment)
         self.slack = np.zeros(self.n_samples)
         self.distance = np.zeros(self.n_samples)
-        self.primal = np.inf
+        self.primal, self.gap = np.inf, np.inf
         self.n_sweeps = 0
         self.history: list[tuple[int, float]] = []
 
@@ -218,13 +242,6 @@ class _Fit:
     def _read(self, rows: slice | Int, dtype: Any = np.float64) -> NDArray[Any]:
         return blocks.read(self.features, rows, dtype, self.augment)
 
-    def _norms(self) -> Float:
-        norms = np.empty(self.n_samples)
-        for span in self._spans():
-            block = self._read(span, self.sweep_type)
-            norms[span] = np.einsum("ij,ij->i", block, block)
-        return norms
-
     def restart(self, support: Int, dual_rows: Float) -> None:
         """Take over dual rows, clipped to the bounds of this C by scaling a row that exceeds them."""
         own = dual_rows[np.arange(len(support)), self.labels[support]]
@@ -233,21 +250,71 @@ class _Fit:
         self.dual[support] = dual_rows * scale[:, None]
         self.coef = coef_of_support(self.features, support, self.dual[support], augment=self.augment)
 
-    def sweep(self, n_sweeps: int) -> None:
-        """Run sweeps of coordinate ascent, the first over all samples, the others over those that may change."""
+    def sweep(self) -> None:
+        """Sweep once over all samples."""
         coef = self.coef.astype(self.sweep_type)
-        active = self.included.copy()
+        self._sweep_over(np.flatnonzero(self.included), 1, coef)
+        self.coef = coef.astype(np.float64)
+
+    def _sweep_over(self, index: Int, n_sweeps: int, coef: NDArray[Any]) -> None:
+        """Sweep some times over some samples; updates `coef` and the dual rows in place."""
+        self.n_sweeps += n_sweeps
+        if self.direct and 4 * len(index) > self.n_samples:
+            for _ in range(n_sweeps):
+                order = self.rng.permutation(index)
+                kernels.ascend(self.features, self.labels, self.norms, self.C, order, coef, self.dual)
+            return
+        # From a file, converted or few: copies of as many rows as memory has room for, in random order within a copy.
+        step = max(1, PACKED_VALUES // self.width)
+        groups = [index[start : start + step] for start in range(0, len(index), step)]
+        group, block = index[:0], self._read(index[:0], self.sweep_type)
         for _ in range(n_sweeps):
-            spans = self._spans()
-            for position in self.rng.permutation(len(spans)):
-                span = spans[position]
-                rows = np.flatnonzero(active[span])
-                self.rng.shuffle(rows)
-                block = self._read(span, self.sweep_type)
-                kernels.ascend(block, self.labels[span], self.norms[span], self.C, rows, coef, self.dual[span])
-            self.n_sweeps += 1
+            for position in self.rng.permutation(len(groups)):
+                if groups[position] is not group:
+                    group = groups[position]
+                    block, labels, norms = self._read(group, self.sweep_type), self.labels[group], self.norms[group]
+                dual = self.dual[group]
+                kernels.ascend(block, labels, norms, self.C, self.rng.permutation(len(group)), coef, dual)
+                self.dual[group] = dual
+
+    def sweep_active(self, max_sweeps: int) -> None:
+        """Sweep over the samples that may still change, until second-order steps are the better buy.
+
+        What they will cost is not known, but it is known about how much; sweeping for as long as that costs at most
+        twice the better of the two.
+        """
+        coef = self.coef.astype(self.sweep_type)
+        spent = 0.0
+        while self.n_sweeps < max_sweeps:
+            gap = self.survey(self.sweep_type)
+            index = self._active()
+            if gap <= SWEPT or spent > self._newton_cost(len(index)):
+                break
+            n_sweeps = min(ACTIVE_SWEEPS, max(1, 2 * self.n_samples // max(1, len(index)) - 1))
+            self._sweep_over(index, n_sweeps, coef)
+            spent += n_sweeps * len(index) * coef.size * SWEEP_COST
+            self.coef = coef.astype(np.float64)
+        self._refresh()
+
+    def _newton_cost(self, n_active: int) -> float:
+        """Return about what the second-order phase would cost from here, in multiply-adds of a matrix product."""
+        free = np.flatnonzero(np.isneginf(self.distance))
+        freedom = np.count_nonzero(self.dual[free]) - len(free)
+        if freedom <= newton.DENSE_FREEDOM:
+            system = float(freedom) ** 3 / 6.0 + freedom * len(free) * self.width
+        else:
+            system = newton.CONJUGATE_STEPS * 2.0 * len(free) * self.coef.size
+        return NEWTON_STEPS * (system + 4.0 * n_active * self.coef.size)
+
+    def _refresh(self) -> None:
+        """Compute the weights anew from the dual rows, without what rounding has gathered."""
         support = np.flatnonzero(self.dual.any(axis=1))
         self.coef = coef_of_support(self.features, support, self.dual[support], augment=self.augment)
+
+    def _active(self) -> Int:
+        """Return the samples whose corner is not safe, judged by a share of the ball the optimum lies in."""
+        radius = np.sqrt(2.0 * max(1e-7, self.gap) * abs(self.primal))
+        return np.flatnonzero(self.distance < np.minimum(REACH * np.sqrt(2.0 * self.norms) * radius, REACH_CAP))
 
     def survey(self, dtype: Any) -> float:
         """Look at all samples; return the relative gap as far as the type can tell it."""
@@ -258,41 +325,36 @@ class _Fit:
         self.slack[~self.included] = 0.0
         self.distance[~self.included] = np.inf
         own = float(self.dual[np.arange(self.n_samples), self.labels].sum())
-        self.primal = objective.primal_value(self.coef, float(self.slack.sum()), self.C)
-        gap = objective.relative_gap(self.primal, objective.dual_value(self.coef, own))
+        primal = objective.primal_value(self.coef, float(self.slack.sum()), self.C)
+        gap = objective.relative_gap(primal, objective.dual_value(self.coef, own))
+        self._report(primal, gap)
+        return gap
+
+    def _report(self, primal: float, gap: float) -> None:
+        self.primal, self.gap = primal, gap
         self.history.append((self.n_sweeps, gap))
         if self.progress is not None:
             self.progress(self.n_sweeps, gap)
-        return gap
 
     def climb(self, max_sweeps: int) -> tuple[Certificate, Float]:
         """Take proximal steps until the certificate is good and the face has settled."""
-        step, reach = 10.0 * self.C, 0.5
-        settled = 0
-        while True:
-            gap = self.survey(np.float64 if settled else self.sweep_type)
-            if gap <= self.tol:
-                settled += 1
-            if settled > FINISHING or self.n_sweeps >= max_sweeps:
-                return self._certify()
-            work = self._working_set(reach)
-            goal = 1e-3 * self.tol * self.primal
-            coef = self.coef
-            finished = False
-            while not finished and self.n_sweeps < max_sweeps:
-                coef, n_steps, finished = newton.proximal_step(work, coef, self.C, step, goal)
-                self.n_sweeps += max(1, n_steps)
-                if not finished:
-                    step /= 8.0
-                    settled += settled > 0
-                    if settled > FINISHING:
-                        break
-            if finished:
-                before = self.dual[work.index]
-                self.coef, self.dual[work.index] = coef, work.dual
-                if settled and np.array_equal(before < 0.0, work.dual < 0.0):
-                    settled = FINISHING
-                step *= 10.0 if n_steps <= 6 else 3.0
+        step = FIRST_STEP * self.C
+        settle = self.gap <= SETTLE
+        while self.n_sweeps < max_sweeps:
+            work = self._working_set()
+            target = FINISH * self.tol if settle else 1e-2 * self.gap
+            self.coef, step, n_steps = newton.climb(work, self.coef, self.C, step, target, max_sweeps - self.n_sweeps)
+            self.dual[work.index] = work.dual
+            self.n_sweeps += n_steps
+            if settle:
+                result = self._certify()
+                self._report(result[0].primal, result[0].relative_gap)
+                if result[0].converged:
+                    return result
+                self.survey(np.float64)
+            else:
+                settle = self.survey(self.sweep_type) <= SETTLE
+        return self._certify()
 
     def _certify(self) -> tuple[Certificate, Float]:
         support = np.flatnonzero(self.dual.any(axis=1))
@@ -311,8 +373,12 @@ class _Fit:
             n_sweeps=self.n_sweeps,
         )
 
-    def _working_set(self, reach: float) -> newton.WorkingSet:
-        index = np.flatnonzero(self.distance < reach)
+    def _working_set(self) -> newton.WorkingSet:
+        index = self._active()
         features = self._read(index)
         dual = self.dual[index]
-        return newton.WorkingSet(index, features, self.labels[index], dual, self.coef - dual.T @ features)
+        at_bound = self.dual[np.arange(self.n_samples), self.labels] > 0.0
+        at_bound[index] = False
+        n_bounded = int(np.count_nonzero(at_bound))
+        offset = self.coef - dual.T @ features
+        return newton.WorkingSet(index, features, self.labels[index], dual, offset, n_bounded)

@@ -1,0 +1,237 @@
+"""The scikit-learn face: contract, path, refit, refusals, interruption."""
+
+# ruff: noqa: N803, N806 - C and X are the names of the field
+from __future__ import annotations
+
+import pickle
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.utils.estimator_checks import check_estimator
+from tests.surrogate.problems import overlapping
+
+from xda.surrogate import CrammerSingerSVC, certify, solve
+
+
+@pytest.fixture(scope="module")
+def fitted() -> CrammerSingerSVC:
+    return CrammerSingerSVC(C=0.05).fit(*overlapping(400, 12, 4))
+
+
+@pytest.mark.parametrize("intercept", ["none", "augment"])
+def test_scikit_learns_own_checks_pass(intercept: str) -> None:
+    with warnings.catch_warnings():
+        # Two checks skip themselves: they want pandas and an environment variable.
+        warnings.filterwarnings("ignore", category=UserWarning)
+        results = check_estimator(CrammerSingerSVC(intercept=intercept), on_fail=None)
+    assert [(one["check_name"], repr(one["exception"])) for one in results if one["status"] == "failed"] == []
+    assert sum(one["status"] == "passed" for one in results) > 45
+
+
+def test_the_attributes_are_those_of_the_contract(fitted: CrammerSingerSVC) -> None:
+    X, _ = overlapping(400, 12, 4)
+    assert fitted.coef_.shape == (4, 12)
+    assert fitted.coef_.dtype == np.float64
+    assert fitted.dual_coef_.shape == (400, 4)
+    assert fitted.dual_coef_.format == "csr"
+    np.testing.assert_array_equal(fitted.support_, np.flatnonzero(np.diff(fitted.dual_coef_.indptr)))
+    np.testing.assert_allclose(fitted.dual_coef_.T @ X, fitted.coef_, atol=1e-12)
+    np.testing.assert_array_equal(fitted.intercept_, np.zeros(4))
+    assert fitted.slack_.shape == (400,)
+    assert fitted.certificate_.converged
+    assert fitted.certificate_.relative_gap <= 1e-6
+    assert fitted.certificate_.n_support == len(fitted.support_)
+    assert fitted.n_features_in_ == 12
+    np.testing.assert_allclose(fitted.decision_function(X), X @ fitted.coef_.T, atol=1e-12)
+    np.testing.assert_array_equal(fitted.predict(X), (X @ fitted.coef_.T).argmax(axis=1))
+
+
+def test_the_rows_are_the_solvers(fitted: CrammerSingerSVC) -> None:
+    X, y = overlapping(400, 12, 4)
+    solution = solve(X, y, 0.05, n_classes=4)
+    np.testing.assert_array_equal(fitted.dual_coef_[fitted.support_].toarray(), solution.dual_rows)
+    assert certify(X, y, fitted.dual_coef_, 0.05).relative_gap == pytest.approx(
+        fitted.certificate_.relative_gap, abs=1e-12
+    )
+
+
+def test_labels_may_be_anything() -> None:
+    X, y = overlapping(90, 6, 3)
+    names = np.array(["ship", "cat", "truck"])[y]
+    svc = CrammerSingerSVC(C=0.1).fit(X, names)
+    assert svc.classes_.tolist() == ["cat", "ship", "truck"]
+    assert set(svc.predict(X)) <= set(names)
+    assert svc.score(X, names) > 0.8
+
+
+def test_two_classes_have_one_decision_value() -> None:
+    X, y = overlapping(80, 5, 2)
+    svc = CrammerSingerSVC(C=0.1).fit(X, y)
+    assert svc.coef_.shape == (2, 5)
+    np.testing.assert_allclose(svc.coef_[0], -svc.coef_[1], atol=1e-12)
+    np.testing.assert_allclose(svc.decision_function(X), X @ (svc.coef_[1] - svc.coef_[0]), atol=1e-12)
+    np.testing.assert_array_equal(svc.predict(X), (svc.decision_function(X) > 0).astype(int))
+
+
+def test_the_intercept_counts_in_the_decision() -> None:
+    X, y = overlapping(200, 6, 3)
+    svc = CrammerSingerSVC(C=0.1, intercept="augment").fit(X, y)
+    assert svc.coef_.shape == (3, 6)
+    assert np.abs(svc.intercept_).max() > 0
+    np.testing.assert_allclose(svc.intercept_, svc.dual_coef_.sum(axis=0), atol=1e-12)
+    np.testing.assert_allclose(svc.decision_function(X), X @ svc.coef_.T + svc.intercept_, atol=1e-12)
+
+
+def test_a_path_is_separate_fits() -> None:
+    X, y = overlapping(300, 10, 4)
+    Cs = [0.1, 0.001, 1.0]
+    for C, one in zip(Cs, CrammerSingerSVC.path(X, y, Cs, tol=1e-7), strict=True):
+        alone = CrammerSingerSVC(C=C, tol=1e-7).fit(X, y)
+        assert one.C == C
+        assert one.get_params() == alone.get_params()
+        np.testing.assert_array_equal(one.support_, alone.support_)
+        np.testing.assert_allclose(one.coef_, alone.coef_, atol=1e-5 * np.abs(alone.coef_).max())
+        np.testing.assert_allclose(one.slack_, alone.slack_, atol=1e-4)
+
+
+def _same(one: CrammerSingerSVC, other: CrammerSingerSVC, places: Any) -> None:
+    np.testing.assert_allclose(one.coef_, other.coef_, atol=1e-5 * np.abs(other.coef_).max())
+    np.testing.assert_array_equal(one.support_, places[other.support_])
+    np.testing.assert_allclose(one.slack_[places], other.slack_, atol=1e-4)
+    assert one.certificate_.n_samples == other.certificate_.n_samples
+    assert one.certificate_.primal == pytest.approx(other.certificate_.primal, rel=2e-6)
+    assert one.certificate_.converged
+
+
+def test_refit_without_some_samples_is_a_fresh_fit(fitted: CrammerSingerSVC) -> None:
+    X, y = overlapping(400, 12, 4)
+    remove = np.concatenate([fitted.support_[:10], [399, 398]])
+    twin = fitted.refit(remove=remove)
+    kept = np.setdiff1d(np.arange(400), remove)
+    _same(twin, CrammerSingerSVC(C=0.05).fit(X[kept], y[kept]), kept)
+    np.testing.assert_array_equal(twin.removed_, np.sort(remove))
+    # From the twin onwards, and the first one is as it was.
+    further = twin.refit(remove=[fitted.support_[20]])
+    assert set(further.removed_) == {*remove.tolist(), fitted.support_[20]}
+    assert fitted.certificate_.n_samples == 400
+    assert len(fitted.removed_) == 0
+
+
+def test_refit_with_other_labels_is_a_fresh_fit(fitted: CrammerSingerSVC) -> None:
+    X, y = overlapping(400, 12, 4)
+    changed = y.copy()
+    relabel = {int(i): int((y[i] + 1) % 4) for i in (*fitted.support_[:5], 7, 8)}
+    for index, label in relabel.items():
+        changed[index] = label
+    _same(fitted.refit(relabel=relabel), CrammerSingerSVC(C=0.05).fit(X, changed), np.arange(400))
+    both = fitted.refit(relabel=relabel, remove=[0, 1])
+    _same(both, CrammerSingerSVC(C=0.05).fit(X[2:], changed[2:]), np.arange(2, 400))
+
+
+def test_removing_zero_rows_costs_and_changes_nothing(fitted: CrammerSingerSVC) -> None:
+    idle = np.setdiff1d(np.arange(400), fitted.support_)[:50]
+    assert len(idle) > 0
+    twin = fitted.refit(remove=idle)
+    assert twin.coef_ is fitted.coef_
+    assert twin.dual_coef_ is fitted.dual_coef_
+    assert twin.certificate_.n_sweeps == 0
+    assert twin.certificate_.n_samples == 400 - len(idle)
+    X, y = overlapping(400, 12, 4)
+    included = np.ones(400, dtype=np.bool_)
+    included[idle] = False
+    honest = certify(X, y, twin.dual_coef_, 0.05, included=included)
+    assert honest.relative_gap <= 1e-6
+    assert honest.primal == pytest.approx(twin.certificate_.primal, rel=1e-9)
+
+
+def test_refit_says_what_it_cannot_do(fitted: CrammerSingerSVC) -> None:
+    with pytest.raises(ValueError, match="no sample 400 among 400"):
+        fitted.refit(remove=[400])
+    with pytest.raises(ValueError, match="no sample -1 among 400"):
+        fitted.refit(relabel={-1: 0})
+    with pytest.raises(ValueError, match="sample 3 cannot get the label 9"):
+        fitted.refit(relabel={3: 9})
+    with pytest.raises(ValueError, match="training data"):
+        pickle.loads(pickle.dumps(fitted)).refit(remove=[1])
+    with pytest.raises(NotFittedError):
+        CrammerSingerSVC().refit(remove=[1])
+
+
+def test_what_is_pickled_predicts_the_same_without_the_data(fitted: CrammerSingerSVC) -> None:
+    X, _ = overlapping(400, 12, 4)
+    stored = pickle.dumps(fitted)
+    assert len(stored) < X.nbytes
+    np.testing.assert_array_equal(pickle.loads(stored).predict(X), fitted.predict(X))
+
+
+def test_not_converging_warns_with_the_gap() -> None:
+    X, y = overlapping(300, 10, 4)
+    with pytest.warns(ConvergenceWarning, match=r"relative gap \d\.\d\de[-+]\d+, asked for 1.00e-06"):
+        svc = CrammerSingerSVC(C=0.1, max_iter=1).fit(X, y)
+    assert not svc.certificate_.converged
+
+
+@pytest.mark.parametrize("C", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_c_that_makes_no_sense_is_refused(C: float) -> None:
+    with pytest.raises(ValueError, match="C must be positive"):
+        CrammerSingerSVC(C=C).fit(*overlapping(30, 4, 2))
+
+
+def test_what_cannot_be_fitted_is_refused_by_name() -> None:
+    X, y = overlapping(30, 4, 2)
+    with pytest.raises(ValueError, match="only one class"):
+        CrammerSingerSVC().fit(X, np.zeros(30))
+    with pytest.raises(ValueError, match="intercept must be"):
+        CrammerSingerSVC(intercept="yes").fit(X, y)
+    X[12, 1] = np.nan
+    with pytest.raises(ValueError, match="sample 12 has a feature that is NaN"):
+        CrammerSingerSVC().fit(X, y)
+    svc = CrammerSingerSVC().fit(*overlapping(30, 4, 2))
+    with pytest.raises(ValueError, match="sample 12 has a feature that is NaN"):
+        svc.predict(X)
+
+
+def test_interrupting_a_fit_leaves_nothing_behind() -> None:
+    X, y = overlapping(300, 10, 4)
+
+    def stop(sweeps: int, gap: float) -> None:
+        raise KeyboardInterrupt
+
+    svc = CrammerSingerSVC(C=0.1)
+    with pytest.raises(KeyboardInterrupt):
+        svc.fit(X, y, progress=stop)
+    with pytest.raises(NotFittedError):
+        svc.predict(X)
+    assert vars(svc) == vars(clone(svc))
+    svc.fit(X, y)
+    before = svc.coef_.copy()
+    with pytest.raises(KeyboardInterrupt):
+        svc.fit(X[:, :5], y, progress=stop)
+    np.testing.assert_array_equal(svc.coef_, before)
+    assert svc.predict(X).shape == (300,)
+    with pytest.raises(KeyboardInterrupt):
+        svc.refit(remove=svc.support_[:5], progress=stop)
+    np.testing.assert_array_equal(svc.coef_, before)
+
+
+def test_fits_are_repeatable() -> None:
+    X, y = overlapping(300, 10, 4)
+    one, other = (CrammerSingerSVC(C=0.1, random_state=3).fit(X, y) for _ in range(2))
+    np.testing.assert_array_equal(one.coef_, other.coef_)
+    assert (one.dual_coef_ != other.dual_coef_).nnz == 0
+
+
+def test_features_in_a_file_are_not_loaded_as_a_whole(tmp_path: Path) -> None:
+    X, y = overlapping(400, 12, 4)
+    np.save(tmp_path / "features.npy", X.astype(np.float32))
+    mapped = np.load(tmp_path / "features.npy", mmap_mode="r")
+    svc = CrammerSingerSVC(C=0.05).fit(mapped, y)
+    assert np.shares_memory(svc._data[0], mapped)
+    in_memory = CrammerSingerSVC(C=0.05).fit(X.astype(np.float32), y)
+    np.testing.assert_array_equal(svc.support_, in_memory.support_)
+    np.testing.assert_allclose(svc.coef_, in_memory.coef_, atol=1e-6)
