@@ -171,3 +171,29 @@ def test_wait_time_is_limited(make_client: MakeClient, explainer: Explainer) -> 
         assert refused.status_code == 503
         assert refused.json()["type"] == "urn:xda:problem:busy"
         assert int(refused.headers["retry-after"]) >= 1
+
+
+def test_a_full_queue_is_said_at_once(client: TestClient, explainer: Explainer) -> None:
+    release = threading.Event()
+    full: BusyError | None = None
+    for _ in range(200):
+        try:
+            explainer._queue.submit(lambda: bool(release.wait(30)))
+        except BusyError as error:
+            full = error
+            break
+    try:
+        assert full is not None
+        index = explainer.explain(6).supporting[11].index
+        answers = [
+            client.get(f"/api/v1/runs/{RUN_ID}/pairs/6/{index}/relevance"),
+            client.post("/api/v1/links", json={"run": RUN_ID, "test": 6, "show": 90}),
+        ]
+        page = client.get(f"/r/{RUN_ID}/test/6")
+    finally:
+        release.set()
+    assert page.status_code == 200
+    for answer in answers:
+        assert answer.status_code == 503
+        assert "waiting" in answer.json()["detail"]
+        assert int(answer.headers["retry-after"]) >= 1

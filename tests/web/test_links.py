@@ -198,6 +198,14 @@ def test_form_of_the_page(client: TestClient) -> None:
     assert client.post("/api/v1/links", data=fields).status_code == 303
 
 
+def test_a_form_that_fails_is_answered_with_a_page(client: TestClient) -> None:
+    for form in ({"run": "other", "test": "2"}, {"run": RUN_ID, "test": "x"}):
+        answer = client.post("/api/v1/links", data=form, headers=BROWSER)
+        assert answer.status_code in {404, 422}
+        assert answer.headers["content-type"].startswith("text/html")
+    assert client.post("/api/v1/links", json={}, headers=BROWSER).headers["content-type"] == "application/problem+json"
+
+
 def test_form_behind_a_prefix(make_client: MakeClient) -> None:
     client = make_client(root_path="/tools")
     answer = client.post("/api/v1/links", data={"run": RUN_ID, "test": "2"})

@@ -109,6 +109,13 @@ def test_prefix_by_setting(make_client: MakeClient, root_path: str, stripped: bo
     assert made.json()["url"] == f"http://testserver/tools/xda/s/{made.json()['id']}"
 
 
+@pytest.mark.parametrize("before", ["", "/tools"])
+def test_redirect_behind_a_prefix(make_client: MakeClient, before: str) -> None:
+    answer = make_client(root_path="/tools").get(f"{before}/r/{RUN_ID}/")
+    assert answer.status_code == 307
+    assert answer.headers["location"] == f"http://testserver/tools/r/{RUN_ID}"
+
+
 def test_prefix_by_header(client: TestClient) -> None:
     page = client.get(f"/r/{RUN_ID}", headers={"X-Forwarded-Prefix": "/behind/"}).text
     assert 'href="/behind/r/' in page

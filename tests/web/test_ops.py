@@ -50,3 +50,8 @@ def test_two_applications_do_not_share_metrics(make_client: MakeClient) -> None:
     first, second = make_client(), make_client()
     first.get("/healthz")
     assert 'route="/healthz"' not in second.get("/metrics").text
+
+
+def test_docs_lead_to_the_description(make_client: MakeClient) -> None:
+    answer = make_client(root_path="/tools").get("/docs")
+    assert (answer.status_code, answer.headers["location"]) == (307, "/tools/api/v1/openapi.json")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from xda.errors import BusyError
 from xda.services.colormap import Colours, colorize, full_scale
 from xda.services.figure import card_png
+from xda.services.pair import pair_facts
 from xda.services.story import Story, tell, to_snapshot
 from xda.services.views import PairRelevance, Split
 
@@ -90,7 +91,7 @@ def capture(explainer: Explainer, state: SharedState, *, wait_seconds: float, ca
     media, kept = _pictures(explainer, state, own, pairs)
     # Told again where less is kept than drawn, so that what it says about "the listed" is about those that are kept.
     story = drawn if shown >= ON_CARD and kept >= shown else _story(explainer, state, min(shown, kept))
-    pair = None if state.train is None else _pair(explainer, story, state.train)
+    pair = None if state.train is None else asdict(pair_facts(explainer, story.explanation, state.train))
     if card:
         listed = (*drawn.explanation.supporting[:ON_CARD], *drawn.explanation.opposing[:ON_CARD])
         picture = card_png(
@@ -168,24 +169,3 @@ def _pictures(
             return media, (position - (state.train is not None)) // 2
         media |= pictures
     return media, MAX_LISTED
-
-
-def _pair(explainer: Explainer, story: Story, train: int) -> dict[str, Any]:
-    """Return what the pair page says in numbers."""
-    told = story.explanation
-    row = explainer.training_sample(train, c=told.c, limit=0)
-    weight = row.dual_coef[told.target] - (0.0 if told.against is None else row.dual_coef[told.against])
-    parts = explainer.decompose(told.test.index, c=told.c, target=told.target, against=told.against)
-    places = np.flatnonzero(parts.index == train)
-    attribution = float(parts.attribution[places[0]]) if len(places) else 0.0
-    same_sign = np.sign(parts.attribution) == np.sign(attribution)
-    return {
-        "train": train,
-        "label": row.label,
-        "attribution": attribution,
-        "weight": weight,
-        "product": attribution / weight if weight else None,
-        "at_bound": bool(parts.at_bound[places[0]]) if len(places) else False,
-        "rank": int(np.count_nonzero(same_sign[: places[0] + 1])) if len(places) else None,
-        "n_same_sign": int(np.count_nonzero(same_sign)),
-    }

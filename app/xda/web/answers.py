@@ -13,7 +13,7 @@ class AnswerCache:
 
     Parameters
     ----------
-    max_bytes
+    max_bytes : int
         Most bytes of all bodies together.
     """
 

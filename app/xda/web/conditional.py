@@ -34,9 +34,9 @@ def run_tag(request: Request, digest: str) -> str:
 
     Parameters
     ----------
-    request
+    request : Request
         The request; path (with its prefix) and query count.
-    digest
+    digest : str
         Digest of the run.
     """
     scope = request.scope

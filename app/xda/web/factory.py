@@ -38,9 +38,9 @@ def create_app(settings: Settings, catalog: Catalog | None = None) -> FastAPI:
 
     Parameters
     ----------
-    settings
+    settings : Settings
         Settings of the process.
-    catalog
+    catalog : Catalog, optional
         Runs to serve that are open already; ``None`` opens those of the settings.
     """
     lifecycle = Lifecycle(settings, catalog)

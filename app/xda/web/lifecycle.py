@@ -76,9 +76,9 @@ class Lifecycle:
 
     Parameters
     ----------
-    settings
+    settings : Settings
         Settings of the process.
-    catalog
+    catalog : Catalog, optional
         An open catalog to serve; it stays the caller's to close. ``None`` opens the runs of the settings.
     """
 

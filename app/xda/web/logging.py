@@ -91,7 +91,7 @@ def configure(level: str) -> None:
 
     Parameters
     ----------
-    level
+    level : str
         ``debug``, ``info``, ``warning`` or ``error``.
     """
     # Looked up for every record and in none of these lines.

@@ -89,16 +89,18 @@ class RequestMiddleware:
         headless = method == "HEAD"
         if headless:
             scope["method"] = "GET"
-        status = 0
+        status, seconds = 0, 0.0
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal status
+            nonlocal status, seconds
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], *SECURITY_HEADERS, (b"x-request-id", raw_id)]
             elif headless and message["type"] == "http.response.body":
                 message = {**message, "body": b""}
             await send(message)
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                seconds = perf_counter() - started  # not later: background tasks follow the answer
 
         try:
             await self.app(scope, receive, send_with_headers)
@@ -112,7 +114,7 @@ class RequestMiddleware:
             response = problem_response(Request(scope, receive), describe(error))
             await response(scope, receive, send_with_headers)
         finally:
-            seconds = perf_counter() - started
+            seconds = seconds or perf_counter() - started
             route = getattr(scope.get("route"), "path", "unmatched")
             self.metrics.observe(method, route, status, seconds)
             client = scope.get("client")

@@ -115,7 +115,7 @@ def describe(error: Exception) -> Problem:
 
     Parameters
     ----------
-    error
+    error : Exception
         Anything a route or the framework raised; what is not meant to be read becomes a 500 without any detail.
     """
     if isinstance(error, XdaError):
@@ -148,13 +148,15 @@ def _quality(accept: str, media_type: str) -> float:
 def wants_page(request: Request) -> bool:
     """Whether an error is shown as a page: the address is one for people, and the client would rather have HTML.
 
-    htmx asks with ``Accept: */*`` but puts what it gets into a page, so it counts as a person.
+    htmx asks with ``Accept: */*`` but puts what it gets into a page, so it counts as a person; and what a form is sent
+    to is for people, wherever it is.
     """
     root = request.scope.get("root_path", "")
     path = request.scope["path"]
     if root and path.startswith(root):
         path = path[len(root) :]
-    if path.startswith(MACHINE_PREFIXES):
+    form = request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+    if path.startswith(MACHINE_PREFIXES) and not form:
         return False
     if "hx-request" in request.headers:
         return True
@@ -168,9 +170,9 @@ def problem_response(request: Request, problem: Problem) -> Response:
 
     Parameters
     ----------
-    request
+    request : Request
         The request that failed; ``request.app.state.error_page`` draws pages.
-    problem
+    problem : Problem
         What happened; its ``instance`` and ``request_id`` are filled in here.
     """
     told = Problem(

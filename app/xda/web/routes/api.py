@@ -6,9 +6,7 @@ heat-maps to the device queue.
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import Future
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Path, Query, Request
@@ -16,7 +14,7 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from xda.attribution.results import Contribution, Explanation
-from xda.errors import BusyError, InvalidRequestError
+from xda.errors import InvalidRequestError
 from xda.services.heatmaps import to_npz
 from xda.services.views import GalleryFilter
 from xda.settings import Settings
@@ -37,11 +35,10 @@ from xda.web.routes.api_queries import (
     read_query,
 )
 from xda.web.routes.direct import DirectRoute
+from xda.web.waiting import finished
 
 router = APIRouter(tags=["explorer"])
 direct = APIRouter(tags=["explorer"], route_class=DirectRoute)
-
-T = TypeVar("T")
 
 TestIndex = Annotated[int, Path(ge=0, description="Position in the test set.", examples=[115])]
 TrainIndex = Annotated[int, Path(ge=0, description="Position in the training set.", examples=[24798])]
@@ -57,23 +54,6 @@ def check_limit(limit: int, settings: Settings) -> None:
     """
     if limit > settings.max_page:
         raise InvalidRequestError(f"limit={limit} is more than this server lists at once: at most {settings.max_page}.")
-
-
-async def within(future: Future[T], seconds: float) -> T:
-    """Wait for the device without blocking the event loop.
-
-    Raises
-    ------
-    BusyError
-        The answer did not come within ``seconds``; what still waits in the queue is withdrawn.
-    """
-    try:
-        return await asyncio.wait_for(asyncio.wrap_future(future), seconds)
-    except TimeoutError:
-        raise BusyError(
-            f"The heat-maps were not ready within {seconds:g} s, others wait before them; try again in a moment.",
-            retry_after=max(1, round(seconds / 4)),
-        ) from None
 
 
 def json_response(body: bytes, tag: str) -> Response:
@@ -273,7 +253,7 @@ async def get_pair_relevance(
     if matches(request, tag):
         return not_modified(tag)
     future = await run_in_threadpool(explainer.relevance, test, [train], **query.model_dump())
-    (pair,) = await within(future, settings.wait_seconds)
+    (pair,) = await finished(future, settings)
     name = f"{explainer.id}-test{test}-train{train}.npz"
     headers = {
         "ETag": tag,

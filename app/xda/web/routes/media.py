@@ -6,34 +6,33 @@ and follows from it alone.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import numpy as np
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from numpy.typing import NDArray
 
-from xda.errors import BusyError, NotFoundError, XdaError
+from xda.errors import NotFoundError, XdaError
 from xda.services.colormap import COLOURS, Colours, colorize, full_scale
 from xda.services.views import PairRelevance
 from xda.settings import Settings
 from xda.web.conditional import IMMUTABLE, matches, not_modified, run_tag
 from xda.web.dependencies import CatalogDep, SettingsDep
 from xda.web.view import DEFAULT_SHOWN, choice, integer
+from xda.web.waiting import finished
 
 if TYPE_CHECKING:
     from xda.services.explorer import Explainer
 
 router = APIRouter(include_in_schema=False)
 
-T = TypeVar("T")
 Digest = Annotated[str, Path(pattern=r"^[0-9a-f]{16}$")]
 _SUBJECT = re.compile(r"(\d{1,9})-(own|\d{1,9})-(\d{1,6})(?:-(\d{1,6}))?")
 _C = re.compile(r"c([0-9.e+-]{1,40})")
@@ -83,20 +82,6 @@ def read_subject(c: str, subject: str) -> Subject:
         )
     except ValueError:
         raise NotFoundError("There is no heat-map at this address; open it from the page that shows it.") from None
-
-
-async def finished(future: Future[T], settings: Settings) -> T:
-    """Wait for the device.
-
-    Raises
-    ------
-    BusyError
-        If the result does not come within ``wait_seconds``.
-    """
-    try:
-        return await asyncio.wait_for(asyncio.wrap_future(future), settings.wait_seconds)
-    except TimeoutError:
-        raise BusyError("The heat-map is not ready yet; it is tried again in a moment.") from None
 
 
 async def relevance_of(explainer: Explainer, subject: Subject, settings: Settings) -> PairRelevance:

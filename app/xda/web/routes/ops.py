@@ -6,7 +6,7 @@ import platform
 
 import orjson
 from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from fastapi.responses import RedirectResponse, Response
 
 from xda.web.conditional import package_version
 from xda.web.dependencies import LifecycleDep
@@ -45,6 +45,12 @@ async def readyz(request: Request, lifecycle: LifecycleDep) -> Response:
 async def get_version() -> Response:
     """Name the program's version and that of Python."""
     return _json({"name": "dualxda-explorer", "version": package_version(), "python": platform.python_version()})
+
+
+@router.get("/docs", include_in_schema=False)
+async def get_docs(request: Request) -> Response:
+    """Lead those who look for FastAPI's documentation page, which needs a CDN, to the description itself."""
+    return RedirectResponse(f"{request.scope.get('root_path', '')}/api/v1/openapi.json")
 
 
 @router.get("/metrics", operation_id="getMetrics", summary="Prometheus metrics of this worker process")

@@ -18,8 +18,9 @@ from xda.web.contexts.base import Chrome, run_header
 from xda.web.contexts.pictures import ServedPictures
 from xda.web.dependencies import CatalogDep, ExplainerDep, SettingsDep
 from xda.web.rendering import render, urls_of
-from xda.web.routes.media import Subject, finished
+from xda.web.routes.media import Subject
 from xda.web.view import View, ViewDep
+from xda.web.waiting import finished
 
 if TYPE_CHECKING:
     from xda.services.catalog import Catalog
