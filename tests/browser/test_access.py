@@ -186,3 +186,7 @@ def test_pair_page_opens_from_the_first_tile(page: Page) -> None:
     page.goto("/r/digits/test/14")
     page.goto(first_pair(page))
     expect(page.locator(".pair-verdict")).to_contain_text("the strongest of")
+    for picture in page.locator(".pair-panel .stack").all():
+        box = picture.bounding_box()
+        assert box is not None
+        assert box["width"] == box["height"] == 504

@@ -4,38 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from xda.attribution.results import TestSample
+from xda.attribution.results import Explanation
 from xda.services.colormap import Colours
 from xda.services.numbers import count, number, signed
+from xda.services.pair import PairFacts
 from xda.web.contexts.base import Choice, Chrome, Option
 from xda.web.contexts.explanation import Shared, fields
 from xda.web.urls import Urls
 from xda.web.view import View
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """One training image's share of one decision, with what it is the product of."""
-
-    test: TestSample
-    train: int
-    train_label: int
-    target: int
-    against: int | None
-    c: float
-    attribution: float
-    weight: float | None
-    """Dual variable of the target (minus that of the contrast class)."""
-    product: float | None
-    """Inner product of the two images' features; None where the weight is zero and it was not needed."""
-    at_bound: bool
-    rank: int | None
-    """Place among those of the same sign, 1 for the strongest; None without effect or where it is not known."""
-    n_same_sign: int
-    surrogate_logit: float
-    previous: int | None = None
-    """The next stronger partner of the test image, whatever its sign."""
-    following: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +84,8 @@ COLOUR_NAMES: tuple[tuple[Colours, str], ...] = (("red-blue", "red – blue"), (
 
 
 def build(
-    pair: Pair,
+    pair: PairFacts,
+    told: Explanation,
     names: tuple[str, ...],
     run: str,
     view: View,
@@ -123,7 +100,9 @@ def build(
 
     Parameters
     ----------
-    pair : Pair
+    pair : PairFacts
+    told : Explanation
+        Of the test image.
     names : tuple of str
         Of the classes.
     run : str
@@ -135,13 +114,13 @@ def build(
         The run is gone: nothing links into it.
     shared : Shared, optional
     """
-    test = pair.test
-    target = names[pair.target]
-    against = None if pair.against is None else names[pair.against]
+    test = told.test
+    target = names[told.target]
+    against = None if told.against is None else names[told.against]
     aim = target if against is None else f"{target} rather than {against}"
     sign = "support" if pair.attribution > 0 else "oppose" if pair.attribution < 0 else "nothing"
     verb = {"support": "supports", "oppose": "opposes", "nothing": "is provably without effect on"}[sign]
-    asked = view.query(target=pair.target)
+    asked = view.query(target=told.target)
 
     def here(train: int | None = pair.train, /, **changes: object) -> str | None:
         if frozen or train is None:
@@ -161,14 +140,14 @@ def build(
         test_number=count(test.index),
         train_number=count(pair.train),
         explanation=None if frozen else urls.explanation(run, test.index, asked),
-        previous=here(pair.previous),
-        following=here(pair.following),
+        previous=here(pair.stronger),
+        following=here(pair.weaker),
         sign=sign,
         attribution=signed(pair.attribution),
         verdict=f"{verb} {aim}",
         target=target,
         against=against,
-        logit=number(pair.surrogate_logit),
+        logit=number(told.surrogate_logit),
         weight=None if pair.weight is None else number(pair.weight),
         weight_name="α" if against is None else "α difference",
         product=None if pair.product is None else number(pair.product),
@@ -187,7 +166,7 @@ def build(
             Panel(
                 "train",
                 f"Training image {count(pair.train)}",
-                f"label {names[pair.train_label]}",
+                f"label {names[pair.label]}",
                 None if frozen else urls.training(run, pair.train, {"c": view.query()["c"]}),
                 pictures.train,
                 pictures.train_map,
@@ -195,10 +174,10 @@ def build(
             ),
         ),
         action=here(),
-        targets=tuple(Option(str(k), name, k == pair.target) for k, name in enumerate(names)),
+        targets=tuple(Option(str(k), name, k == told.target) for k, name in enumerate(names)),
         contrasts=(
-            Option("", "nothing", pair.against is None),
-            *(Option(str(k), name, k == pair.against) for k, name in enumerate(names)),
+            Option("", "nothing", told.against is None),
+            *(Option(str(k), name, k == told.against) for k, name in enumerate(names)),
         ),
         keep=fields(view.query(target=None, against=None)),
         colours=view.colours,
@@ -210,14 +189,14 @@ def build(
         npz=None
         if frozen
         else urls.api_pair(
-            run, test.index, pair.train, {"c": f"{pair.c:g}", "target": pair.target, "against": pair.against}
+            run, test.index, pair.train, {"c": f"{told.c:g}", "target": told.target, "against": told.against}
         ),
         share_action=None if frozen or shared else urls.links(),
         share_fields=(
             ("run", run),
             ("test", str(test.index)),
             ("train", str(pair.train)),
-            *fields(view.sharing(pair.c, pair.target)),
+            *fields(view.sharing(told.c, told.target)),
         ),
         shared=shared,
     )

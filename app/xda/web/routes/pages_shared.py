@@ -10,19 +10,20 @@ from starlette.concurrency import run_in_threadpool
 
 from xda.errors import XdaError
 from xda.services.figure import decision_in_words, question, sum_in_words
+from xda.services.pair import PairFacts
 from xda.services.story import Story, from_snapshot
 from xda.settings import Settings
 from xda.web.contexts import explanation as explanation_context
 from xda.web.contexts import pair as pair_context
 from xda.web.contexts.base import Chrome
 from xda.web.contexts.explanation import OpenGraph, Shared
-from xda.web.contexts.pair import Pair, PairPictures
+from xda.web.contexts.pair import PairPictures
 from xda.web.contexts.pictures import StoredPictures
 from xda.web.dependencies import CatalogDep, LinkStoreDep, SettingsDep
 from xda.web.rendering import render, urls_of
 from xda.web.routes.links import LinkId, LinkRequest, base_url, restored
 from xda.web.routes.pages_explanation import explanation_page, told
-from xda.web.routes.pages_pair import find_pair, pair_page
+from xda.web.routes.pages_pair import asked_pair, pair_page
 from xda.web.view import View
 
 if TYPE_CHECKING:
@@ -81,8 +82,8 @@ async def get_shared(
     if explainer is not None and not rebuilt:
         story = told(explainer, state.test, view)
         if state.train is not None:
-            pair = find_pair(explainer, state.test, state.train, view)
-            return pair_page(request, explainer, catalog, pair, view, shared=shared)
+            pair = asked_pair(explainer, state.test, state.train, view)
+            return pair_page(request, explainer, catalog, *pair, view, shared=shared)
         card = open_graph(request, settings, story, link)
         return explanation_page(request, explainer, catalog, story, view, shared=shared, open_graph=card)
     return stored_page(request, settings, found, view, shared)
@@ -101,27 +102,15 @@ def stored_page(request: Request, settings: Settings, link: Link, view: View, sh
             story, view, chrome, urls, pictures, frozen=True, shared=shared, open_graph=card
         )
         return render(request, "pages/explanation.html", explanation)
-    train = int(stored["train"])
-    pair = Pair(
-        test=asked.test,
-        train=train,
-        train_label=int(stored["label"]),
-        target=asked.target,
-        against=asked.against,
-        c=asked.c,
-        attribution=float(stored["attribution"]),
-        weight=None,
-        product=None,
-        at_bound=False,
-        rank=None,
-        n_same_sign=0,
-        surrogate_logit=asked.surrogate_logit,
-    )
+    pair = PairFacts(**stored)
+    train = pair.train
     chrome = Chrome(f"Training image {train:,} for test image {asked.test.index:,}")
     four = PairPictures(
         pictures.test(), pictures.train(train), pictures.pair_map(train, "test"), pictures.pair_map(train, "train")
     )
-    page = pair_context.build(pair, story.classes, story.run_id, view, chrome, urls, four, frozen=True, shared=shared)
+    page = pair_context.build(
+        pair, asked, story.classes, story.run_id, view, chrome, urls, four, frozen=True, shared=shared
+    )
     return render(request, "pages/pair.html", page)
 
 

@@ -1,0 +1,71 @@
+"""What there is to say in numbers about one training image's share of one decision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xda.attribution.results import Explanation
+
+if TYPE_CHECKING:
+    from xda.services.explorer import Explainer
+
+
+@dataclass(frozen=True, slots=True)
+class PairFacts:
+    """One contribution, and what it is the product of."""
+
+    train: int
+    label: int
+    attribution: float
+    weight: float | None
+    """Dual variable of the target, minus that of the contrast class."""
+    product: float | None
+    """Inner product of the two images' features; None where the weight is zero and it was not needed."""
+    at_bound: bool
+    rank: int | None
+    """Place among those of the same sign, 1 for the strongest; None without effect."""
+    n_same_sign: int
+    stronger: int | None = None
+    """The training image next before this one by strength, whatever its sign."""
+    weaker: int | None = None
+    """The one next after it."""
+
+
+def pair_facts(explainer: Explainer, told: Explanation, train: int) -> PairFacts:
+    """Return the facts of a pair.
+
+    Parameters
+    ----------
+    explainer : Explainer
+    told : Explanation
+        Of the test image, under the C, target and contrast class that are meant; its lists are not used.
+    train : int
+        Position in the training set.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such training image.
+    """
+    sample = explainer.training_sample(train, c=told.c, limit=0)
+    weight = sample.dual_coef[told.target] - (0.0 if told.against is None else sample.dual_coef[told.against])
+    parts = explainer.decompose(told.test.index, c=told.c, target=told.target, against=told.against)
+    places = np.flatnonzero(parts.index == train)
+    place = int(places[0]) if len(places) else None
+    attribution = 0.0 if place is None else float(parts.attribution[place])
+    same_sign = np.sign(parts.attribution) == np.sign(attribution)
+    return PairFacts(
+        train=train,
+        label=sample.label,
+        attribution=attribution,
+        weight=weight,
+        product=attribution / weight if weight else None,
+        at_bound=place is not None and bool(parts.at_bound[place]),
+        rank=None if place is None else int(np.count_nonzero(same_sign[: place + 1])),
+        n_same_sign=int(np.count_nonzero(same_sign)),
+        stronger=int(parts.index[place - 1]) if place else None,
+        weaker=int(parts.index[place + 1]) if place is not None and place + 1 < len(parts.index) else None,
+    )
