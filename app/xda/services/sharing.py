@@ -69,13 +69,13 @@ def capture(explainer: Explainer, state: SharedState, *, wait_seconds: float, ca
 
     Parameters
     ----------
-    explainer
+    explainer : Explainer
         The open run.
-    state
+    state : SharedState
         What is shown.
-    wait_seconds
+    wait_seconds : float
         Longest wait for the device.
-    card
+    card : bool
         Whether to draw the picture for chat programs.
 
     Raises

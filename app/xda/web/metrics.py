@@ -47,7 +47,7 @@ class Metrics:
 
     Parameters
     ----------
-    lifecycle
+    lifecycle : Lifecycle
         Where the figures of the runs are read.
     """
 
@@ -73,13 +73,13 @@ class Metrics:
 
         Parameters
         ----------
-        method
+        method : str
             HTTP method; an unknown one counts as ``other``.
-        route
+        route : str
             Template of the route, ``/r/{run}``, or ``unmatched``.
-        status
+        status : int
             Status of the answer.
-        seconds
+        seconds : float
             Time it took.
         """
         key = (method if method in METHODS else "other", route, status)
