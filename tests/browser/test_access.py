@@ -20,6 +20,7 @@ PAGES = {
     "empty gallery": "/r/digits?label=1&predicted=2",
     "explanation": "/r/digits/test/14?show=12",
     "contrast": "/r/digits/test/14?against=9&train_class=4",
+    "other colours": "/r/digits/test/14?map=orange-purple&scale=page",
     "pair": "/r/digits/test/14/train/0",
     "training": "/r/digits/train/4",
     "help": "/help",

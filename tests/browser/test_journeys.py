@@ -233,3 +233,13 @@ def test_errors_are_pages_of_the_same_design(open_page: Opener) -> None:
             page.goto(path)
             expect(page.locator("main .lead")).to_contain_text(words)
             expect(page.get_by_role("link", name="All runs")).to_be_visible()
+
+
+def test_an_error_behind_a_link_is_shown_in_place_and_can_be_left(open_page: Opener) -> None:
+    with open_page(errors_allowed=True) as page:
+        page.goto("/r/digits/test/14")
+        page.get_by_label("go to #").fill("4711")
+        page.get_by_label("go to #").press("Enter")
+        expect(page.locator("main .lead")).to_contain_text("no test image 4711")
+        page.go_back()
+        expect(page.locator("h1")).to_have_text("Test image 14")

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from xda.services.explorer import Explainer
 
 
+LARGE = 84
+"""Pixels a side from which on images are smoothed."""
+
+
 class Address(Protocol):
     """Gives the address of the present page with something changed."""
 
@@ -53,6 +57,8 @@ class RunHeader:
     """Empty where the page does not depend on C or the run has only one."""
     keep: tuple[tuple[str, str], ...] = ()
     """Hidden fields that "go to #" carries along."""
+    large_images: bool = False
+    """Images with more pixels than a thumbnail shows: they are smoothed instead of keeping their pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +103,16 @@ def run_header(
         runs=tuple(Choice(run.title, urls.gallery(run.id), run.id == explainer.id, run.id) for run in runs.values()),
         c_values=c_choices(explainer.c_values, c, with_c),
         keep=tuple((key, str(value)) for key, value in (keep or {}).items() if value is not None),
+        large_images=_pixels(explainer) > LARGE,
+    )
+
+
+def _pixels(explainer: Explainer) -> int:
+    size = explainer.run.manifest.network.preprocessing.get("size")
+    return (
+        max((int(side) for side in size if isinstance(side, int | float)), default=0)
+        if isinstance(size, list | tuple)
+        else 0
     )
 
 
