@@ -182,9 +182,10 @@ class Lifecycle:
                 return
             for explainer in catalog.runs.values():
                 answer_once(explainer, self.settings.wait_seconds)
-            # What has been loaded stays: the garbage collector need not look through PyTorch's modules again and again.
-            gc.collect()
-            gc.freeze()
+            if not self._given:
+                # What was loaded stays: the garbage collector need not look through PyTorch's modules again and again.
+                gc.collect()
+                gc.freeze()
             refused = "; ".join(f"{run}: {reason}" for run, reason in catalog.refused.items())
             if not catalog.runs:
                 self._runs_reason = f"No run can be served. {refused}".strip()

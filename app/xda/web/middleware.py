@@ -88,7 +88,7 @@ class RequestMiddleware:
         method, path = scope["method"], scope["path"]
         headless = method == "HEAD"
         if headless:
-            scope["method"] = "GET"
+            scope = {**scope, "method": "GET"}  # a copy: the server must still know that no body follows
         status, seconds = 0, 0.0
 
         async def send_with_headers(message: Message) -> None:

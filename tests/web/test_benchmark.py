@@ -1,0 +1,23 @@
+"""The benchmark over HTTP says what is missing instead of failing."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks import bench_http
+
+
+def test_no_run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["bench_http", str(tmp_path / "none")])
+    assert bench_http.main() == 2
+    assert "xda demo" in capsys.readouterr().err
+
+
+def test_sizes(tmp_path: Path) -> None:
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part" / "file").write_bytes(b"x" * 1000)
+    assert bench_http.folder_bytes(tmp_path) == 1000
+    assert bench_http.free_port() > 0

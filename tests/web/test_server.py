@@ -1,0 +1,113 @@
+"""What only a real server shows: HEAD, bodies that are cut off, kept-alive connections, answers while it loads."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import Served
+
+
+@pytest.fixture
+def http(served_world: Served) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=served_world.url, trust_env=False) as client:
+        yield client
+
+
+def explanation(served: Served) -> str:
+    return f"/api/v1/runs/{served.run_id}/test/0/explanation"
+
+
+def test_head(http: httpx.Client, served_world: Served) -> None:
+    for path in ("/", explanation(served_world), f"/r/{served_world.run_id}/test/0", "/healthz", "/nothing"):
+        get, head = http.get(path), http.head(path)
+        assert (head.status_code, head.content) == (get.status_code, b"")
+        if get.status_code == 200:
+            assert head.headers["content-length"] == get.headers["content-length"]
+    assert http.get("/healthz").json() == {"status": "ok"}
+
+
+def talk(served: Served, sent: bytes) -> bytes:
+    """Send raw bytes and return all that comes back."""
+    host, port = served.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(sent)
+        received = b""
+        while part := connection.recv(65536):
+            received += part
+        return received
+
+
+def test_a_body_announced_too_large_is_not_read(served_world: Served) -> None:
+    size = served_world.settings.max_body_bytes + 1
+    head = f"POST /api/v1/links HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {size}\r\n\r\n"
+    answer = talk(served_world, head.encode())
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"application/problem+json" in answer
+
+
+def test_a_streamed_body_is_cut_off(served_world: Served) -> None:
+    head = b"POST /api/v1/links HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head += b"Transfer-Encoding: chunked\r\n\r\n"
+    size = served_world.settings.max_body_bytes // 10
+    chunk = f"{size:x}\r\n".encode() + b" " * size + b"\r\n"
+    assert talk(served_world, head + chunk * 12).startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET / HTTP/1.1\r\nHost: x\r\nBad Header\r\n\r\n",
+        b"GET /\x00 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00",
+        b"GARBAGE\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_is_refused(served_world: Served, http: httpx.Client, sent: bytes) -> None:
+    answer = talk(served_world, sent + b"\r\n" * 4)
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 4")
+    assert http.get("/healthz").status_code == 200
+
+
+def test_one_connection_for_many_requests(served_world: Served) -> None:
+    asked = f"GET {explanation(served_world)} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    last = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    assert talk(served_world, asked * 5 + last).count(b"HTTP/1.1 200 OK") == 6
+
+
+def test_healthz_answers_before_the_runs_are_loaded(run_path: Path, tmp_path: Path) -> None:
+    """A real process: PyTorch is imported behind the server's back; Ctrl-C meanwhile ends it at once."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "uvicorn", "--factory", "xda.web.factory:create_app_from_env", "--port", str(port)]
+    environment = {**os.environ, "XDA_HOME": str(tmp_path), "XDA_RUNS": str(run_path), "XDA_DEVICE": "cpu"}
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + 60
+        reasons = []
+        while time.monotonic() < deadline:
+            try:
+                health = httpx.get(f"http://127.0.0.1:{port}/healthz", trust_env=False)
+                ready = httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False)
+            except httpx.TransportError:
+                time.sleep(0.02)
+                continue
+            assert health.status_code == 200
+            reasons.append(ready.json()["detail"])
+            break
+        assert reasons == ["The runs are being loaded."]
+    finally:
+        stopped = time.monotonic()
+        process.terminate()
+        process.wait(30)
+    assert time.monotonic() - stopped < 10, (tmp_path / "log").read_text()
