@@ -174,11 +174,18 @@ def test_wait_time_is_limited(make_client: MakeClient, explainer: Explainer) -> 
 
 
 def test_a_full_queue_is_said_at_once(client: TestClient, explainer: Explainer) -> None:
-    release = threading.Event()
+    started, release = threading.Event(), threading.Event()
+
+    def block() -> None:
+        started.set()
+        release.wait(30)
+
+    explainer._queue.submit(block)
+    assert started.wait(30)
     full: BusyError | None = None
     for _ in range(200):
         try:
-            explainer._queue.submit(lambda: bool(release.wait(30)))
+            explainer._queue.submit(block)
         except BusyError as error:
             full = error
             break
