@@ -14,6 +14,7 @@ from tests.surrogate.problems import overlapping
 
 from xda.surrogate import Solution, kernels, newton, solve
 from xda.surrogate.solver import Start
+from xda.surrogate.threads import Threads
 
 Problem = tuple[NDArray[np.float64], NDArray[np.int64], int]
 
@@ -272,7 +273,7 @@ def test_a_proximal_step_is_the_step_the_equation_says() -> None:
     X, y = overlapping(40, 5, 3)
     rng = np.random.default_rng(0)
     centre = np.array([reference.row_problem(rng.normal(size=3), int(label), 1.0, 0.1) for label in y])
-    work = newton.WorkingSet(np.arange(40), X, y, centre.copy(), np.zeros((3, 5)), 0)
+    work = newton.WorkingSet(np.arange(40), X, y, centre.copy(), np.zeros((3, 5)), 0, Threads())
     for _ in range(60):
         # The same centre again and again would be one step; what is checked is its fixed-point equation.
         work.dual = centre.copy()

@@ -32,9 +32,13 @@ from scipy import linalg
 
 from xda.surrogate import kernels
 from xda.surrogate.objective import Float, Int, dual_value, primal_value, relative_gap
+from xda.surrogate.threads import Threads
 
 DENSE_FREEDOM = 3000
 """Degrees of freedom up to which the Newton system is factored; above, conjugate gradients."""
+
+PARALLEL_FREEDOM = 800
+"""Degrees of freedom from which a second thread pays."""
 
 CONJUGATE_STEPS = 200
 """Conjugate gradient steps of one Newton step at most."""
@@ -113,6 +117,7 @@ class WorkingSet:
         Weights that the other samples contribute.
     n_bounded : int
         Bounded samples among the others.
+    threads : Threads
     """
 
     index: Int
@@ -121,6 +126,7 @@ class WorkingSet:
     dual: Float
     offset: Float
     n_bounded: int
+    threads: Threads
     gram: GramCache = field(init=False)
 
     def __post_init__(self) -> None:
@@ -323,6 +329,22 @@ def _newton_direction(
         return residual
     rows = np.flatnonzero(free.any(axis=1))
     features, free = work.features[rows], free[rows]
+    if freedom < PARALLEL_FREEDOM:
+        return _solve(work, rows, features, free, freedom, residual, inverse_step)
+    with work.threads.all():
+        return _solve(work, rows, features, free, freedom, residual, inverse_step)
+
+
+def _solve(
+    work: WorkingSet,
+    rows: Int,
+    features: Float,
+    free: NDArray[np.bool_],
+    freedom: int,
+    residual: Float,
+    inverse_step: float,
+) -> Float:
+    """Solve on the rows that have a face."""
     if freedom > DENSE_FREEDOM:
         return _solve_conjugate_gradient(features, free, residual, inverse_step)
     # The Woodbury identity: a system of the size of the face, not of the weights.

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from xda.surrogate import blocks, kernels, newton, objective
 from xda.surrogate.certificate import Certificate, certify_solution, coef_of_support
 from xda.surrogate.objective import Float, Int
+from xda.surrogate.threads import Threads
 
 Progress = Callable[[int, float], object]
 
@@ -163,13 +164,15 @@ def solve(
     if included is None:
         included = np.ones(len(labels), dtype=np.bool_)
     rng = np.random.default_rng(random_state)
-    fit = _Fit(features, labels, float(C), n_classes, tol, augment, included, progress, rng)
-    if start is None or not len(start.support):
-        fit.sweep()
-    else:
-        fit.restart(start.support, start.dual_rows)
-    fit.sweep_active(max_sweeps)
-    certificate, slack = fit.climb(max_sweeps)
+    threads = Threads()
+    with threads.one():
+        fit = _Fit(features, labels, float(C), n_classes, tol, augment, included, progress, rng, threads)
+        if start is None or not len(start.support):
+            fit.sweep()
+        else:
+            fit.restart(start.support, start.dual_rows)
+        fit.sweep_active(max_sweeps)
+        certificate, slack = fit.climb(max_sweeps)
     certificate = Certificate(**{**certificate.to_dict(), "seconds": time.perf_counter() - began})
     support = np.flatnonzero(fit.dual.any(axis=1))
     return Solution(support, fit.dual[support], fit.coef, slack, tuple(fit.history), certificate)
@@ -221,9 +224,10 @@ class _Fit:
         included: NDArray[np.bool_],
         progress: Progress | None,
         rng: np.random.Generator,
+        threads: Threads,
     ) -> None:
         self.features, self.labels, self.C, self.tol, self.augment = features, labels, C, tol, augment
-        self.included, self.progress, self.rng = included, progress, rng
+        self.included, self.progress, self.rng, self.threads = included, progress, rng, threads
         self.n_samples, self.width = features.shape[0], blocks.width(features, augment)
         self.sweep_type = np.float32 if features.dtype.itemsize <= 4 and features.dtype.kind == "f" else np.float64
         self.direct = features.dtype == self.sweep_type and not augment and not isinstance(features, np.memmap)
@@ -299,7 +303,7 @@ class _Fit:
     def _newton_cost(self, n_active: int) -> float:
         """Return about what the second-order phase would cost from here, in multiply-adds of a matrix product."""
         free = np.flatnonzero(np.isneginf(self.distance))
-        freedom = np.count_nonzero(self.dual[free]) - len(free)
+        freedom = float(np.count_nonzero(self.dual[free]) - len(free))
         if freedom <= newton.DENSE_FREEDOM:
             system = float(freedom) ** 3 / 6.0 + freedom * len(free) * self.width
         else:
@@ -381,4 +385,4 @@ class _Fit:
         at_bound[index] = False
         n_bounded = int(np.count_nonzero(at_bound))
         offset = self.coef - dual.T @ features
-        return newton.WorkingSet(index, features, self.labels[index], dual, offset, n_bounded)
+        return newton.WorkingSet(index, features, self.labels[index], dual, offset, n_bounded, self.threads)
