@@ -31,7 +31,7 @@ const actions = {
     return Boolean(field);
   },
   "?": () => openSheet(),
-  g: () => follow(".where a.plain"),
+  g: () => follow('[data-key="g"]') || follow(".where a.plain"),
   e: () => follow('[data-key="e"]'),
   c: () => follow('[data-key="c"]'),
   h: () => {

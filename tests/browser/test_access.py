@@ -58,7 +58,7 @@ def test_axe_finds_nothing_serious(themed: Page, shared: str, name: str) -> None
     assert serious == []
 
 
-@pytest.mark.parametrize("width", [390, 768, 2560])
+@pytest.mark.parametrize("width", [320, 390, 768, 2560])
 def test_nothing_scrolls_sideways(open_page: Opener, shared: str, width: int) -> None:
     with open_page(errors_allowed=True, viewport={"width": width, "height": 844}) as page:
         for path in (*PAGES.values(), shared):

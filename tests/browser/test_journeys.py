@@ -46,6 +46,7 @@ def test_filter_explanation_pair_target_share_open(page: Page, open_page: Opener
     # the next one of the filtered list, not of all
     page.locator('a[rel="next"]').click()
     expect(page).to_have_url(re.compile(r"/test/14\?label=4$"))
+    expect(page.get_by_role("link", name="in: label 4")).to_have_attribute("href", "/r/digits?label=4")
 
     page.locator(".support .tile-link").first.click()
     expect(page).to_have_url(re.compile(r"/test/14/train/\d+\?target=4&label=4$"))

@@ -120,6 +120,6 @@ class Urls:
         """Return the address of a pair's raw heat-maps (.npz)."""
         return with_query(f"{self.root}/api/v1/runs/{quote(run)}/pairs/{test}/{train}/relevance", query)
 
-    def api_docs(self) -> str:
-        """Return the address of the API's documentation."""
-        return f"{self.root}/docs"
+    def openapi(self) -> str:
+        """Return the address of the API's description."""
+        return f"{self.root}/api/v1/openapi.json"

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from xda.services.numbers import parameter
+from xda.services.numbers import number, parameter
 from xda.web.urls import Urls
+from xda.web.view import Listing
 
 if TYPE_CHECKING:
     from xda.services.explorer import Explainer
@@ -68,6 +69,27 @@ class Chrome:
     title: str
     run: RunHeader | None = None
     description: str = ""
+
+
+def listing_words(listing: Listing, names: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Return the filters of a listing that are set: their names in the address, and words for each."""
+    chosen = listing.choice
+    words: list[tuple[str, str]] = []
+    if chosen.label is not None:
+        words.append(("label", f"label {_name(names, chosen.label)}"))
+    if chosen.predicted is not None:
+        words.append(("predicted", f"network says {_name(names, chosen.predicted)}"))
+    if chosen.correct is not None:
+        words.append(("correct", "network is right" if chosen.correct else "network is wrong"))
+    if chosen.disagrees is not None:
+        words.append(("disagrees", "surrogate disagrees" if chosen.disagrees else "surrogate agrees"))
+    if chosen.max_margin is not None:
+        words.append(("max_margin", f"margin at most {number(chosen.max_margin)}"))
+    return tuple(words)
+
+
+def _name(names: Sequence[str], k: int) -> str:
+    return names[k] if k < len(names) else str(k)
 
 
 def run_header(

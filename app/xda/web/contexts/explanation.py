@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from xda.attribution.results import Contribution
 from xda.services.numbers import count, number, percent, signed, term
 from xda.services.story import STRONGEST, Story
-from xda.web.contexts.base import Choice, Chrome, Option
+from xda.web.contexts.base import Choice, Chrome, Option, listing_words
 from xda.web.contexts.charts import Curve, Waterfall, curve, waterfall
 from xda.web.contexts.comparison import ClassRow, Here, LogitRow, class_rows, logit_rows, softmax
 from xda.web.contexts.pictures import Pictures
@@ -80,12 +80,16 @@ class ExplanationPage:
     run_id: str
     previous: str | None
     following: str | None
+    listed_in: Choice | None
+    """The filtered gallery that "previous" and "next" go through."""
     label: str
     predicted: str
     confidence: str
     correct: bool
     surrogate_predicted: str
     agrees: bool
+    ask_surrogate: str | None
+    """The same question about the class that the surrogate predicts."""
     target: str
     against: str | None
     question: str
@@ -215,12 +219,14 @@ def build(
         run_id=run,
         previous=neighbour(neighbours[0]),
         following=neighbour(neighbours[1]),
+        listed_in=_listed_in(view, names, run, urls),
         label=names[test.label],
         predicted=names[test.predicted],
         confidence=percent(softmax(network)[test.predicted], 1),
         correct=test.label == test.predicted,
         surrogate_predicted=names[test.surrogate_predicted],
         agrees=test.agrees,
+        ask_surrogate=here(target=test.surrogate_predicted, against=None, train_class=None),
         target=target,
         against=against,
         question=f"Why {target}{'' if against is None else f' and not {against}'}?",
@@ -285,6 +291,14 @@ def build(
         shared=shared,
         open_graph=open_graph,
     )
+
+
+def _listed_in(view: View, names: Sequence[str], run: str, urls: Urls) -> Choice | None:
+    words = listing_words(view.listing, names)
+    if not words:
+        return None
+    query = {"c": view.query()["c"], **view.listing.query()}
+    return Choice(", ".join(text for _, text in words), urls.gallery(run, query))
 
 
 def _tile(part: Contribution, target: int, names: Sequence[str], pictures: Pictures, url: str | None) -> Tile:

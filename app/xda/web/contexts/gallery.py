@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from xda.services.numbers import count, number, percent
 from xda.services.views import GalleryPage as Found
-from xda.web.contexts.base import Address, Choice, Chrome, Option
+from xda.web.contexts.base import Choice, Chrome, Option, listing_words
 from xda.web.contexts.confusion import MOST_MATRIX_CLASSES, Matrix, confusions, matrix
 from xda.web.urls import Urls, text
 from xda.web.view import Listing
@@ -150,7 +150,7 @@ def build(
         ),
         matrix=matrix(counts.confusion, names, listing, address) if small else None,
         confusions=() if small else confusions(counts.confusion, names, listing, address),
-        active=_active(listing, names, address),
+        active=tuple(Choice(words, address(**{key: None})) for key, words in listing_words(listing, names)),
         clear=urls.gallery(run, {**own, "sort": listing.query()["sort"]}),
         keep=tuple(
             (key, text(value))
@@ -158,19 +158,3 @@ def build(
             if value is not None and key not in ("label", "predicted")
         ),
     )
-
-
-def _active(listing: Listing, names: Sequence[str], address: Address) -> tuple[Choice, ...]:
-    chosen = listing.choice
-    words: list[tuple[str, str]] = []
-    if chosen.label is not None:
-        words.append(("label", f"label {names[chosen.label]}"))
-    if chosen.predicted is not None:
-        words.append(("predicted", f"network says {names[chosen.predicted]}"))
-    if chosen.correct is not None:
-        words.append(("correct", "network is right" if chosen.correct else "network is wrong"))
-    if chosen.disagrees is not None:
-        words.append(("disagrees", "surrogate disagrees" if chosen.disagrees else "surrogate agrees"))
-    if chosen.max_margin is not None:
-        words.append(("max_margin", f"margin at most {number(chosen.max_margin)}"))
-    return tuple(Choice(text, address(**{key: None})) for key, text in words)
