@@ -1,4 +1,5 @@
-// Selects send their form at once; empty choices stay out of the address; a new page is told to screen readers.
+// Selects send their form at once; empty choices stay out of the address; a new page is told to screen readers; and
+// what htmx cannot load, the browser does.
 import { announce } from "./announce.js";
 
 export function installNavigation() {
@@ -10,6 +11,11 @@ export function installNavigation() {
     const body = event.detail.ctx.request.body;
     if (!(body instanceof FormData)) return;
     for (const [name, value] of [...body.entries()]) if (value === "") body.delete(name);
+  });
+  // a request that failed on the way becomes a plain navigation, whose failure the browser itself explains
+  document.addEventListener("htmx:error", (event) => {
+    const request = event.detail.ctx?.request;
+    if (request?.method === "GET" && request.action) location.assign(request.action);
   });
   let path = location.pathname;
   document.addEventListener("htmx:after:swap", () => {

@@ -244,3 +244,33 @@ def test_an_error_behind_a_link_is_shown_in_place_and_can_be_left(open_page: Ope
         expect(page.locator("main .lead")).to_contain_text("no test image 4711")
         page.go_back()
         expect(page.locator("h1")).to_have_text("Test image 14")
+
+
+def test_many_training_images_are_fetched_as_they_come_into_sight(page: Page) -> None:
+    page.goto("/r/digits/test/14?c=0.0001&show=96")
+    assert page.locator(".support .tile").count() > 24
+    page.locator(".support .tile").last.scroll_into_view_if_needed()
+    last = page.locator(".support .tile").last.locator("img.map").last
+    page.wait_for_function("i => i.complete && i.naturalWidth > 0", arg=last.element_handle())
+
+
+def test_fast_hands_end_up_where_they_want(page: Page) -> None:
+    page.goto("/r/digits/test/14")
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+        page.wait_for_timeout(60)
+    page.wait_for_load_state("networkidle")
+    number = int(page.locator("h1").inner_text().split()[-1])
+    assert 15 <= number <= 18
+    expect(page).to_have_url(re.compile(f"/test/{number}$"))
+
+
+def test_when_the_server_is_gone_the_browser_says_so(open_page: Opener) -> None:
+    with open_page(errors_allowed=True) as page:
+        page.goto("/r/digits/test/14")
+        page.context.set_offline(True)
+        page.locator('a[rel="next"]').click()
+        page.wait_for_url(re.compile("chrome-error:|/test/15"))
+        page.context.set_offline(False)
+        page.goto("/r/digits/test/15")
+        expect(page.locator("h1")).to_have_text("Test image 15")

@@ -196,7 +196,7 @@ def build(
             tiles=tuple(_tile(part, told.target, names, pictures, pair(part)) for part in parts),
             empty=f"No training image{filtered} {verb} this.",
             more=here(shown=more) if can_grow and more is not None else None,
-            more_label=f"More {word}" if more is None else f"Show {more} {word}",
+            more_label="" if more is None else f"Show {more} of {count(n)}",
             fewer=here(shown=MORE[0]) if view.shown > MORE[0] else None,
         )
 
