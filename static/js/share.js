@@ -10,6 +10,13 @@ export function installShare() {
     event.preventDefault();
     share(form);
   });
+  const dismiss = (inside) => {
+    for (const answer of document.querySelectorAll("[data-answer]")) {
+      if (!answer.parentElement.contains(inside)) answer.remove();
+    }
+  };
+  document.addEventListener("click", (event) => dismiss(event.target));
+  document.addEventListener("keydown", (event) => event.key === "Escape" && dismiss(null));
 }
 
 async function share(form) {

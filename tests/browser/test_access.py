@@ -67,6 +67,22 @@ def test_nothing_scrolls_sideways(open_page: Opener, shared: str, width: int) ->
             assert over <= 0, path
 
 
+def test_open_menus_stay_on_a_small_screen(open_page: Opener) -> None:
+    with open_page(viewport={"width": 390, "height": 844}) as page:
+        page.goto("/r/digits/test/14")
+        page.get_by_role("button", name="Copy link").click()
+        answer = page.get_by_label("Link to this explanation")
+        expect(answer).to_be_visible()
+        places = [answer.bounding_box()]
+        page.get_by_role("button", name="Export").click()
+        expect(answer).to_be_hidden()
+        places.append(page.locator(".head-tools .menu ul").bounding_box())
+        for box in places:
+            assert box is not None
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= 390
+
+
 def test_first_screen_shows_the_whole_explanation(page: Page) -> None:
     page.goto("/r/digits/test/14")
     wait_for_maps(page)
