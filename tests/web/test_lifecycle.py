@@ -204,3 +204,31 @@ def test_a_full_queue_is_said_at_once(client: TestClient, explainer: Explainer) 
         assert answer.status_code == 503
         assert "waiting" in answer.json()["detail"]
         assert int(answer.headers["retry-after"]) >= 1
+
+
+def test_sharing_does_not_hold_up_pages(make_client: MakeClient, explainer: Explainer) -> None:
+    """Many who share while the device is busy wait among themselves."""
+    client = make_client(wait_seconds=3, social_cards=False)
+    started, release = threading.Event(), threading.Event()
+
+    def block() -> None:
+        started.set()
+        release.wait(30)
+
+    def share(test: int) -> None:
+        client.post("/api/v1/links", json={"run": RUN_ID, "test": test, "show": 1})
+
+    explainer._queue.submit(block)
+    assert started.wait(30)
+    sharing = [threading.Thread(target=share, args=(test,)) for test in range(45)]
+    try:
+        for thread in sharing:
+            thread.start()
+        asked = time.monotonic()
+        assert client.get(f"/api/v1/runs/{RUN_ID}/test?limit=7").status_code == 200
+        assert client.get(f"/api/v1/runs/{RUN_ID}/test/0/explanation?target=2").status_code == 200
+        assert time.monotonic() - asked < 2.5
+    finally:
+        release.set()
+        for thread in sharing:
+            thread.join(60)

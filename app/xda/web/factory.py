@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from anyio import CapacityLimiter
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
@@ -31,6 +32,9 @@ DESCRIPTION = (
     "Which training images made an image classifier decide as it did, and where in both images the reason lies. "
     "Every error is an RFC 9457 problem. Answers carry an ETag: send it back as If-None-Match."
 )
+
+SHARES_AT_ONCE = 4
+"""Links that are made at the same time; more wait their turn."""
 
 
 def create_app(settings: Settings, catalog: Catalog | None = None) -> FastAPI:
@@ -68,6 +72,7 @@ def create_app(settings: Settings, catalog: Catalog | None = None) -> FastAPI:
     app.state.metrics = metrics
     app.state.answers = AnswerCache()
     app.state.error_page = render_error
+    app.state.share_limiter = CapacityLimiter(SHARES_AT_ONCE)
     problems.install(app)
     for router in ROUTERS:
         # Not include_router: it wraps each route, which costs every request a second matching.

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 import orjson
+from anyio import to_thread
 from fastapi import APIRouter, Path, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse, Response
@@ -163,7 +164,8 @@ async def create_link(request: Request, catalog: CatalogDep, links: LinkStoreDep
         pinned = {**wanted.model_dump(exclude_defaults=True), "c": told.c, "target": told.target}
         return links.create(explainer.id, explainer.digest, pinned, kept.snapshot, kept.media).id
 
-    identifier = await run_in_threadpool(store)
+    # Threads of their own, and few: they wait for the device, and pages must not wait for them.
+    identifier = await to_thread.run_sync(store, limiter=request.app.state.share_limiter)
     if media_type == FORM:
         return RedirectResponse(f"{request.scope.get('root_path', '')}/s/{identifier}", 303)
     url = f"{base_url(request, settings)}/s/{identifier}"
