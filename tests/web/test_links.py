@@ -54,7 +54,7 @@ def rebuilt(make_client: MakeClient, explainer: Explainer, monkeypatch: pytest.M
 
 def test_create(client: TestClient) -> None:
     answer = client.post("/api/v1/links", json=STATE)
-    assert answer.status_code == 201
+    assert answer.status_code == 201, answer.text
     assert set(answer.json()) == {"id", "url"}
     identifier = answer.json()["id"]
     assert len(identifier) * 6 >= 64
