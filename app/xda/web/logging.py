@@ -106,5 +106,6 @@ def configure(level: str) -> None:
     for name in ("uvicorn", "uvicorn.error"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
-    # Its lines would say again what the access line of this application says.
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of every plugin it has
+    # The access lines of this application say the same and more.
     logging.getLogger("uvicorn.access").disabled = True
