@@ -15,28 +15,24 @@ from xda.services.heatmaps import Heatmaps, MapRequest, cache_key, from_npz, to_
 from xda.services.views import PairRelevance
 
 
-def spread(relevance: NDArray[np.float32]) -> NDArray[np.float32]:
-    return (np.repeat(relevance.sum(axis=1), 4).reshape(-1, 2, 2) / 4).astype(np.float32)
-
-
 class SlowModel:
     """Spreads the relevance evenly over a 2 x 2 map, counts its calls, and waits until it is let go."""
 
     def __init__(self) -> None:
-        self.calls: list[tuple[str, int]] = []
+        self.calls: list[tuple[int, int]] = []
         self.gate = threading.Event()
         self.gate.set()
 
-    def maps(self, images: Sequence[bytes], relevance: NDArray[np.float32]) -> NDArray[np.float32]:
-        self.calls.append(("train", len(images)))
+    def maps(
+        self, images: Sequence[bytes], relevance: NDArray[np.floating], shown: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float32]:
+        assert self.gate.wait(10)
+        assert shown is not None
+        on_test = int(np.count_nonzero(shown == 0))
+        self.calls.append((on_test, len(images) - 1))
         if b"broken" in images:
             raise XdaError("an image is broken")
-        return spread(relevance)
-
-    def shared_maps(self, image: bytes, relevance: NDArray[np.float32]) -> NDArray[np.float32]:
-        assert self.gate.wait(10)
-        self.calls.append(("test", len(relevance)))
-        return spread(relevance)
+        return (np.repeat(relevance.sum(axis=1), 4).reshape(-1, 2, 2) / 4).astype(np.float32)
 
 
 class MemoryCache(dict[str, bytes]):
@@ -58,7 +54,7 @@ def request(index: int, image: bytes | None = b"image") -> MapRequest:
 def test_partners_of_one_test_image_are_one_batch(device_queue: DeviceQueue) -> None:
     model = SlowModel()
     pairs = Heatmaps(model, device_queue).request(b"test", [request(k) for k in range(5)]).result(10)
-    assert model.calls == [("test", 5), ("train", 5)]
+    assert model.calls == [(5, 5)]
     for k, pair in enumerate(pairs):
         assert (pair.train_index, pair.attribution) == (k, k + 0.5)
         assert pair.test.sum() == pytest.approx(pair.attribution)
@@ -68,7 +64,7 @@ def test_partners_of_one_test_image_are_one_batch(device_queue: DeviceQueue) -> 
 def test_the_own_map_needs_no_training_image(device_queue: DeviceQueue) -> None:
     model = SlowModel()
     (pair,) = Heatmaps(model, device_queue).request(b"test", [request(3, None)]).result(10)
-    assert model.calls == [("test", 1)]
+    assert model.calls == [(1, 0)]
     assert pair.test.sum() == pytest.approx(3.5)
     assert not pair.train.any()
 
@@ -84,11 +80,11 @@ def test_what_is_on_its_way_or_cached_is_not_computed_again(device_queue: Device
     assert [pair.train_index for pair in first.result(10)] == [1, 2]
     again = heatmaps.request(b"test", [request(2), request(1)]).result(10)
     assert [pair.train_index for pair in again] == [2, 1]
-    assert model.calls == [("test", 2), ("train", 2)]
+    assert model.calls == [(2, 2)]
     assert (heatmaps.hits, heatmaps.misses) == (3, 2)
     fresh = Heatmaps(model, device_queue, cache).request(b"test", [request(1)]).result(10)
     np.testing.assert_array_equal(fresh[0].test, first.result()[0].test)
-    assert len(model.calls) == 2
+    assert len(model.calls) == 1
 
 
 def test_cancelling_one_waiter_leaves_the_other_its_result(device_queue: DeviceQueue) -> None:

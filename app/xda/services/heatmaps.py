@@ -27,13 +27,12 @@ FORMAT = "1"
 
 
 class MapModel(Protocol):
-    """The two computations that heat-maps need (``xda.vision.relevance.RelevanceModel``)."""
+    """The computation that heat-maps need (``xda.vision.relevance.RelevanceModel``)."""
 
-    def maps(self, images: Sequence[bytes], relevance: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return one map for each image and its own relevance: (n images), (n, d) -> (n, H, W)."""
-
-    def shared_maps(self, image: bytes, relevance: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return one map for each relevance on the same image: (n, d) -> (n, H, W)."""
+    def maps(
+        self, images: Sequence[bytes], relevance: NDArray[np.floating], shown: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float32]:
+        """Return one map for each relevance, on the image at its position in ``shown``: (n, d), (n,) -> (n, H, W)."""
 
 
 class MapCache(Protocol):
@@ -149,12 +148,13 @@ class Heatmaps:
     def _compute(self, test_image: bytes, jobs: Sequence[tuple[MapRequest, Future[PairRelevance]]]) -> None:
         try:
             relevance = np.stack([request.relevance for request, _ in jobs]).astype(np.float32)
-            test_maps = self._model.shared_maps(test_image, relevance)
             paired = [k for k, (request, _) in enumerate(jobs) if request.train_image is not None]
-            train_maps = np.zeros_like(test_maps)
-            if paired:
-                images = [image for request, _ in jobs if (image := request.train_image) is not None]
-                train_maps[paired] = self._model.maps(images, relevance[paired])
+            images = [image for request, _ in jobs if (image := request.train_image) is not None]
+            # One pass for both sides: all seeds on the test image first, then one on each training image.
+            shown = np.concatenate([np.zeros(len(jobs), np.int64), np.arange(1, len(images) + 1)])
+            maps = self._model.maps([test_image, *images], np.concatenate([relevance, relevance[paired]]), shown)
+            test_maps, train_maps = maps[: len(jobs)], np.zeros_like(maps[: len(jobs)])
+            train_maps[paired] = maps[len(jobs) :]
             for k, (request, future) in enumerate(jobs):
                 pair = PairRelevance(request.train_index, test_maps[k], train_maps[k], request.attribution)
                 if self._cache is not None:
