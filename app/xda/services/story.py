@@ -1,8 +1,8 @@
 """All that the explanation page tells, in one frozen value that can be stored and told again.
 
 In: an open run and what is asked of it. Out: a :class:`Story`; page, shared page, figure and card are drawn from it.
-:func:`to_snapshot` turns it into plain JSON types and :func:`from_snapshot` back, so that a shared link still shows what
-was shared after the run has been rebuilt or taken away.
+:func:`to_snapshot` turns it into plain JSON types and :func:`from_snapshot` back, so that a shared link still shows
+what was shared after the run has been rebuilt or taken away.
 """
 
 from __future__ import annotations
