@@ -1,9 +1,8 @@
 """Building a run folder: stage by stage, resumable after ``kill -9``, visible to readers only when it is whole.
 
-Everything is written to ``.<name>.building`` next to the final folder. A *stage* is a named group of files with the
-fingerprint of what it was computed from; it is recorded as finished once all its files are on the disk. Starting
-again skips stages whose inputs are unchanged. :meth:`RunWriter.commit` hashes everything again, writes the manifest
-and moves the folder into place.
+Everything is written to ``.<name>.building`` beside the final folder. A *stage* is a group of files with the
+fingerprint of what it was computed from, recorded once its files are on the disk; a later start skips it if the
+fingerprint is the same.
 """
 
 from __future__ import annotations
