@@ -17,7 +17,6 @@ from tests.world import RUN_ID, World, make_world
 from xda.services.explorer import Explainer
 from xda.settings import Settings
 
-
 # Two threads on two cores that a browser and a server share wait for each other more than they compute.
 torch.set_num_threads(1)
 

@@ -163,8 +163,9 @@ def test_a_training_image_without_effect(client: TestClient, explainer: Explaine
     assert client.get(f"/s/{share(client, test=5, train=train)}", headers=BROWSER).status_code == 200
 
 
-def test_card(client: TestClient) -> None:
-    identifier = share(client, test=8, show=1)
+@pytest.mark.parametrize("state", [{"test": 8, "show": 1}, {"test": 8, "train": 3}])
+def test_card(client: TestClient, state: dict[str, int]) -> None:
+    identifier = share(client, **state)
     answer = client.get(f"/s/{identifier}/card.png")
     assert answer.headers["content-type"] == "image/png"
     with Image.open(io.BytesIO(answer.content)) as image:

@@ -49,6 +49,16 @@ class SideOfBoard:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenGraph:
+    """What chat programs show of a shared link."""
+
+    title: str
+    description: str
+    url: str
+    image: str
+
+
+@dataclass(frozen=True, slots=True)
 class Shared:
     """What a shared page says about itself."""
 
@@ -58,16 +68,8 @@ class Shared:
     """Why what is shown is a stored copy; empty where the run is still the same."""
     live: str | None
     """The same question asked of the run as it is served now."""
-
-
-@dataclass(frozen=True, slots=True)
-class OpenGraph:
-    """What chat programs show of a shared link."""
-
-    title: str
-    description: str
-    url: str
-    image: str
+    open_graph: OpenGraph | None = None
+    """None where cards are switched off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,6 @@ class ExplanationPage:
     share_action: str | None
     share_fields: tuple[tuple[str, str], ...]
     shared: Shared | None
-    open_graph: OpenGraph | None
 
 
 def build(
@@ -147,7 +148,6 @@ def build(
     neighbours: tuple[int | None, int | None] = (None, None),
     frozen: bool = False,
     shared: Shared | None = None,
-    open_graph: OpenGraph | None = None,
 ) -> ExplanationPage:
     """Make the page from a story.
 
@@ -164,7 +164,6 @@ def build(
     frozen : bool
         The run it was made from is gone: nothing links into a run, which by now may be another one.
     shared : Shared, optional
-    open_graph : OpenGraph, optional
 
     Returns
     -------
@@ -289,7 +288,6 @@ def build(
             *fields(view.sharing(told.c, told.target)),
         ),
         shared=shared,
-        open_graph=open_graph,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import orjson
 from fastapi import APIRouter, Path, Request
@@ -25,6 +25,7 @@ from xda.web.waiting import finished
 if TYPE_CHECKING:
     from xda.services.catalog import Catalog
     from xda.services.explorer import Explainer
+    from xda.web.contexts.explanation import Shared
 
 router = APIRouter(include_in_schema=False)
 
@@ -45,7 +46,7 @@ def told(explainer: Explainer, test: int, view: View) -> Story:
 
 
 def explanation_page(
-    request: Request, explainer: Explainer, catalog: Catalog, story: Story, view: View, **shared: Any
+    request: Request, explainer: Explainer, catalog: Catalog, story: Story, view: View, shared: Shared | None = None
 ) -> Response:
     """Draw the explanation of a served run.
 
@@ -56,8 +57,8 @@ def explanation_page(
     catalog : Catalog
     story : Story
     view : View
-    **shared
-        ``shared`` and ``open_graph`` of a shared page.
+    shared : Shared, optional
+        Set for a shared page.
     """
     urls = urls_of(request)
     test, names = story.explanation.test, story.classes
@@ -80,7 +81,7 @@ def explanation_page(
         urls,
         ServedPictures(urls, story, view),
         neighbours=explainer.neighbours(test.index, view.listing.choice, c=view.c, order=view.listing.order),
-        **shared,
+        shared=shared,
     )
     return render(request, "pages/explanation.html", page)
 

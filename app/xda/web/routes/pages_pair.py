@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
@@ -21,6 +21,7 @@ from xda.web.view import View, ViewDep, decimal
 if TYPE_CHECKING:
     from xda.services.catalog import Catalog
     from xda.services.explorer import Explainer
+    from xda.web.contexts.explanation import Shared
 
 router = APIRouter(include_in_schema=False)
 
@@ -42,7 +43,7 @@ def pair_page(
     pair: PairFacts,
     told: Explanation,
     view: View,
-    **shared: Any,
+    shared: Shared | None = None,
 ) -> Response:
     """Draw a pair of a served run; ``shared`` is that of a shared page."""
     urls = urls_of(request)
@@ -71,7 +72,7 @@ def pair_page(
         test_values=picture("test.f32", None),
         train_values=picture("train.f32", None),
     )
-    page = pair_context.build(pair, told, explainer.classes, explainer.id, view, chrome, urls, pictures, **shared)
+    page = pair_context.build(pair, told, explainer.classes, explainer.id, view, chrome, urls, pictures, shared=shared)
     return render(request, "pages/pair.html", page)
 
 

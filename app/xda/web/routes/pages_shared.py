@@ -76,31 +76,33 @@ async def get_shared(
             if state.train is None
             else urls.pair(explainer.id, state.test, state.train, query)
         )
-    shared = Shared(
-        when=found.created.strftime("%-d %B %Y, %H:%M UTC"), iso=found.created.isoformat(), rebuilt=rebuilt, live=live
-    )
-    if explainer is not None and not rebuilt:
+    if explainer is None or rebuilt:
+        story = from_snapshot(found.snapshot["story"])
+    else:
         story = told(explainer, state.test, view)
-        if state.train is not None:
-            pair = asked_pair(explainer, state.test, state.train, view)
-            return pair_page(request, explainer, catalog, *pair, view, shared=shared)
-        card = open_graph(request, settings, story, link)
-        return explanation_page(request, explainer, catalog, story, view, shared=shared, open_graph=card)
-    return stored_page(request, settings, found, view, shared)
+    shared = Shared(
+        when=found.created.strftime("%-d %B %Y, %H:%M UTC"),
+        iso=found.created.isoformat(),
+        rebuilt=rebuilt,
+        live=live,
+        open_graph=open_graph(request, settings, story, link),
+    )
+    if explainer is None or rebuilt:
+        return stored_page(request, found, story, view, shared)
+    if state.train is not None:
+        pair = asked_pair(explainer, state.test, state.train, view)
+        return pair_page(request, explainer, catalog, *pair, view, shared=shared)
+    return explanation_page(request, explainer, catalog, story, view, shared=shared)
 
 
-def stored_page(request: Request, settings: Settings, link: Link, view: View, shared: Shared) -> Response:
+def stored_page(request: Request, link: Link, story: Story, view: View, shared: Shared) -> Response:
     """Draw a page from a link's snapshot alone."""
-    story = from_snapshot(link.snapshot["story"])
     asked, urls = story.explanation, urls_of(request)
     pictures = StoredPictures(urls, link.id)
     stored: dict[str, Any] | None = link.snapshot.get("pair")
     if stored is None:
         chrome = Chrome(f"Test image {asked.test.index:,}: why {story.classes[asked.target]}")
-        card = open_graph(request, settings, story, link.id)
-        explanation = explanation_context.build(
-            story, view, chrome, urls, pictures, frozen=True, shared=shared, open_graph=card
-        )
+        explanation = explanation_context.build(story, view, chrome, urls, pictures, frozen=True, shared=shared)
         return render(request, "pages/explanation.html", explanation)
     pair = PairFacts(**stored)
     train = pair.train
