@@ -293,12 +293,18 @@ def face_matrix(gram: Any, basis: Any, owner: Any, inverse_step: float, matrix: 
         Row-major upper triangle overwritten; the rest is left as it is.
     """
     n_classes = basis.shape[1]
+    used = np.empty(n_classes, dtype=np.int64)
     for a in range(matrix.shape[0]):
         row = gram[owner[a]]
+        count = 0
+        for m in range(n_classes):
+            if basis[a, m] != 0.0:
+                used[count] = m
+                count += 1
         for b in range(a, matrix.shape[0]):
             inner = 0.0
-            for m in range(n_classes):
-                inner += basis[a, m] * basis[b, m]
+            for position in range(count):
+                inner += basis[a, used[position]] * basis[b, used[position]]
             matrix[a, b] = inner * row[owner[b]] if inner != 0.0 else 0.0
         matrix[a, a] += inverse_step
 

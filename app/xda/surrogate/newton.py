@@ -37,8 +37,14 @@ from xda.surrogate.threads import Threads
 DENSE_FREEDOM = 3000
 """Degrees of freedom up to which the Newton system is factored; above, conjugate gradients."""
 
-PARALLEL_FREEDOM = 800
-"""Degrees of freedom from which a second thread pays."""
+SINGLE_FREEDOM = 600
+"""Degrees of freedom above which the factor is computed in float32 and refined."""
+
+REFINED = 1e-10
+"""Relative residual of a refined Newton system."""
+
+REFINEMENTS = 25
+"""Steps of refinement at most."""
 
 CONJUGATE_STEPS = 200
 """Conjugate gradient steps of one Newton step at most."""
@@ -188,28 +194,32 @@ def climb(
     n_steps : int
         Newton steps taken.
     """
-    n_steps, failures, best = 0, 0, np.inf
+    n_steps, failures, idle = 0, 0, 0
+    primal, value = work.values(coef, work.features @ coef.T, C)
+    best = (relative_gap(primal, value), coef, work.dual)
     trial = coef
-    while n_steps < max_steps:
+    while n_steps < max_steps and failures < 4 and idle < 3:
         before = work.dual
         trial, n_inner, finished = proximal_step(work, trial, C, step)
         n_steps += max(1, n_inner)
+        if finished:
+            primal, reached = work.values(trial, work.features @ trial.T, C)
+            # An exact step cannot lower the dual value; if it fell, the step was too long for the precision.
+            if reached < value - 1e-14 * abs(primal):
+                work.dual, trial, finished = before, coef, False
         if not finished:
             failures += 1
-            if failures > 3 or best <= 1e-7:
-                break
             step /= 8.0
             continue
-        gap = relative_gap(*work.values(trial, work.features @ trial.T, C))
-        if gap >= 0.9 * best and best <= 1e-7:
-            # Nothing gained close to the optimum: that is rounding.
-            if gap > best:
-                work.dual, trial = before, coef
-            break
-        failures, coef, best = 0, trial, gap
+        idle = idle + 1 if reached <= value + 1e-15 * abs(primal) else 0
+        failures, coef, value = 0, trial, reached
+        gap = relative_gap(primal, value)
+        if gap <= best[0] or best[0] > 1e-3:
+            best = (gap, coef, work.dual)
         if gap <= target:
             break
         step *= 5.0 if n_inner <= 1 else 2.0 if n_inner <= 4 else 1.5 if n_inner <= 8 else 1.0
+    _, coef, work.dual = best
     return coef, step, n_steps
 
 
@@ -329,37 +339,56 @@ def _newton_direction(
         return residual
     rows = np.flatnonzero(free.any(axis=1))
     features, free = work.features[rows], free[rows]
-    if freedom < PARALLEL_FREEDOM:
-        return _solve(work, rows, features, free, freedom, residual, inverse_step)
-    with work.threads.all():
-        return _solve(work, rows, features, free, freedom, residual, inverse_step)
-
-
-def _solve(
-    work: WorkingSet,
-    rows: Int,
-    features: Float,
-    free: NDArray[np.bool_],
-    freedom: int,
-    residual: Float,
-    inverse_step: float,
-) -> Float:
-    """Solve on the rows that have a face."""
     if freedom > DENSE_FREEDOM:
-        return _solve_conjugate_gradient(features, free, residual, inverse_step)
+        with work.threads.all():
+            return _solve_conjugate_gradient(features, free, residual, inverse_step)
     # The Woodbury identity: a system of the size of the face, not of the weights.
     basis = np.empty((freedom, free.shape[1]))
     owner = np.empty(freedom, dtype=np.int64)
     kernels.face_basis(free, basis, owner)
-    matrix = np.zeros((freedom, freedom))
     products, place = work.gram(rows)
+
+    def lift(values: Float) -> Float:
+        """Return the weights that a change along the directions of the face makes."""
+        moved = np.zeros(free.shape)
+        np.add.at(moved, owner, basis * values[:, None])
+        return np.asarray(moved.T @ features)
+
+    def lower(weights: Float) -> Float:
+        """Return what a change of the weights does along each direction of the face."""
+        return np.einsum("pk,pk->p", basis, (features @ weights.T)[owner])
+
+    single = freedom > SINGLE_FREEDOM
+    matrix = np.zeros((freedom, freedom), dtype=np.float32 if single else np.float64)
     kernels.face_matrix(products, basis, place[owner], inverse_step, matrix)
-    right = np.einsum("pk,pk->p", basis, (features @ residual.T)[owner])
+    if single:
+        matrix[np.diag_indices(freedom)] *= 1.0 + 1e-5
     factor = linalg.cho_factor(matrix.T, lower=True, overwrite_a=True, check_finite=False)
-    solution = linalg.cho_solve(factor, right, check_finite=False)
-    moved = np.zeros(free.shape)
-    np.add.at(moved, owner, basis * solution[:, None])
-    return residual - np.asarray(moved.T @ features)
+
+    def precondition(values: Float) -> Float:
+        solved = linalg.cho_solve(factor, values.astype(matrix.dtype), check_finite=False)
+        return np.asarray(solved, dtype=np.float64)
+
+    right = lower(residual)
+    if not single:
+        return residual - lift(precondition(right))
+    # A factor in float32 takes half the time; conjugate gradients make up for what it lacks.
+    solution = np.zeros(freedom)
+    remainder = right
+    goal = REFINED * float(np.linalg.norm(right))
+    search = prepared = precondition(remainder)
+    product = float(remainder @ prepared)
+    for _ in range(REFINEMENTS):
+        applied = inverse_step * search + lower(lift(search))
+        length = product / float(search @ applied)
+        solution += length * search
+        remainder = remainder - length * applied
+        if np.linalg.norm(remainder) <= goal:
+            break
+        prepared = precondition(remainder)
+        previous, product = product, float(remainder @ prepared)
+        search = prepared + (product / previous) * search
+    return residual - lift(solution)
 
 
 def _solve_conjugate_gradient(

@@ -40,7 +40,7 @@ STALLED = 10
 SWEEP_COST = 5.0
 """Cost of a multiply-add in a sweep relative to one in a matrix product."""
 
-NEWTON_STEPS = 25
+NEWTON_STEPS = 15
 """Newton steps a fit takes, about."""
 
 SETTLE = 1e-4
@@ -51,6 +51,9 @@ REACH = 0.3
 
 REACH_CAP = 0.5
 """Distance, in units of the margin, beyond which a corner counts as safe for the time being."""
+
+PATIENCE = 3
+"""Working sets in a row that may fail to halve the gap before the fit gives up, not converged."""
 
 FIRST_STEP = 10.0
 """Length of the first proximal step, in units of C."""
@@ -356,7 +359,8 @@ class _Fit:
             if result[0].converged and self._decided(result[0], result[1]):
                 self._report(result[0].primal, result[0].relative_gap)
                 return result
-        while self.n_sweeps < max_sweeps:
+        best, patience = np.inf, PATIENCE
+        while self.n_sweeps < max_sweeps and patience:
             work = self._working_set()
             target = FINISH * self.tol if settle else 1e-2 * self.gap
             self.coef, step, n_steps = newton.climb(work, self.coef, self.C, step, target, max_sweeps - self.n_sweeps)
@@ -367,7 +371,10 @@ class _Fit:
                 self._report(result[0].primal, result[0].relative_gap)
                 if result[0].converged:
                     return result
+                patience = PATIENCE if self.gap < 0.5 * best else patience - 1
+                best = min(best, self.gap)
                 self.survey(np.float64)
+                step = FIRST_STEP * self.C
             else:
                 settle = self.survey(self.sweep_type) <= SETTLE
         return self._certify()
