@@ -356,7 +356,7 @@ def _newton_direction(
 
     def lower(weights: Float) -> Float:
         """Return what a change of the weights does along each direction of the face."""
-        return np.einsum("pk,pk->p", basis, (features @ weights.T)[owner])
+        return np.asarray(np.einsum("pk,pk->p", basis, (features @ weights.T)[owner]))
 
     single = freedom > SINGLE_FREEDOM
     matrix = np.zeros((freedom, freedom), dtype=np.float32 if single else np.float64)
