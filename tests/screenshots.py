@@ -1,6 +1,6 @@
 """``make screenshots``: the pictures of the README, taken from a served run with Chromium.
 
-    python -m tests.screenshots [RUN]
+python -m tests.screenshots [RUN]
 """
 
 from __future__ import annotations

@@ -103,6 +103,29 @@ def test_every_mistake_is_one_line_and_status_2(
     assert len(err.strip().splitlines()) <= 2, err
 
 
+def test_the_demo_serves_in_a_fresh_process_what_it_has_just_built(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import os
+
+    from xda.services import demo
+
+    started: list[list[str]] = []
+    monkeypatch.setattr(demo, "demo_run", lambda settings, progress: (settings.runs_dir / "mnist-cnn", True))
+
+    def replace_process(program: str, command: list[str]) -> None:
+        started.append(command[1:])
+        raise SystemExit(0)
+
+    monkeypatch.setattr(os, "execv", replace_process)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        arguments = ["demo", "--home", str(tmp_path), "--port", str(probe.getsockname()[1])]
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert started == [["-P", "-m", "xda", *arguments]]
+
+
 def test_a_port_in_use_is_said_before_anything_is_built(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -47,7 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         0 for success, 1 for a run that fails its verification, 2 for anything a person can mend.
     """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
     options = _parser().parse_args(arguments)
+    options.arguments = arguments
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)
@@ -144,10 +146,13 @@ def _demo(options: argparse.Namespace) -> int:
     settings = _settings(options)
     _check_server(options)
     with TerminalProgress() as progress:
-        run = demo_run(settings, progress)
+        run, built = demo_run(settings, progress)
     if options.no_serve:
         print(f"The run is in {run}; serve it with `xda serve {run}`.")
         return 0
+    if built:
+        # The same command again, which now only serves: this process keeps the memory that training took.
+        os.execv(sys.executable, [sys.executable, "-P", "-m", "xda", *options.arguments])
     return _run_server(options, [run])
 
 

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from xda.attribution.decomposition import self_influence
 from xda.attribution.fidelity import agreement, confidence_and_margin
@@ -47,7 +48,7 @@ from xda.surrogate import CrammerSingerSVC
 from xda.vision.datasets import ImageDataset
 from xda.vision.device import resolve_device
 from xda.vision.features import extract
-from xda.vision.networks import NetworkSpec, build_network, get_preset, load_weights
+from xda.vision.networks import NetworkSpec, build_network, fill_weights, get_preset
 from xda.vision.relevance import RelevanceModel
 
 LIBRARIES = ("dualxda-explorer", "numpy", "scipy", "scikit-learn", "numba", "torch", "torchvision", "zennit")
@@ -135,6 +136,12 @@ class _Build:
             with self.writer.stage("network", inputs):
                 self.writer.copy_file(layout.NETWORK, checkpoint)
 
+    def _network(self) -> nn.Module:
+        """Return the network with the weights that are in the run, whatever became of the checkpoint since."""
+        network = build_network(self._spec)
+        fill_weights(network, self.writer.read_bytes(layout.NETWORK), str(self.config.network.checkpoint))
+        return network
+
     def _write_images(self) -> None:
         inputs = fingerprint([FORMAT, *self._data_key])
         if self.writer.finished("images", inputs):
@@ -158,10 +165,8 @@ class _Build:
             )
             if self.writer.finished(f"features: {split}", inputs):
                 continue
-            network = build_network(self._spec)
-            load_weights(network, self.config.network.checkpoint)
             features, logits = extract(
-                network,
+                self._network(),
                 preprocessing,
                 getattr(self.dataset, split),
                 device=self.device,
@@ -295,9 +300,9 @@ class _Build:
 
     def _composite(self) -> str:
         """Name the rules for heat-maps; a network that relevance cannot be propagated through is refused here."""
-        network = build_network(self._spec)
-        load_weights(network, self.config.network.checkpoint)
-        with RelevanceModel(network, get_preset(self.config.network.preset).preprocessing, self.device) as model:
+        with RelevanceModel(
+            self._network(), get_preset(self.config.network.preset).preprocessing, self.device
+        ) as model:
             return model.composite
 
     def _describe(self) -> RunDescription:

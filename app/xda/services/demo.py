@@ -35,8 +35,15 @@ def train_preset(
     return dataset, result
 
 
-def demo_run(settings: Settings, progress: Progress) -> Path:
-    """Make sure that the demonstration run exists and is sound, and return its folder.
+def demo_run(settings: Settings, progress: Progress) -> tuple[Path, bool]:
+    """Make sure that the demonstration run exists and is sound.
+
+    Returns
+    -------
+    path : Path
+        Its folder.
+    built : bool
+        Whether it was built now.
 
     Raises
     ------
@@ -47,7 +54,7 @@ def demo_run(settings: Settings, progress: Progress) -> Path:
     """
     out = settings.runs_dir / PRESET
     if _is_complete(out):
-        return out
+        return out, False
     preset = get_preset(PRESET)
     checkpoint = checkpoint_path(settings, PRESET)
     dataset, _ = train_preset(PRESET, settings, checkpoint, progress)
@@ -63,7 +70,7 @@ def demo_run(settings: Settings, progress: Progress) -> Path:
             f"{out} does not pass its verification ({failed[0].name}: {failed[0].detail}); "
             "remove the folder and start again."
         )
-    return out
+    return out, True
 
 
 def _is_complete(path: Path) -> bool:

@@ -11,7 +11,7 @@ from xda.errors import RunError
 from xda.services import layout
 from xda.services.views import Split
 from xda.storage.run_folder import RunFolder
-from xda.vision.networks import NetworkSpec, build_network, load_weights
+from xda.vision.networks import NetworkSpec, build_network, fill_weights
 from xda.vision.preprocessing import Preprocessing
 from xda.vision.relevance import RelevanceModel
 
@@ -25,7 +25,7 @@ TOLERANCE = 1e-3
 def open_model(run: RunFolder, device: torch.device) -> RelevanceModel:
     """Return the network of a run on a device, with the rules for its heat-maps."""
     network = build_network(NetworkSpec.from_dict(run.manifest.network.spec))
-    load_weights(network, run.path / layout.NETWORK)
+    fill_weights(network, run.read(layout.NETWORK), str(run.path / layout.NETWORK))
     return RelevanceModel(network, Preprocessing.from_dict(run.manifest.network.preprocessing), device)
 
 

@@ -172,10 +172,32 @@ def load_weights(network: nn.Module, path: Path) -> None:
         If the file is absent, unreadable, or has other names or shapes than the network.
     """
     try:
-        tensors = safetensors.torch.load_file(path)
+        content = path.read_bytes()
     except FileNotFoundError:
         raise DataError(f"The weights {path} are missing; train the network or name another file.") from None
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
+    except OSError as error:
+        raise DataError(f"The weights {path} cannot be read ({error}); check the file.") from None
+    fill_weights(network, content, str(path))
+
+
+def fill_weights(network: nn.Module, content: bytes, path: str) -> None:
+    """Fill a network with weights from the bytes of a safetensors file.
+
+    Parameters
+    ----------
+    network : nn.Module
+    content : bytes
+    path : str
+        Where they come from, for messages.
+
+    Raises
+    ------
+    DataError
+        If the bytes are no safetensors, or have other names or shapes than the network.
+    """
+    try:
+        tensors = safetensors.torch.load(content)
+    except (safetensors.SafetensorError, ValueError) as error:
         raise DataError(f"The weights {path} cannot be read as safetensors ({error}); make them anew.") from None
     expected = network.state_dict()
     missing, unexpected = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
