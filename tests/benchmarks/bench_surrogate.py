@@ -36,17 +36,17 @@ Data = tuple[NDArray[Any], NDArray[np.int64]]
 
 
 def synthetic(n_samples: int, n_features: int, n_classes: int, seed: int = 0) -> Data:
-    """Features with the statistics of trained ones: non-negative, sparse, low-rank classes, few samples in doubt."""
+    """Features with the statistics of trained ones: non-negative, half of them zero, low-rank classes that overlap."""
     rng = np.random.default_rng(seed)
     rank = min(n_features, 4 * n_classes, 256)
     directions = rng.normal(size=(rank, n_features)).astype(np.float32) / np.sqrt(rank)
-    centres = 2.2 * rng.normal(size=(n_classes, rank)).astype(np.float32)
+    centres = rng.normal(size=(n_classes, rank)).astype(np.float32)
     labels = rng.integers(0, n_classes, n_samples)
     features = np.empty((n_samples, n_features), dtype=np.float32)
     for start in range(0, n_samples, 8192):
         part = labels[start : start + 8192]
         noise = rng.normal(size=(len(part), rank)).astype(np.float32)
-        features[start : start + 8192] = np.maximum((centres[part] + noise) @ directions - 0.3, 0.0)
+        features[start : start + 8192] = np.maximum(0.2 * (centres[part] + 0.8 * noise) @ directions, 0.0)
     return features, labels.astype(np.int64)
 
 
