@@ -10,6 +10,7 @@ APP := .venv/.installed
 DEV := .venv/.installed-dev
 PAGES := static/vendor/htmx.min.js
 TOOLS := .venv/.provisioned
+MNIST := data/mnist/train-images-idx3-ubyte
 COMPOSE := docker/compose.yaml docker/compose.gpu.yaml
 IMAGE ?= dualxda-explorer
 RUN ?= runs/mnist-cnn
@@ -23,7 +24,7 @@ demo: $(APP) $(PAGES) ## MNIST from nothing to a served explorer (http://127.0.0
 serve: $(APP) $(PAGES) ## Serve a run folder: make serve RUN=runs/mnist-cnn
 	@$(BIN)/xda serve $(RUN)
 
-test: lint $(TOOLS) $(PAGES) ## Lint, then every test, those in a browser included
+test: lint $(TOOLS) $(PAGES) $(MNIST) ## Lint, then every test, those in a browser included
 	@CHROMIUM=$${CHROMIUM:-$$(cat $(TOOLS))} $(BIN)/python -m pytest
 
 lint: $(DEV) ## Style, types, walls between the libraries, Dockerfile and compose files
@@ -79,3 +80,7 @@ $(PAGES): frontend/package.json frontend/package-lock.json frontend/vendor.mjs
 
 $(TOOLS): tests/provision.sh $(DEV)
 	@tests/provision.sh $(BIN)/python >$@
+
+# Without a network the tests on the real digits are skipped, with a reason.
+$(MNIST): | $(APP)
+	@$(BIN)/xda data mnist || echo "MNIST cannot be had here: the tests on it will be skipped"
