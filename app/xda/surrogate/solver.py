@@ -1,10 +1,17 @@
 """The solver: arrays in, a frozen :class:`Solution` out.
 
-Two phases. Sweeps of dual coordinate ascent (:func:`xda.surrogate.kernels.ascend`) go quickly to a gap of a few
-per cent and find most of the zero and bounded rows. Proximal Newton steps (:mod:`xda.surrogate.newton`) on the samples
-that may still change then go to the optimum, however ill-conditioned its face. Rows that are left out of a step are
-zero or bounded with the scores far from where that would change; each round looks at *all* samples again, so leaving
-them out can cost time but never correctness. The last word has the certificate, in float64 over all samples.
+Two phases. Sweeps of dual coordinate ascent (:func:`xda.surrogate.kernels.ascend`) find most of the zero and bounded
+rows; proximal Newton steps (:mod:`xda.surrogate.newton`) on the samples that may still change go on to the optimum,
+however ill-conditioned its face. Sweeping stops when it has cost what the second phase is expected to cost, which is
+at most twice the cost of the better of the two.
+
+Why leaving samples out is safe: the primal is 1-strongly convex, so the optimal weights lie within
+sqrt(2 (primal - dual)) of the present ones (gap safe screening, Ndiaye et al., JMLR 18, 2017). A share of that ball,
+not all of it, is what rows are tested against, and so every sample is looked at again before the end: a row wrongly
+left out costs another round, never correctness. The certificate has the last word, in float64 over all samples.
+
+Tried and no faster: sweeps in blocks of 64 or 128 rows with the scores by one matrix product and the block's Gram
+matrix to keep them exact (0.23 s instead of 0.27 s a sweep at 32,000 x 2,048 with 50 classes, slower at d <= 512).
 """
 
 # ruff: noqa: N803 - C and X are the names of the field
