@@ -2,14 +2,14 @@
 import { installHeatmaps } from "./heatmaps.js";
 import { installKeys } from "./keys.js";
 import { installMenus } from "./menus.js";
-import { installNavigation } from "./navigation.js";
+import { installNavigation, installQuestion } from "./navigation.js";
 import { installOpacity } from "./opacity.js";
 import { installProbe } from "./probe.js";
 import { installShare } from "./share.js";
 import { installTheme } from "./theme-toggle.js";
 
 const once = [installKeys, installMenus, installNavigation, installOpacity, installShare];
-const onEveryPage = [installHeatmaps, installProbe, installTheme];
+const onEveryPage = [installHeatmaps, installProbe, installQuestion, installTheme];
 
 for (const install of once) install();
 

@@ -1,11 +1,37 @@
-// Selects send their form at once; empty choices stay out of the address; a new page is told to screen readers; and
-// what htmx cannot load, the browser does.
+// Selects send their form; empty choices stay out of the address; a new page is told to screen readers; and what htmx
+// cannot load, the browser does.
 import { announce } from "./announce.js";
 
+// With the keyboard every arrow press is a change: only a choice that has stood for a while is sent by itself.
+const PAUSE = 1200;
+let pending = null;
+
 export function installNavigation() {
+  let byKeyboard = false;
+  document.addEventListener("pointerdown", () => (byKeyboard = false), true);
+  document.addEventListener(
+    "keydown",
+    (event) => {
+      byKeyboard = true;
+      if (event.key !== "Enter" || !pending || !chooser(event.target)) return;
+      event.preventDefault();
+      send();
+    },
+    true,
+  );
   document.addEventListener("change", (event) => {
-    const select = event.target.closest?.("select[data-submit]");
-    if (select && (!select.form.matches(".ask") || apart(select))) select.form.requestSubmit();
+    const select = chooser(event.target);
+    if (!select) return;
+    keepApart(select.form);
+    clearTimeout(pending?.timer);
+    pending ??= { path: location.pathname, values: new Map() };
+    pending.values.set(select.id, select.value);
+    if (byKeyboard) pending.timer = setTimeout(send, PAUSE);
+    else send();
+  });
+  document.addEventListener("focusout", (event) => {
+    // on the way to the other select of the same question both may still change
+    if (pending && chooser(event.target) && event.relatedTarget && event.relatedTarget.form !== event.target.form) send();
   });
   document.addEventListener("htmx:config:request", (event) => {
     const body = event.detail.ctx.request.body;
@@ -18,26 +44,51 @@ export function installNavigation() {
     if (request?.method === "GET" && request.action) location.assign(request.action);
   });
   let path = location.pathname;
-  document.addEventListener("htmx:after:swap", () => {
+  document.addEventListener("htmx:after:swap", (event) => {
+    // the title of the document itself follows only after this event
+    const title = event.detail.ctx?.title ?? document.title;
     // only another page, not another state of the same one, moves the reader's place
     if (location.pathname !== path) {
       path = location.pathname;
       if (document.activeElement === document.body) document.getElementById("main")?.focus({ preventScroll: true });
+      announce(title);
+    } else {
+      announce(document.querySelector("[data-announce]")?.textContent.trim() ?? title);
     }
-    announce(document.title);
   });
 }
 
-// "Why 9 and not 9" is no question: choosing the other side's class swaps the two, or is taken back.
-function apart(changed) {
-  const { target, against } = changed.form.elements;
-  if (target.value !== against.value) return true;
-  const before = [...changed.options].find((option) => option.defaultSelected)?.value ?? "";
-  if (before === "") {
-    changed.value = before;
-    announce("Choose a class other than the one that is explained.");
-    return false;
+// "Why 9 and not 9" is no question: what one select has, the other does not offer.
+export function installQuestion() {
+  // an answer to an earlier choice has come while this one was still being made
+  if (pending?.path === location.pathname) for (const [select, value] of chosen()) select.value = value;
+  else forget();
+  for (const form of document.querySelectorAll("form.ask")) keepApart(form);
+}
+
+function keepApart(form) {
+  const { target, against } = form.elements;
+  if (!target || !against) return;
+  for (const [select, other] of [[target, against], [against, target]]) {
+    for (const option of select.options) option.disabled = option.value !== "" && option.value === other.value;
   }
-  (changed === target ? against : target).value = before;
-  return true;
+}
+
+function chooser(element) {
+  return element instanceof Element ? element.closest("select[data-submit]") : null;
+}
+
+function forget() {
+  clearTimeout(pending?.timer);
+  pending = null;
+}
+
+function chosen() {
+  return [...pending.values].map(([id, value]) => [document.getElementById(id), value]).filter(([select]) => select);
+}
+
+function send() {
+  const form = chosen()[0]?.[0].form;
+  forget();
+  form?.requestSubmit();
 }

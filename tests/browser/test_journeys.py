@@ -127,14 +127,31 @@ def test_paging_and_going_to_a_number(page: Page) -> None:
     expect(page.get_by_role("heading", name="Test image 77")).to_be_visible()
 
 
-def test_choosing_the_other_side_swaps_the_two(page: Page) -> None:
+def test_the_two_sides_of_a_question_stay_apart(page: Page) -> None:
     page.goto("/r/digits/test/14?target=4&against=9")
-    page.get_by_label("why", exact=True).select_option("9")
-    expect(page.get_by_role("heading", name="Why 9 and not 4?")).to_be_visible()
-    page.get_by_label("and not", exact=True).select_option("")
-    expect(page.get_by_role("heading", name="Why 9?")).to_be_visible()
-    page.get_by_label("and not", exact=True).select_option("9")
-    expect(page.get_by_label("and not", exact=True)).to_have_value("")
+    why, against = page.get_by_label("why", exact=True), page.get_by_label("and not", exact=True)
+    assert why.locator("option:disabled").all_inner_texts() == ["9"]
+    assert against.locator("option:disabled").evaluate_all("all => all.map(o => o.value)") == ["4"]
+    against.focus()
+    page.keyboard.press("ArrowDown")
+    # nothing is sent with the key press, and the other side is left alone
+    expect(page).to_have_url(re.compile("target=4&against=9$"))
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowDown")
+    expect(against).to_have_value("0")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Why 4 and not 0?")).to_be_visible()
+    expect(against).to_be_focused()
+    # both changed in haste: one question, and never one that cannot be asked
+    why.focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("Tab")
+    page.keyboard.press("End")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("heading", name="Why 1 and not 9?")).to_be_visible()
+    why.select_option("3")
+    against.select_option("5")
+    expect(page.get_by_role("heading", name="Why 3 and not 5?")).to_be_visible()
 
 
 def test_training_classes_filter_what_is_listed(page: Page) -> None:
