@@ -132,6 +132,13 @@ def test_slack_finds_wrong_labels(explainer: Explainer, world: World) -> None:
     assert np.median(ranks) <= 2 * len(ranks)
 
 
+def test_equal_slacks_share_the_best_rank(explainer: Explainer) -> None:
+    served = explainer.surrogate()
+    expected = [1 + int(np.count_nonzero(served.slack > value)) for value in served.slack]
+    assert served.slack_rank.tolist() == expected
+    assert len(set(expected)) < len(expected)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 
+import numpy as np
 import pytest
 
 from xda.services import numbers
@@ -37,19 +39,32 @@ def test_signed_shows_a_plus_but_not_for_zero() -> None:
     assert numbers.signed(0.0) == "0"
 
 
-@pytest.mark.parametrize("parts", [(5.2134, -2.9512), (14203.0512, -14199.9934), (0.0123, -0.0122999), (3.0, -3.0)])
-def test_terms_add_up_as_printed(parts: tuple[float, float]) -> None:
-    total = sum(parts)
-    printed = [
-        float(numbers.term(part, total).replace(numbers.MINUS, "-").replace(",", "").replace("+", "")) for part in parts
-    ]
-    assert sum(printed) == pytest.approx(total, abs=2e-2 * abs(total) + 1e-9)
+@pytest.mark.parametrize(
+    ("parts", "printed"),
+    [
+        ((5.2134, -2.9512), (("+5.21", "−2.95"), "2.26")),
+        ((14203.0512, -14199.9934), (("+14,203.05", "−14,199.99"), "3.06")),
+        ((96.7149, -93.0292), (("+96.72", "−93.03"), "3.69")),  # each rounded by itself would give 96.71
+        ((3.0, -3.0), (("+3.000", "−3.000"), "0")),
+        ((0.0, -0.382), (("0", "−0.382"), "−0.382")),
+        ((123456789.0, -123456788.999999), (("+123,456,789.000", "−123,456,789.000"), "0")),
+        ((0.0, 0.0), (("0", "0"), "0")),
+    ],
+)
+def test_addends_add_up_exactly_as_printed(parts: tuple[float, float], printed: tuple[tuple[str, str], str]) -> None:
+    assert numbers.addends(parts, sum(parts)) == printed
 
 
-def test_term_prints_a_dozen_digits_at_most() -> None:
-    assert numbers.term(123456789.0, 1e-9) == "+123,456,789.000"
-    assert numbers.term(0.0, 1.0) == "0"
-    assert numbers.term(2.0, 0.0) == "+2.000"
+def test_random_sums_add_up_exactly_as_printed() -> None:
+    rng = np.random.default_rng(0)
+
+    def value(text: str) -> Decimal:
+        return Decimal(text.replace(numbers.MINUS, "-").replace(",", "").replace("+", ""))
+
+    for _ in range(500):
+        parts = rng.normal(size=2) * 10.0 ** rng.integers(-3, 5)
+        (first, second), total = numbers.addends(parts.tolist(), float(parts.sum()))
+        assert value(first) + value(second) == value(total)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,8 @@ def test_shares_by_definition(explainer: Explainer) -> None:
     assert told.share_strongest == pytest.approx(np.sort(parts)[::-1][: story.STRONGEST].sum() / parts.sum())
     assert told.share_listed == pytest.approx(listed / parts.sum())
     assert told.n_contributing == len(parts)
-    assert told.n_without_effect == explainer.n_train - len(parts)
+    assert told.n_without_effect == explainer.n_train - len(explainer.surrogate().support)
+    assert told.n_without_effect + told.n_adding_nothing + told.n_contributing == explainer.n_train
     assert told.running_sum[-1][1] == pytest.approx(asked.surrogate_logit, rel=1e-5, abs=1e-9)
 
 

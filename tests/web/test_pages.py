@@ -99,8 +99,9 @@ def test_every_static_file_of_a_page_is_there_and_immutable(client: TestClient) 
 def test_the_sum_on_the_page_is_that_of_the_explainer(client: TestClient, explainer: Explainer) -> None:
     told = explainer.explain(14, target=4, against=9, limit=4)
     text = client.get("/r/digits/test/14?target=4&against=9").text
-    assert numbers.term(told.sum_supporting, told.surrogate_logit) in text
-    assert numbers.term(told.sum_opposing, told.surrogate_logit) in text
+    terms, total = numbers.addends((told.sum_supporting, told.sum_opposing), told.surrogate_logit)
+    for printed in (*terms, total):
+        assert printed in text
     for part in (*told.supporting, *told.opposing):
         assert f'<span class="tile-value">{numbers.signed(part.attribution)}</span>' in text
         assert f"/r/digits/test/14/train/{part.index}?" in text
@@ -161,6 +162,22 @@ def test_a_training_image_without_effect_says_so(client: TestClient, explainer: 
     assert "Test images it supports most" in client.get(f"/r/digits/train/{used}").text
 
 
+def test_a_support_vector_that_adds_nothing_is_not_called_without_effect(
+    client: TestClient, explainer: Explainer
+) -> None:
+    support = explainer.surrogate().support
+    rows = support.dual_coef.toarray()
+    row, target = next((int(i), int(k)) for i, k in np.argwhere(rows == 0))
+    index = int(support.index[row])
+    pair = client.get(f"/r/digits/test/14/train/{index}", params={"target": target}).text
+    assert f"adds nothing to {target}" in pair
+    assert "provably" not in pair
+    page = client.get("/r/digits/test/14").text
+    n_contributing = len(explainer.decompose(14).index)
+    assert f"{explainer.n_train - len(support)} of {explainer.n_train} training images are provably without" in page
+    assert f"{len(support) - n_contributing} more add nothing to this logit" in page
+
+
 def media(client: TestClient, page: str, kind: str) -> list[str]:
     """Return the addresses of the pictures of one kind on a page."""
     return [href for href in parsed(client.get(page).text).hrefs if kind in href]
@@ -192,8 +209,7 @@ def test_one_scale_means_equal_colour_for_equal_relevance(client: TestClient, ex
     told = explainer.explain(14, limit=3)
     listed = [part.index for part in (*told.supporting, *told.opposing)]
     pairs = explainer.relevance(14, listed).result(30)
-    own = explainer.own_relevance(14).result(30)
-    largest = max(float(np.abs(side).max()) for pair in (*own, *pairs) for side in (pair.test, pair.train))
+    largest = max(float(np.abs(side).max()) for pair in pairs for side in (pair.test, pair.train))
     seen = 0
     for pair in pairs:
         for side in ("test", "train"):
@@ -205,6 +221,10 @@ def test_one_scale_means_equal_colour_for_equal_relevance(client: TestClient, ex
             np.testing.assert_array_equal(entries, expected)
             seen += 1
     assert seen == 2 * len(listed)
+    # the own map, a sum over all training images, fills a scale of its own
+    own = explainer.own_relevance(14).result(30)[0].test
+    with Image.open(io.BytesIO(client.get(next(h for h in hrefs if "/14-own-4/" in h)).content)) as image:
+        np.testing.assert_array_equal(np.asarray(image), np.rint(own / np.abs(own).max() * 127) + 127)
 
 
 @pytest.mark.parametrize(

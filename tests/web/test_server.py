@@ -59,7 +59,12 @@ def test_a_streamed_body_is_cut_off(served_world: Served) -> None:
     head += b"Transfer-Encoding: chunked\r\n\r\n"
     size = served_world.settings.max_body_bytes // 10
     chunk = f"{size:x}\r\n".encode() + b" " * size + b"\r\n"
-    assert talk(served_world, head + chunk * 12).startswith(b"HTTP/1.1 413 ")
+    try:
+        answer = talk(served_world, head + chunk * 12)
+    except ConnectionResetError:
+        answer = b""  # the server has closed while this was still being sent, which may overtake its answer
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 413 ")
+    assert httpx.get(f"{served_world.url}/healthz").status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -294,6 +294,11 @@ class Explainer:
             for i in strongest(values, limit, sign=sign).tolist()
         )
 
+    def predicted(self, split: Split, index: int) -> int:
+        """Return the class that the network predicts on an image; errors as for ``image``."""
+        self.bounds.check_image(split, index)
+        return int(self._predicted[split][index])
+
     # Heat-maps
 
     def relevance(

@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from xda.attribution.results import Contribution
 from xda.services.colormap import Colours, full_scale, palette, rgb
-from xda.services.numbers import MINUS, number, signed, term
+from xda.services.numbers import MINUS, addends, signed
 from xda.services.story import Story, tell
 from xda.services.views import PairRelevance
 from xda.settings import resource_dir
@@ -129,12 +129,11 @@ def question(story: Story) -> str:
 def sum_in_words(story: Story) -> str:
     """Return the exact sum: ``+5.21 − 2.95 = 2.26, the surrogate’s logit for 9``."""
     told = story.explanation
-    supporting = term(told.sum_supporting, told.surrogate_logit)
-    opposing = term(told.sum_opposing, told.surrogate_logit).replace(MINUS, f"{MINUS} ")
+    (supporting, opposing), total = addends((told.sum_supporting, told.sum_opposing), told.surrogate_logit)
     what = f"logit for {story.classes[told.target]}"
     if told.against is not None:
         what += f" minus that for {story.classes[told.against]}"
-    return f"{supporting} {opposing} = {number(told.surrogate_logit)}, the surrogate’s {what}"
+    return f"{supporting} {opposing.replace(MINUS, f'{MINUS} ')} = {total}, the surrogate’s {what}"
 
 
 def decision_in_words(story: Story) -> str:
@@ -147,11 +146,23 @@ def decision_in_words(story: Story) -> str:
     )
 
 
-def _scales(own_map: Map, pairs: Mapping[int, PairRelevance], one_scale: bool) -> float | None:
-    """Return the scale of all maps, None for each its own."""
-    if not one_scale:
-        return None
-    return full_scale(own_map, *(side for pair in pairs.values() for side in (pair.test, pair.train)))
+def filter_in_words(story: Story) -> str:
+    """Return which training images are listed where that is not all: ``only label 4 is listed``."""
+    return "" if story.train_class is None else f" · only label {story.classes[story.train_class]} is listed"
+
+
+def aim_in_words(story: Story) -> str:
+    """Return what the listed images speak for or against: ``9``, or ``9 rather than 4``."""
+    told, names = story.explanation, story.classes
+    return names[told.target] + ("" if told.against is None else f" rather than {names[told.against]}")
+
+
+def _pair_scale(pairs: Mapping[int, PairRelevance], one_scale: bool) -> float | None:
+    """Return the scale of all pairs' maps, None for each its own.
+
+    The own map is the sum of all training images' maps, so on a scale with single pairs one of the two would be blank.
+    """
+    return full_scale(*(side for pair in pairs.values() for side in (pair.test, pair.train))) if one_scale else None
 
 
 def explanation_png(
@@ -179,7 +190,7 @@ def explanation_png(
         By training image.
     colours : {"red-blue", "orange-purple"}
     one_scale : bool
-        All maps on one scale rather than each on its own maximum.
+        All pairs' maps on one scale rather than each on its own maximum; the own map is always on its own.
 
     Returns
     -------
@@ -194,16 +205,17 @@ def explanation_png(
     width = 2 * margin + 2 * wing + big + 2 * 56
     top, rows = 236, 3 * tile + 2 * gap
     canvas = _Canvas(width, top + rows + 212)
-    shared = _scales(own_map, pairs, one_scale)
+    shared = _pair_scale(pairs, one_scale)
 
     def scale(relevance: Map) -> float:
         return full_scale(relevance) if shared is None else shared
 
     canvas.text((margin, 40), question(story), 40, bold=True)
-    canvas.text((margin, 96), f"Test image {told.test.index:,}: {decision_in_words(story)}", 22, FAINT)
+    subtitle = f"Test image {told.test.index:,}: {decision_in_words(story)}{filter_in_words(story)}"
+    canvas.text((margin, 96), subtitle, 22, FAINT)
     centre = margin + wing + 56
     oppose_color, support_color = _sign_colors(colours)
-    aim = names[told.target]
+    aim = aim_in_words(story)
     heading = f"speaks against {aim}: {told.n_opposing:,} images, {signed(told.sum_opposing)}"
     canvas.text((centre - 56, 158), heading, 22, oppose_color, bold=True, anchor="ra")
     heading = f"speaks for {aim}: {told.n_supporting:,} images, {signed(told.sum_supporting)}"
@@ -212,7 +224,7 @@ def explanation_png(
     side = (rows - gap) // 2
     inset = (big - side) // 2
     canvas.original(test_image, centre + inset, top, side)
-    canvas.heatmap(own_map, scale(own_map), colours, centre + inset, top + side + gap, side)
+    canvas.heatmap(own_map, full_scale(own_map), colours, centre + inset, top + side + gap, side)
     canvas.text((centre + big / 2, top - 14), "test image, its own map below", 18, FAINT, anchor="ms")
 
     def column(part: Contribution, left: int, color: Color) -> None:
@@ -263,7 +275,7 @@ def write_explanation_png(
 
 
 def _footnote(story: Story, one_scale: bool) -> str:
-    scale = "all maps on one scale" if one_scale else "each map on its own scale"
+    scale = "all pairs on one scale" if one_scale else "each map on its own scale"
     return (
         "Top: relevance on the training image; middle: the training image; bottom: relevance of the same pair on the "
         f"test image; {scale}, white is zero."
@@ -295,7 +307,8 @@ def card_png(
     canvas = _Canvas(*CARD_SIZE)
     oppose_color, support_color = _sign_colors(colours)
     canvas.text((48, 36), question(story), 50, bold=True)
-    canvas.text((48, 106), f"Test image {told.test.index:,}: {decision_in_words(story)}", 24, FAINT)
+    subtitle = f"Test image {told.test.index:,}: {decision_in_words(story)}{filter_in_words(story)}"
+    canvas.text((48, 106), subtitle, 24, FAINT)
 
     tile, gap, top, centre = 186, 14, 214, 232
 

@@ -6,6 +6,7 @@ The exact values are in the exports; everything here is for reading.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -44,17 +45,42 @@ def signed(value: float, digits: int = 3) -> str:
     return f"+{text}" if value > 0 else text
 
 
-def term(value: float, total: float, digits: int = 3) -> str:
-    """Return a signed term of a sum to the decimal places in which the total has so many significant digits.
+def addends(parts: Sequence[float], total: float, digits: int = 3) -> tuple[tuple[str, ...], str]:
+    """Return the terms of a sum and the sum itself so that they add up exactly as they are printed.
 
-    A sum of large terms that nearly cancel then still adds up as it is printed: ``+14,203.05``, ``−14,199.99``, total
-    ``3.06``. A dozen digits are the most that is printed.
+    Large terms that nearly cancel too: ``+14,203.05``, ``−14,199.99``, total ``3.06``.
+
+    All are rounded to the decimal places in which the total has so many significant digits (a dozen digits are the
+    most that is printed); what rounding leaves over goes to the largest term.
+
+    Parameters
+    ----------
+    parts : sequence of float
+        Terms, at least one.
+    total : float
+        Their sum.
+    digits : int
+
+    Returns
+    -------
+    terms : tuple of str
+        Signed.
+    total : str
     """
-    if value == 0 or not (math.isfinite(value) and math.isfinite(total)):
-        return signed(value, digits)
-    places = digits - 1 - math.floor(math.log10(abs(total))) if total else digits
-    most = 12 - 1 - math.floor(math.log10(abs(value)))
-    return f"{value:+,.{max(0, min(places, most))}f}".replace("-", MINUS)
+    largest = max(range(len(parts)), key=lambda k: abs(parts[k]))
+    if not all(map(math.isfinite, (*parts, total))) or parts[largest] == 0:
+        return tuple(signed(part, digits) for part in parts), number(total, digits)
+    most = 11 - math.floor(math.log10(abs(parts[largest])))
+    places = max(0, min(digits - 1 - math.floor(math.log10(abs(total))) if total else digits, most))
+    step = 10**places
+    units = [round(part * step) for part in parts]
+    whole = round(total * step)
+    units[largest] += whole - sum(units)
+
+    def shown(unit: int, sign: str) -> str:
+        return f"{unit / step:{sign},.{places}f}".replace("-", MINUS) if unit else "0"
+
+    return tuple(shown(unit, "+") for unit in units), shown(whole, "")
 
 
 def count(value: int) -> str:

@@ -24,7 +24,10 @@ class PairFacts:
     """Dual variable of the target, minus that of the contrast class."""
     product: float | None
     """Inner product of the two images' features; None where the weight is zero and it was not needed."""
+    is_support: bool
+    """Whether any of its dual variables is not zero; if not, it is provably without effect on the surrogate."""
     at_bound: bool
+    """Whether the dual variable of its own label is at its bound C."""
     rank: int | None
     """Place among those of the same sign, 1 for the strongest; None without effect."""
     n_same_sign: int
@@ -63,7 +66,8 @@ def pair_facts(explainer: Explainer, told: Explanation, train: int) -> PairFacts
         attribution=attribution,
         weight=weight,
         product=attribution / weight if weight else None,
-        at_bound=place is not None and bool(parts.at_bound[place]),
+        is_support=sample.is_support,
+        at_bound=sample.at_bound,
         rank=None if place is None else int(np.count_nonzero(same_sign[: place + 1])),
         n_same_sign=int(np.count_nonzero(same_sign)),
         stronger=int(parts.index[place - 1]) if place else None,

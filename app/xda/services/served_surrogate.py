@@ -62,11 +62,8 @@ class ServedSurrogate:
 
     @cached_property
     def slack_rank(self) -> NDArray[np.int64]:
-        """Rank of every training sample by slack, 1 for the largest, shape (N,)."""
-        order = np.argsort(-self.slack, kind="stable")
-        rank = np.empty(len(order), dtype=np.int64)
-        rank[order] = np.arange(1, len(order) + 1)
-        return rank
+        """Rank of every training sample by slack, 1 for the largest; equal slacks share the best rank, shape (N,)."""
+        return np.asarray(1 + len(self.slack) - np.searchsorted(np.sort(self.slack), self.slack, side="right"))
 
     def values(
         self, query: NDArray[np.float32], target: int, against: int | None

@@ -141,7 +141,7 @@ def _pictures(
     explainer: Explainer, state: SharedState, own: PairRelevance, pairs: list[PairRelevance]
 ) -> tuple[Media, int]:
     """Draw what fits; return the pictures and how many training images of each sign are certain to be among them."""
-    one = full_scale(own.test, *(side for pair in pairs for side in (pair.test, pair.train)))
+    one = full_scale(*(side for pair in pairs for side in (pair.test, pair.train)))
 
     def drawn(relevance: NDArray[np.float32], scale: float) -> tuple[str, bytes]:
         return "image/png", colorize(
@@ -152,7 +152,7 @@ def _pictures(
         content, kind = explainer.image(split, index)
         return kind, content
 
-    media: Media = {"test": original("test", state.test), "map-own": drawn(own.test, one)}
+    media: Media = {"test": original("test", state.test), "map-own": drawn(own.test, full_scale(own.test))}
     size = sum(len(content) for _, content in media.values())
     for position, pair in enumerate(pairs):
         j = pair.train_index

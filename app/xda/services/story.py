@@ -39,6 +39,8 @@ class Story:
     agreement: float
     """Share of all test images for which surrogate and network predict the same class."""
     explanation: Explanation
+    n_support: int
+    """Support vectors of the surrogate; every other training image is provably without effect on it."""
     train_class: int | None
     """Only training images with this label are listed; totals stay over all."""
     by_class: tuple[ClassContribution, ...]
@@ -57,8 +59,13 @@ class Story:
 
     @property
     def n_without_effect(self) -> int:
-        """Number of training images that contribute exactly zero."""
-        return self.explanation.n_train - self.n_contributing
+        """Number of training images that are no support vectors: leaving them out leaves the surrogate as it is."""
+        return self.explanation.n_train - self.n_support
+
+    @property
+    def n_adding_nothing(self) -> int:
+        """Number of support vectors whose contribution to this very decision is zero."""
+        return self.n_support - self.n_contributing
 
 
 def running_sum(attribution: NDArray[np.float64], points: int = CURVE_POINTS) -> tuple[tuple[int, float], ...]:
@@ -102,13 +109,14 @@ def tell(
     """
     explanation = explainer.explain(test, c=c, target=target, against=against, limit=limit, train_class=train_class)
     decomposition = explainer.decompose(test, c=c, target=target, against=against)
-    agreement = next(entry.agreement for entry in explainer.surrogates if entry.c == explanation.c)
+    surrogate = next(entry for entry in explainer.surrogates if entry.c == explanation.c)
     return Story(
         run_id=explainer.id,
         run_title=explainer.title,
         run_digest=explainer.digest,
         classes=tuple(explainer.classes),
-        agreement=agreement,
+        agreement=surrogate.agreement,
+        n_support=surrogate.n_support,
         explanation=explanation,
         train_class=train_class,
         by_class=decomposition.by_class,

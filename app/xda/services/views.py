@@ -54,7 +54,7 @@ class TrainingSample:
     slack: float
     """Hinge loss of the surrogate on this sample; large values point at wrong labels."""
     slack_rank: int
-    """1 for the largest slack among the training samples."""
+    """1 for the largest slack among the training samples; equal slacks share the best rank."""
     supports: tuple[TestInfluence, ...]
     opposes: tuple[TestInfluence, ...]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xda.attribution.results import Contribution
-from xda.services.numbers import count, number, percent, signed, term
+from xda.services.numbers import addends, count, number, percent, signed
 from xda.services.story import STRONGEST, Story
 from xda.web.contexts.base import Choice, Chrome, Option, listing_words
 from xda.web.contexts.charts import Curve, Waterfall, curve, waterfall
@@ -118,6 +118,8 @@ class ExplanationPage:
     curve: Curve | None
     n_contributing: str
     n_without_effect: str
+    n_adding_nothing: str
+    """Empty where every support vector contributes."""
     n_train: str
     strongest: int
     share_strongest: str
@@ -182,11 +184,17 @@ def build(
     def neighbour(index: int | None) -> str | None:
         return None if index is None or frozen else urls.explanation(run, index, view.elsewhere().query())
 
+    only = next((part for part in story.by_class if part.label == story.train_class), None)
+
     def side(key: str, parts: tuple[Contribution, ...], n: int, total: float) -> SideOfBoard:
         word, verb = ("for", "supports") if key == "support" else ("against", "opposes")
+        if story.train_class is None:
+            available = n
+        else:
+            available = 0 if only is None else only.n_supporting if key == "support" else only.n_opposing
         more = next((k for k in MORE if k > view.shown), None)
         filtered = "" if story.train_class is None else f" with label {names[story.train_class]}"
-        can_grow = len(parts) == view.shown and (len(parts) < n) and more is not None
+        can_grow = len(parts) < available and more is not None
         return SideOfBoard(
             key=key,
             heading=f"Speaks {word} {aim}",
@@ -195,8 +203,8 @@ def build(
             tiles=tuple(_tile(part, told.target, names, pictures, pair(part)) for part in parts),
             empty=f"No training image{filtered} {verb} this.",
             more=here(shown=more) if can_grow and more is not None else None,
-            more_label="" if more is None else f"Show {more} of {count(n)}",
-            fewer=here(shown=MORE[0]) if view.shown > MORE[0] else None,
+            more_label="" if more is None else f"Show {count(min(more, available))} of {count(available)}{filtered}",
+            fewer=here(shown=MORE[0]) if len(parts) > MORE[0] else None,
         )
 
     target = names[told.target]
@@ -211,6 +219,7 @@ def build(
     network = test.network_logits
     exports = view.query(target=told.target, shown=View().shown, train_class=None)
     n_listed = len(told.supporting) + len(told.opposing)
+    sums, logit = addends((told.sum_supporting, told.sum_opposing), told.surrogate_logit)
     return ExplanationPage(
         chrome=chrome,
         test=test.index,
@@ -248,18 +257,19 @@ def build(
         colour_choices=_choices(
             here, "colours", view.colours, (("red-blue", "red – blue"), ("orange-purple", "orange – purple"))
         ),
-        scale_choices=_choices(here, "scale", view.scale, (("own", "each its own"), ("page", "one for all"))),
+        scale_choices=_choices(here, "scale", view.scale, (("own", "each its own"), ("page", "one for all pairs"))),
         one_scale=view.scale == "page",
         opacity_keep=fields(view.query(opacity=100)),
         waterfall=waterfall(*listed, told.sum_supporting, told.sum_opposing, told.n_supporting, told.n_opposing),
-        sum_supporting=term(told.sum_supporting, told.surrogate_logit),
-        sum_opposing=term(told.sum_opposing, told.surrogate_logit),
-        logit=number(told.surrogate_logit),
+        sum_supporting=sums[0],
+        sum_opposing=sums[1],
+        logit=logit,
         logit_name=f"the surrogate’s logit for {target}" + ("" if against is None else f" minus that for {against}"),
         network_logit=number(network[told.target] - (0.0 if told.against is None else network[told.against])),
         curve=curve(story.running_sum, STRONGEST),
         n_contributing=count(story.n_contributing),
         n_without_effect=count(story.n_without_effect),
+        n_adding_nothing=count(story.n_adding_nothing) if story.n_adding_nothing else "",
         n_train=count(told.n_train),
         strongest=min(STRONGEST, story.n_contributing),
         share_strongest=percent(story.share_strongest),

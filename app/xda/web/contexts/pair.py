@@ -119,7 +119,8 @@ def build(
     against = None if told.against is None else names[told.against]
     aim = target if against is None else f"{target} rather than {against}"
     sign = "support" if pair.attribution > 0 else "oppose" if pair.attribution < 0 else "nothing"
-    verb = {"support": "supports", "oppose": "opposes", "nothing": "is provably without effect on"}[sign]
+    nothing = "adds nothing to" if pair.is_support else "is provably without effect on"
+    verb = {"support": "supports", "oppose": "opposes", "nothing": nothing}[sign]
     asked = view.query(target=told.target)
 
     def here(train: int | None = pair.train, /, **changes: object) -> str | None:
