@@ -83,6 +83,14 @@ def test_open_menus_stay_on_a_small_screen(open_page: Opener) -> None:
             assert box["x"] + box["width"] <= 390
 
 
+@pytest.mark.parametrize("width", [320, 390])
+def test_thumbnails_are_of_one_size_on_a_small_screen(open_page: Opener, width: int) -> None:
+    with open_page(viewport={"width": width, "height": 844}) as page:
+        page.goto("/r/digits")
+        sizes = page.locator(".grid img").evaluate_all("all => all.map(i => `${i.clientWidth}x${i.clientHeight}`)")
+        assert set(sizes) == {"84x84"}
+
+
 def test_first_screen_shows_the_whole_explanation(page: Page) -> None:
     page.goto("/r/digits/test/14")
     wait_for_maps(page)

@@ -73,16 +73,18 @@ def matrix(confusion: Sequence[Sequence[int]], names: Sequence[str], listing: Li
             words=f"{what} (shown, click to show all)" if current else what,
         )
 
-    def header(k: int, name: str, n: int, current: bool) -> Choice:
-        return Choice(names[k], address(**{name: None if current else k}), current, count(n))
+    def header(k: int, name: str, other: str, n: int) -> Choice:
+        # counts a whole row or column, so that is what it leads to, whatever the other dimension is filtered by
+        current = getattr(chosen, name) == k and getattr(chosen, other) is None
+        return Choice(names[k], address(**{name: None if current else k, other: None}), current, count(n))
 
     return Matrix(
         columns=tuple(
-            header(j, "predicted", sum(row[j] for row in confusion), chosen.predicted == j) for j in range(len(names))
+            header(j, "predicted", "label", sum(row[j] for row in confusion)) for j in range(len(names))
         ),
         rows=tuple(
             MatrixRow(
-                label=header(i, "label", sum(row), chosen.label == i),
+                label=header(i, "label", "predicted", sum(row)),
                 cells=tuple(cell(i, j, n, sum(row)) for j, n in enumerate(row)),
             )
             for i, row in enumerate(confusion)

@@ -72,6 +72,8 @@ class ServedPictures:
 
     def _map(self, index: int | None, side: Side) -> str:
         told = self.story.explanation
+        # The own map sums over all training images: on the scale of single pairs it would blank them, so it has its own.
+        query = {**map_query(self.view, "page"), "scale": None, **self.view.listed()}
         return self.urls.relevance(
             self.story.run_digest,
             told.c,
@@ -80,7 +82,7 @@ class ServedPictures:
             told.target,
             told.against,
             f"{side}.png",
-            map_query(self.view, "page") | (self.view.listed() if index is None else {}),
+            query if index is None else map_query(self.view, "page"),
         )
 
 

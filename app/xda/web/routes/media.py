@@ -114,7 +114,7 @@ def start(explainer: Explainer, subject: Subject, shown: int, train_class: int |
 
 
 class PageScales:
-    """The largest relevance on each page of late, so that a page on one scale does not collect all maps for each."""
+    """The largest relevance of a pair on each page of late, so that a page on one scale does not collect all for each."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[tuple[object, ...], float] = OrderedDict()
@@ -122,13 +122,12 @@ class PageScales:
     async def get(
         self, explainer: Explainer, subject: Subject, shown: int, train_class: int | None, settings: Settings
     ) -> float:
-        """Return the scale that all maps of the page share."""
+        """Return the scale that the maps of all pairs on the page share."""
         key = (explainer.digest, subject.c, subject.test, subject.target, subject.against, shown, train_class)
         if key not in self._known:
-            own = await finished(subject.own(explainer), settings)
             partners = listed(explainer, subject, shown, train_class)
             pairs = await finished(subject.pairs(explainer, partners), settings)
-            self._known[key] = full_scale(*(side for pair in (*own, *pairs) for side in (pair.test, pair.train)))
+            self._known[key] = full_scale(*(side for pair in pairs for side in (pair.test, pair.train)))
             while len(self._known) > KEPT_SCALES:
                 self._known.popitem(last=False)
         return self._known[key]
@@ -171,7 +170,8 @@ async def get_heatmap(
 ) -> Response:
     """Return a heat-map as a transparent layer.
 
-    ``scale`` is own, pair or page; ``show`` and ``train_class`` say which page.
+    ``scale`` is own, pair or page (all pairs of it); ``show`` and ``train_class`` say which page. The test image's own
+    map, the sum over all training images, is always on its own.
     """
     explainer = catalog.by_digest(digest)
     tag = run_tag(request, digest)
@@ -187,7 +187,7 @@ async def get_heatmap(
         start(explainer, asked, shown, label)
     pair = (await finished(future, settings))[0]
     relevance = pair.test if side == "test" else pair.train
-    if reference == "page":
+    if reference == "page" and asked.train is not None:
         full = await page_scales(request).get(explainer, asked, shown, label, settings)
     elif reference == "pair":
         full = full_scale(pair.test, pair.train)

@@ -1,0 +1,45 @@
+"""Filters say how many they would show, and show as many."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from starlette.testclient import TestClient
+
+from xda.services.explorer import Explainer
+
+
+@pytest.mark.parametrize("filtered", ["", "label=4", "predicted=4", "label=4&predicted=4", "correct=false"])
+def test_headers_of_the_confusion_matrix_lead_to_as_many_as_they_say(client: TestClient, filtered: str) -> None:
+    page = client.get(f"/r/digits?{filtered}").text
+    headers = re.findall(r'<a id="(?:row|col)-\d+" href="([^"]+)"[^>]*title="[^"]*: ([\d,]+)"', page)
+    assert len(headers) == 20
+    for href, n in headers:
+        target = client.get(href.replace("&amp;", "&")).text
+        if 'aria-current="true" title' not in target:
+            continue  # the header of the present filter takes it away
+        assert f"{n} of 120 test images" in target
+
+
+def test_more_counts_what_the_label_filter_leaves(client: TestClient, explainer: Explainer) -> None:
+    told = explainer.decompose(14)
+    seen = 0
+    for part in told.by_class:
+        page = client.get(f"/r/digits/test/14?show=1&train_class={part.label}").text
+        assert page.index('class="notice"') < page.index('class="board"')
+        for side, n in (("support", part.n_supporting), ("oppose", part.n_opposing)):
+            more = re.search(rf'id="more-{side}"[^>]*>Show (\d+) of (\d+) with label', page)
+            assert (more is not None) == (n > 1)
+            if more:
+                assert int(more[2]) == n
+                assert int(more[1]) == min(4, n)
+                seen += 1
+    assert seen > 0
+
+
+def test_fewer_is_offered_only_where_there_are_more(client: TestClient, explainer: Explainer) -> None:
+    for part in explainer.decompose(14, c=0.0001).by_class:
+        page = client.get(f"/r/digits/test/14?c=0.0001&show=12&train_class={part.label}").text
+        for side, n in (("support", part.n_supporting), ("oppose", part.n_opposing)):
+            assert (f'id="fewer-{side}"' in page) == (n > 4)
