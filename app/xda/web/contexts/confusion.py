@@ -79,9 +79,7 @@ def matrix(confusion: Sequence[Sequence[int]], names: Sequence[str], listing: Li
         return Choice(names[k], address(**{name: None if current else k, other: None}), current, count(n))
 
     return Matrix(
-        columns=tuple(
-            header(j, "predicted", "label", sum(row[j] for row in confusion)) for j in range(len(names))
-        ),
+        columns=tuple(header(j, "predicted", "label", sum(row[j] for row in confusion)) for j in range(len(names))),
         rows=tuple(
             MatrixRow(
                 label=header(i, "label", "predicted", sum(row)),

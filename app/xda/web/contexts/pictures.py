@@ -72,7 +72,7 @@ class ServedPictures:
 
     def _map(self, index: int | None, side: Side) -> str:
         told = self.story.explanation
-        # The own map sums over all training images: on the scale of single pairs it would blank them, so it has its own.
+        # The own map sums over all training images: sharing its scale would blank the pairs, so it keeps its own.
         query = {**map_query(self.view, "page"), "scale": None, **self.view.listed()}
         return self.urls.relevance(
             self.story.run_digest,

@@ -114,7 +114,7 @@ def start(explainer: Explainer, subject: Subject, shown: int, train_class: int |
 
 
 class PageScales:
-    """The largest relevance of a pair on each page of late, so that a page on one scale does not collect all for each."""
+    """The largest relevance of any pair on each page of late, so that not every map of a page collects all others."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[tuple[object, ...], float] = OrderedDict()
