@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torchvision.models.resnet import BasicBlock, Bottleneck
 from zennit.canonizers import Canonizer, SequentialMergeBatchNorm
-from zennit.torchvision import ResNetCanonizer
 from zennit.types import Activation, AvgPool, BatchNorm, Linear
 
 from xda.errors import ConfigError
@@ -60,8 +59,13 @@ def canonization(network: nn.Module) -> Canonization:
                 f"Heat-maps are not available for this network: no relevance rule is known for its layer '{name}' "
                 f"({type(module).__name__})."
             )
-    if any(isinstance(module, (BasicBlock, Bottleneck)) for module in network.modules()):
-        return Canonization("ResNetCanonizer", (ResNetCanonizer(),))
+    # A network can only hold blocks of torchvision's ResNet where that is imported already; see xda.vision.lazy.
+    if "torchvision.models.resnet" in sys.modules:
+        from torchvision.models.resnet import BasicBlock, Bottleneck
+        from zennit.torchvision import ResNetCanonizer
+
+        if any(isinstance(module, (BasicBlock, Bottleneck)) for module in network.modules()):
+            return Canonization("ResNetCanonizer", (ResNetCanonizer(),))
     if any(isinstance(module, BatchNorm) for module in network.modules()):
         return Canonization("SequentialMergeBatchNorm", (SequentialMergeBatchNorm(),))
     return Canonization("", ())

@@ -7,8 +7,6 @@ import shutil
 import tarfile
 from pathlib import Path
 
-import torchvision
-
 from xda.errors import DataError
 from xda.progress import Progress
 from xda.vision.downloads import well_behaved
@@ -117,6 +115,8 @@ def _unpack(archive: Path, folder: Path, progress: Progress) -> None:
 
 
 def _download(staging: Path, folder: Path, progress: Progress) -> None:
+    import torchvision
+
     progress("Fetching CIFAR-10 (torchvision)", 0, 1)
     try:
         with well_behaved():

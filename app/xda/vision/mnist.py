@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import IO, cast
 
 import numpy as np
-import torchvision
 from numpy.typing import NDArray
 
 from xda.errors import DataError
@@ -186,6 +185,8 @@ def _from_data_folder(data_dir: Path, progress: Progress) -> None:
 
 
 def _from_torchvision(data_dir: Path, progress: Progress) -> None:
+    import torchvision
+
     # kept until all is there: torchvision skips the files that it has brought in an earlier try
     staging = data_dir / _STAGING
     progress("Fetching MNIST (torchvision)", 0, len(FILES))

@@ -17,7 +17,6 @@ import safetensors
 import safetensors.torch
 import torch
 from torch import nn
-from torchvision.models import resnet18
 
 from xda.errors import ConfigError, DataError
 from xda.vision.files import replacing
@@ -248,6 +247,8 @@ def _mnist_cnn(n_classes: int) -> nn.Module:
 
 def _cifar_resnet18(n_classes: int) -> nn.Module:
     """Build torchvision's ResNet-18 with a first convolution for 32 x 32 images (method section 5)."""
+    from torchvision.models import resnet18
+
     network: nn.Module = resnet18(num_classes=n_classes)
     network.conv1 = nn.Conv2d(3, 64, 3, stride=1, padding=1, bias=False)
     return network

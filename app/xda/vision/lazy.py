@@ -1,0 +1,34 @@
+"""torchvision only where it is used: importing it takes 160 MiB and up to two seconds; heat-maps need nothing of it.
+
+zennit's initialiser imports ``zennit.torchvision`` and with it all of torchvision. Here zennit is imported with a
+placeholder in that one place, which is then taken away again: ``from zennit.torchvision import …`` and the attribute
+``zennit.torchvision`` load the real module at their first use, by whomever.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+
+_NAME = "zennit.torchvision"
+
+
+def import_zennit() -> None:
+    """Import zennit without torchvision; does nothing more where either is imported already."""
+    if "zennit" in sys.modules or "torchvision" in sys.modules:
+        return
+    sys.modules[_NAME] = ModuleType(_NAME)
+    try:
+        zennit = importlib.import_module("zennit")
+    finally:
+        del sys.modules[_NAME]
+    del zennit.torchvision
+    zennit.__getattr__ = _load  # type: ignore[method-assign]
+
+
+def _load(attribute: str) -> ModuleType:
+    """Answer for attributes that zennit does not have (PEP 562)."""
+    if attribute == "torchvision":
+        return importlib.import_module(_NAME)
+    raise AttributeError(f"module 'zennit' has no attribute '{attribute}'")
