@@ -21,9 +21,39 @@ function follow(selector) {
   return Boolean(link);
 }
 
+// Steps go one by one: a press while the next image is still on its way counts and is taken when that is there, since
+// its link is known only then; a key that is held is answered by as many steps as there is time for.
+let stepping = false;
+let owed = 0;
+
+function step(by) {
+  stepping = follow(by < 0 ? '#page a[rel="prev"]' : '#page a[rel="next"]');
+  if (!stepping) owed = 0;
+  return stepping;
+}
+
+function press(by, held) {
+  if (!stepping) return step(by);
+  if (!held) owed += by;
+  return true;
+}
+
+function stepped() {
+  stepping = false;
+  if (owed === 0) return;
+  const by = Math.sign(owed);
+  owed -= by;
+  step(by);
+}
+
+function stay() {
+  stepping = false;
+  owed = 0;
+}
+
 const actions = {
-  ArrowLeft: () => follow('#page a[rel="prev"]'),
-  ArrowRight: () => follow('#page a[rel="next"]'),
+  ArrowLeft: (event) => press(-1, event.repeat),
+  ArrowRight: (event) => press(1, event.repeat),
   "/": () => {
     const field = document.querySelector('[data-key="/"]');
     field?.focus();
@@ -54,8 +84,13 @@ export function installKeys() {
     // arrows on a slider, in the pixel probe or in a scrolling table belong to it
     if (arrow && event.target.closest?.("input, [data-probe], .scroll")) return;
     if (!arrow && !enabled()) return;
-    if (Object.hasOwn(actions, event.key) && actions[event.key]()) event.preventDefault();
+    if (Object.hasOwn(actions, event.key) && actions[event.key](event)) event.preventDefault();
   });
+  document.addEventListener("htmx:after:swap", () => stepping && setTimeout(stepped));
+  document.addEventListener("htmx:error", stay);
+  window.addEventListener("pageshow", stay);
+  // whoever goes elsewhere meanwhile is not taken further
+  document.addEventListener("click", (event) => event.isTrusted && stay());
   const show = () => document.documentElement.classList.remove("hide-maps");
   document.addEventListener("keyup", (event) => event.key === "h" && show());
   window.addEventListener("blur", show);

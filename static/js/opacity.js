@@ -26,7 +26,7 @@ function carry(value) {
     else url.searchParams.set("opacity", value);
     link.setAttribute("href", url.pathname + url.search + url.hash);
   }
-  for (const form of document.querySelectorAll("#main form.ask, #main form.share")) {
+  for (const form of document.querySelectorAll("#main form.ask, #main form.share, form.go")) {
     let field = form.querySelector("input[name=opacity]");
     if (!field) {
       field = Object.assign(document.createElement("input"), { type: "hidden", name: "opacity" });

@@ -69,7 +69,7 @@ function watch(probe) {
     };
   }
 
-  probe.addEventListener("pointermove", (event) => {
+  const point = (event) => {
     if (!image.naturalWidth) return;
     const outer = probe.getBoundingClientRect();
     const box = fitted(image);
@@ -77,7 +77,10 @@ function watch(probe) {
       Math.floor(((event.clientX - outer.left - box.left) / box.width) * image.naturalWidth),
       Math.floor(((event.clientY - outer.top - box.top) / box.height) * image.naturalHeight),
     );
-  });
+  };
+  // a finger has no place to point from before it touches
+  probe.addEventListener("pointerdown", point);
+  probe.addEventListener("pointermove", point);
   probe.addEventListener("keydown", (event) => {
     const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     if (!step) return;

@@ -75,5 +75,8 @@ function say(form, words) {
     answer.append(message);
   }
   message.textContent = words;
+  // with the button out of sight (key c while scrolled) the answer floats where it is seen
+  const { top, bottom } = form.getBoundingClientRect();
+  answer.classList.toggle("afloat", bottom < 0 || top > window.innerHeight);
   announce(words);
 }

@@ -84,11 +84,20 @@ def test_probe_tells_the_raw_value(page: Page, served_world: Served) -> None:
     expect(told).to_contain_text(f"column {min(column + 1, 27)}, row {row}")
 
 
+def test_a_finger_tells_the_raw_value(open_page: Opener) -> None:
+    with open_page(has_touch=True, viewport={"width": 390, "height": 844}) as page:
+        page.goto("/r/digits/test/14")
+        page.goto(first_pair(page))
+        wait_for_maps(page)
+        page.locator("[data-probe]").first.tap()
+        expect(page.locator("#test-value")).to_contain_text(re.compile(r"column \d+, row \d+"))
+
+
 def test_one_scale_and_other_colours_change_the_pictures(page: Page) -> None:
     page.goto("/r/digits/test/14")
     wait_for_maps(page)
     first = page.locator(".support .map").last.get_attribute("src")
-    page.get_by_role("link", name="one for all").click()
+    page.get_by_role("link", name="one for all pairs").click()
     expect(page).to_have_url(re.compile("scale=page"))
     wait_for_maps(page)
     assert page.locator(".support .map").last.get_attribute("src") != first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 
 import pytest
 from starlette.testclient import TestClient
@@ -43,3 +44,26 @@ def test_fewer_is_offered_only_where_there_are_more(client: TestClient, explaine
         page = client.get(f"/r/digits/test/14?c=0.0001&show=12&train_class={part.label}").text
         for side, n in (("support", part.n_supporting), ("oppose", part.n_opposing)):
             assert (f'id="fewer-{side}"' in page) == (n > 4)
+
+
+def test_the_way_back_leads_to_the_page_of_the_gallery(client: TestClient) -> None:
+    for query, link in (("", r'<a href="([^"]+)" class="plain"'), ("&correct=true", r'class="from" href="([^"]+)"')):
+        first = client.get(f"/r/digits?sort=margin{query}").text
+        second = unescape(re.search(r'<a href="([^"]+)" rel="next">', first)[1])  # type: ignore[index]
+        listed = client.get(second).text
+        assert "cursor=" in second
+        image = unescape(re.findall(r'<li><a href="([^"]+)"', listed)[-1])
+        page = client.get(image).text
+        assert unescape(re.search(link, page)[1]) == second  # type: ignore[index]
+        # another filter or order starts from its first page
+        others = re.findall(r'<a id="(?:sort|correct|col|row|c)-\d+" href="([^"]+)"', listed)
+        assert others
+        assert not [href for href in others if "cursor=" in href]
+
+
+def test_the_list_under_another_c_starts_from_its_first_page(client: TestClient) -> None:
+    page = client.get("/r/digits/test/14?disagrees=false&cursor=4").text
+    assert "cursor=4" in page
+    switch = re.findall(r'<a id="c-\d+" href="([^"]+)"', page)
+    assert switch
+    assert not [href for href in switch if "cursor=" in href]

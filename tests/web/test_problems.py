@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+from html import unescape
 
 import pytest
 from fastapi.exceptions import RequestValidationError
@@ -169,3 +171,49 @@ def test_the_error_page_itself_fails(make_client: MakeClient) -> None:
     answer = client.get("/nothing", headers={"Accept": BROWSER})
     assert answer.status_code == 404
     check(answer.json(), 404)
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/r/digits/test/abc", "There is no test image &#39;abc&#39;; test images are 0 to 119."),
+        ("/r/digits/test/1/train/x", "There is no training image &#39;x&#39;; training images are 0 to"),
+        ("/r/digits/test/1?target=two", "`target` is &#39;two&#39;; it must be a whole number from 0 to 9."),
+        ("/r/digits/go?test=abc", "`test` is &#39;abc&#39;; it must be a whole number from 0 to 119."),
+        ("/r/digits?correct=maybe", "it must be one of: true, false."),
+        ("/r/digits/test/1?c=7", "has no surrogate with C = 7"),
+    ],
+)
+def test_pages_say_what_there_is_and_keep_the_run(client: TestClient, path: str, words: str) -> None:
+    answer = client.get(path, headers={"Accept": BROWSER})
+    assert answer.status_code in (404, 422)
+    assert words in answer.text
+    assert "Input should" not in answer.text
+    assert 'href="/r/digits" class="plain"' in answer.text
+    assert 'action="/r/digits/go"' in answer.text
+    assert 'id="c-1"' in answer.text
+
+
+def test_a_wrong_c_can_be_mended_in_place(client: TestClient) -> None:
+    page = client.get("/r/digits/test/1?c=7&target=3", headers={"Accept": BROWSER}).text
+    links = re.findall(r'<a id="c-\d+" href="([^"]+)"', page)
+    for link in links:
+        assert link.startswith("/r/digits/test/1?")
+        assert client.get(unescape(link)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("[]", "The body must be a JSON object."),
+        ('{"run": "digits", "test": "x"}', "`test` must be a whole number."),
+        ('{"run": "digits", "test": -1}', "`test` must be 0 or more."),
+        ('{"run": "digits"}', "`test` is missing."),
+        ('{"run": "digits", "test": 1, "scale": "x"}', "`scale` must be 'own' or 'page'."),
+        ('{"run": "digits", "test": 1, "odd": 1}', "`odd` is not known here."),
+    ],
+)
+def test_wrong_fields_are_told_in_plain_words(client: TestClient, body: str, words: str) -> None:
+    answer = client.post("/api/v1/links", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == words

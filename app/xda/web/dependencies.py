@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends, Path, Request
 
+from xda.errors import NotFoundError
 from xda.settings import Settings
 from xda.web.lifecycle import Lifecycle
 
@@ -55,6 +56,31 @@ async def get_link_store(request: Request) -> LinkStore:
     return lifecycle.links
 
 
+def _index(text: str, what: str, n: int) -> int:
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 12):
+        raise NotFoundError(f"There is no {what} image '{text[:40]}'; {what} images are 0 to {n - 1:,}.")
+    return int(text)
+
+
+async def get_test_index(request: Request, run: RunId, test: str) -> int:
+    """Return the number of the test image in a page's path; whether there is one is for the run to say.
+
+    Raises
+    ------
+    NotFoundError
+        It is no number.
+    """
+    return _index(test, "test", (await get_explainer(request, run)).n_test)
+
+
+async def get_train_index(request: Request, run: RunId, train: str) -> int:
+    """Return the number of the training image in a page's path, as for a test image."""
+    return _index(train, "training", (await get_explainer(request, run)).n_train)
+
+
+TestIndexDep = Annotated[int, Depends(get_test_index)]
+TrainIndexDep = Annotated[int, Depends(get_train_index)]
 LifecycleDep = Annotated[Lifecycle, Depends(get_lifecycle)]
 SettingsDep = Annotated[Settings, Depends(get_settings)]
 CatalogDep = Annotated[Catalog, Depends(get_catalog)]

@@ -94,11 +94,45 @@ def _field(location: Sequence[Any]) -> str:
     return ".".join(str(part) for part in location)[:100]
 
 
+def _words(error: Mapping[str, Any]) -> str:
+    """Say what is wrong with a value without the validator's own language."""
+    limits = error.get("ctx") or {}
+    match str(error.get("type", "")):
+        case "int_parsing" | "int_type" | "int_from_float" | "int_parsing_size":
+            return "must be a whole number"
+        case "float_parsing" | "float_type" | "finite_number":
+            return "must be a number such as 0.001"
+        case "string_type":
+            return "must be text"
+        case "greater_than_equal" if "ge" in limits:
+            return f"must be {limits['ge']:,} or more"
+        case "greater_than" if "gt" in limits:
+            return f"must be more than {limits['gt']:,}"
+        case "less_than_equal" if "le" in limits:
+            return f"must be {limits['le']:,} or less"
+        case "literal_error" | "enum" if "expected" in limits:
+            return f"must be {limits['expected']}"
+        case "missing":
+            return "is missing"
+        case "extra_forbidden":
+            return "is not known here"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return "must be a JSON object"
+        case _:
+            return str(error["msg"])[:300]
+
+
+def _place(location: Sequence[Any]) -> str:
+    """``("query", "limit")`` -> ```limit```; the body as a whole where no field of it is named."""
+    name = _field(location[1:])
+    return f"`{name}`" if name else "The body"
+
+
 def _validation_problem(errors: Sequence[Any]) -> Problem:
-    named = [{"field": _field(error["loc"]), "detail": str(error["msg"])[:300]} for error in errors]
+    named = [{"field": _field(error["loc"]), "detail": _words(error)} for error in errors]
     status = 404 if any(error["loc"][:1] == ("path",) for error in errors) else 422
     more = f" (and {len(named) - 1} more)" if len(named) > 1 else ""
-    detail = f"{named[0]['field']}: {named[0]['detail']}{more}." if named else "A value cannot be used."
+    detail = f"{_place(errors[0]['loc'])} {named[0]['detail']}{more}." if named else "A value cannot be used."
     if status == 404:
         return Problem(404, _phrase(404), f"No such address: {detail}", "urn:xda:problem:not-found", errors=named)
     return Problem(

@@ -16,9 +16,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from xda.services import numbers
 from xda.settings import resource_dir
-from xda.web.contexts.base import Chrome
+from xda.web.contexts.base import Chrome, RunHeader, run_header
 from xda.web.contexts.error import ErrorPage
-from xda.web.urls import Urls
+from xda.web.urls import Urls, with_query
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -117,11 +117,26 @@ def render(
     return response
 
 
+def _run_of(request: Request) -> RunHeader | None:
+    """Return the header of the run that the address names, if that is served, so that an error is no dead end."""
+    catalog = request.app.state.lifecycle.open_catalog
+    explainer = None if catalog is None else catalog.runs.get(request.path_params.get("run", ""))
+    if explainer is None:
+        return None
+    urls, query = urls_of(request), dict(request.query_params)
+    path = urls.root + request.scope["path"].removeprefix(urls.root)
+
+    def with_c(value: float) -> str:
+        return with_query(path, {**query, "c": f"{value:g}"})
+
+    return run_header(explainer, catalog.runs, urls, with_c=with_c)
+
+
 def render_error(request: Request, problem: Problem) -> Response:
     """Draw an error as a page of the same design (the application's ``error_page``)."""
     retry = problem.headers.get("Retry-After", "")
     page = ErrorPage(
-        chrome=Chrome(problem.title),
+        chrome=Chrome(problem.title, _run_of(request)),
         status=problem.status,
         title=problem.title,
         detail=problem.detail,

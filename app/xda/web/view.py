@@ -21,6 +21,8 @@ DEFAULT_SHOWN = 4
 MORE = (4, 12, 24, 48, 96)
 """How many of each sign "more" steps through."""
 OPACITY_STEP = 5
+MOST = 2**31
+"""Numbers up to here are read; whether there is such an image or class is for the run to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +31,14 @@ class Listing:
 
     choice: GalleryFilter = field(default_factory=GalleryFilter)
     order: GalleryOrder = "index"
+    cursor: str = ""
+    """Which page of it is looked at; empty for the first."""
 
     def query(self, **changes: Any) -> dict[str, object]:
-        """Return the query of this listing, or of one whose filter differs from it, without what is at its default."""
+        """Return the query of this listing, or of the first page of one whose filter differs from it.
+
+        What is at its default is left out.
+        """
         choice = replace(self.choice, **changes) if changes else self.choice
         return {
             "label": choice.label,
@@ -40,7 +47,12 @@ class Listing:
             "disagrees": choice.disagrees,
             "max_margin": None if choice.max_margin is None else f"{choice.max_margin:g}",
             "sort": None if self.order == "index" else self.order,
+            "cursor": None if changes or not self.cursor else self.cursor,
         }
+
+    def from_the_start(self) -> Listing:
+        """Return its first page."""
+        return replace(self, cursor="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +76,9 @@ class View:
     def query(self, **changes: Any) -> dict[str, object]:
         """Return the query of this state, or of one that differs from it, without what is at its default."""
         view = replace(self, **changes) if changes else self
+        if "c" in changes and view.listing.choice.disagrees is not None:
+            # another surrogate disagrees on other images, so a page of the one list is none of the other
+            view = replace(view, listing=view.listing.from_the_start())
         return {
             "c": None if view.c is None else f"{view.c:g}",
             "target": view.target,
@@ -85,13 +100,18 @@ class View:
         shared = replace(self, c=c, target=target, listing=Listing()).query()
         return {key: value for key, value in shared.items() if value is not None}
 
+    def gallery(self) -> dict[str, object]:
+        """Return the query of the whole gallery, at the page this view was reached from if that was of the whole."""
+        listing = self.listing if self.listing.choice == GalleryFilter() else Listing()
+        return {"c": None if self.c is None else f"{self.c:g}", **listing.query()}
+
     def elsewhere(self) -> View:
         """Return what is kept on the way to another image: how things are shown, not which class is asked about."""
         return replace(self, target=None, against=None, train_class=None, shown=DEFAULT_SHOWN)
 
 
-def integer(name: str, value: str | None, low: int = 0, high: int = 2**31) -> int | None:
-    """Read a whole number from a query.
+def integer(name: str, value: str | None, low: int = 0, high: int = MOST, *, known: int | None = None) -> int | None:
+    """Read a whole number from a query; ``known`` is the largest that there is, if only for the message.
 
     Raises
     ------
@@ -102,7 +122,9 @@ def integer(name: str, value: str | None, low: int = 0, high: int = 2**31) -> in
         return None
     text = value.strip()
     if not (text.isascii() and text.isdigit() and len(text) < 12 and low <= int(text) <= high):
-        raise InvalidRequestError(f"`{name}` is '{text[:40]}'; it must be a whole number from {low} to {high:,}.")
+        most = known if known is not None else high if high < MOST else None
+        span = f", {low} or more" if most is None else f" from {low} to {most:,}"
+        raise InvalidRequestError(f"`{name}` is '{text[:40]}'; it must be a whole number{span}.")
     return int(text)
 
 
@@ -136,7 +158,7 @@ def choice(name: str, value: str | None, allowed: tuple[str, ...]) -> str:
     if not value:
         return allowed[0]
     if value not in allowed:
-        raise InvalidRequestError(f"`{name}` is '{value[:40]}'; it must be one of: {', '.join(allowed)}.")
+        raise InvalidRequestError(f"`{name}` is '{value[:40]}'; it must be one of: {', '.join(filter(None, allowed))}.")
     return value
 
 
@@ -152,13 +174,22 @@ def flag(name: str, value: str | None) -> bool | None:
     return None if not word else word == "true"
 
 
+def last_class(request: Request) -> int | None:
+    """Return the largest class number of the run in the address; None while that is not known."""
+    catalog = request.app.state.lifecycle.open_catalog
+    explainer = None if catalog is None else catalog.runs.get(request.path_params.get("run", ""))
+    return None if explainer is None else len(explainer.classes) - 1
+
+
 def read_listing(
+    request: Request,
     label: Annotated[str | None, Query(max_length=40)] = None,
     predicted: Annotated[str | None, Query(max_length=40)] = None,
     correct: Annotated[str | None, Query(max_length=40)] = None,
     disagrees: Annotated[str | None, Query(max_length=40)] = None,
     max_margin: Annotated[str | None, Query(max_length=40)] = None,
     sort: Annotated[str | None, Query(max_length=40)] = None,
+    cursor: Annotated[str | None, Query(max_length=40)] = None,
 ) -> Listing:
     """Read a listing from a query (a FastAPI dependency).
 
@@ -168,13 +199,13 @@ def read_listing(
         If a value cannot be used; the message names it.
     """
     chosen = GalleryFilter(
-        label=integer("label", label),
-        predicted=integer("predicted", predicted),
+        label=integer("label", label, known=last_class(request)),
+        predicted=integer("predicted", predicted, known=last_class(request)),
         correct=flag("correct", correct),
         disagrees=flag("disagrees", disagrees),
         max_margin=decimal("max_margin", max_margin),
     )
-    return Listing(chosen, cast(GalleryOrder, choice("sort", sort, get_args(GalleryOrder))))
+    return Listing(chosen, cast(GalleryOrder, choice("sort", sort, get_args(GalleryOrder))), cursor or "")
 
 
 ListingDep = Annotated[Listing, Depends(read_listing)]
@@ -200,12 +231,12 @@ def read_view(
         If a value cannot be used; the message names it.
     """
     most = request.app.state.lifecycle.settings.max_page
-    percent = integer("opacity", opacity, 0, 100)
+    percent, classes = integer("opacity", opacity, 0, 100), last_class(request)
     return View(
         c=decimal("c", c),
-        target=integer("target", target),
-        against=integer("against", against),
-        train_class=integer("train_class", train_class),
+        target=integer("target", target, known=classes),
+        against=integer("against", against, known=classes),
+        train_class=integer("train_class", train_class, known=classes),
         shown=integer("show", show, 1, most) or min(DEFAULT_SHOWN, most),
         colours=cast(Colours, choice("map", map, COLOURS)),
         scale=cast(Scale, choice("scale", scale, SCALES)),

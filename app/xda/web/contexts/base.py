@@ -100,6 +100,7 @@ def run_header(
     c: float | None = None,
     with_c: Callable[[float], str] | None = None,
     keep: Mapping[str, object] | None = None,
+    back: Mapping[str, object] | None = None,
 ) -> RunHeader:
     """Describe a run for the header.
 
@@ -115,11 +116,13 @@ def run_header(
         Gives this page's address under another C; without it there is no C switch.
     keep : mapping, optional
         Query that "go to #" carries along.
+    back : mapping, optional
+        Query of the gallery that this page leads back to.
     """
     return RunHeader(
         id=explainer.id,
         title=explainer.title,
-        gallery=urls.gallery(explainer.id),
+        gallery=urls.gallery(explainer.id, back),
         go_to=urls.go_to(explainer.id),
         n_test=explainer.n_test,
         runs=tuple(Choice(run.title, urls.gallery(run.id), run.id == explainer.id, run.id) for run in runs.values()),

@@ -140,6 +140,13 @@ class ExplanationPage:
     shared: Shared | None
 
 
+def title(story: Story) -> str:
+    """Return what the page is called: ``Test image 115: why 9 and not 4``."""
+    told, names = story.explanation, story.classes
+    contrast = "" if told.against is None else f" and not {names[told.against]}"
+    return f"Test image {count(told.test.index)}: why {names[told.target]}{contrast}"
+
+
 def build(
     story: Story,
     view: View,

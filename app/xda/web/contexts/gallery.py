@@ -83,16 +83,16 @@ def build(
     """
     names, run = explainer.classes, explainer.id
     own = {"c": None if c is None else f"{c:g}"}
-    chosen, counts = listing.choice, found.counts
+    chosen, counts, first = listing.choice, found.counts, listing.from_the_start()
 
     def address(**changes: object) -> str:
         return urls.gallery(run, {**own, **listing.query(**changes)})
 
     def ordered(order: str) -> str:
-        return urls.gallery(run, {**own, **listing.query(), "sort": None if order == "index" else order})
+        return urls.gallery(run, {**own, **first.query(), "sort": None if order == "index" else order})
 
     def cursor(value: str | None) -> str | None:
-        return None if value is None else urls.gallery(run, {**own, **listing.query(), "cursor": value})
+        return None if value is None else urls.gallery(run, {**own, **first.query(), "cursor": value or None})
 
     def classes(numbers: Sequence[int], current: int | None, everything: str) -> tuple[Option, ...]:
         return (
@@ -108,7 +108,6 @@ def build(
         )
 
     page_query = {**own, **listing.query()}
-    first = found.start + 1 if found.items else 0
     small = len(names) <= MOST_MATRIX_CLASSES
     surrogate = next(entry for entry in explainer.surrogates if entry.c == explainer.bounds.resolve_c(c))
     return GalleryPage(
@@ -118,7 +117,7 @@ def build(
         agreement=percent(surrogate.agreement, 1),
         action=urls.gallery(run),
         found=f"{count(found.total)} of {count(explainer.n_test)} test images",
-        place=f"{count(first)} to {count(found.start + len(found.items))}" if found.items else "none",
+        place=f"{count(found.start + 1)} to {count(found.start + len(found.items))}" if found.items else "none",
         items=tuple(
             Thumb(
                 number=count(item.index),
@@ -154,7 +153,7 @@ def build(
         clear=urls.gallery(run, {**own, "sort": listing.query()["sort"]}),
         keep=tuple(
             (key, text(value))
-            for key, value in page_query.items()
+            for key, value in {**own, **first.query()}.items()
             if value is not None and key not in ("label", "predicted")
         ),
     )

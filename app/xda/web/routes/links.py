@@ -111,7 +111,7 @@ def parse_link_request(media_type: str, body: bytes) -> LinkRequest:
     try:
         return LinkRequest.model_validate(values, strict=media_type != FORM)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False, include_input=False)
+        found = error.errors(include_url=False, include_input=False)
         raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in found]) from None
 
 

@@ -38,16 +38,15 @@ async def get_gallery(
     explainer: ExplainerDep,
     listing: ListingDep,
     c: Annotated[str | None, Query(max_length=40)] = None,
-    cursor: Annotated[str | None, Query(max_length=40)] = None,
 ) -> Response:
     """List test images."""
     urls, asked = urls_of(request), decimal("c", c)
     found = explainer.gallery(
-        listing.choice, c=asked, order=listing.order, limit=gallery_context.PAGE, cursor=cursor or None
+        listing.choice, c=asked, order=listing.order, limit=gallery_context.PAGE, cursor=listing.cursor or None
     )
 
     def with_c(value: float) -> str:
-        return urls.gallery(explainer.id, {"c": f"{value:g}", **listing.query()})
+        return urls.gallery(explainer.id, {"c": f"{value:g}", **listing.from_the_start().query()})
 
     header = run_header(
         explainer,
@@ -73,7 +72,7 @@ async def go_to(
     InvalidRequestError
         If it is no number.
     """
-    number = integer("test", test.replace(",", "").lstrip("#") if test else test)
+    number = integer("test", test.replace(",", "").lstrip("#") if test else test, known=explainer.n_test - 1)
     if number is None:
         raise InvalidRequestError(f"Type the number of a test image, from 0 to {explainer.n_test - 1:,}.")
     return RedirectResponse(urls_of(request).explanation(explainer.id, number, view.elsewhere().query()), 303)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import orjson
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from xda.services.figure import explanation_png
@@ -16,7 +16,7 @@ from xda.web.conditional import REVALIDATE, matches, not_modified, run_tag
 from xda.web.contexts import explanation as explanation_context
 from xda.web.contexts.base import Chrome, run_header
 from xda.web.contexts.pictures import ServedPictures
-from xda.web.dependencies import CatalogDep, ExplainerDep, SettingsDep
+from xda.web.dependencies import CatalogDep, ExplainerDep, SettingsDep, TestIndexDep
 from xda.web.rendering import render, urls_of
 from xda.web.routes.media import Subject
 from xda.web.view import View, ViewDep
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from xda.web.contexts.explanation import Shared
 
 router = APIRouter(include_in_schema=False)
-
-Index = Annotated[int, Path(ge=-(2**31), le=2**31)]
 
 
 def told(explainer: Explainer, test: int, view: View) -> Story:
@@ -67,10 +65,16 @@ def explanation_page(
         return urls.explanation(explainer.id, test.index, view.query(c=value, target=story.explanation.target))
 
     header = run_header(
-        explainer, catalog.runs, urls, c=story.explanation.c, with_c=with_c, keep=view.elsewhere().query()
+        explainer,
+        catalog.runs,
+        urls,
+        c=story.explanation.c,
+        with_c=with_c,
+        keep=view.elsewhere().query(),
+        back=view.gallery(),
     )
     chrome = Chrome(
-        f"Test image {test.index:,}: why {names[story.explanation.target]}",
+        explanation_context.title(story),
         header,
         f"Which training images made the network say {names[test.predicted]}.",
     )
@@ -88,7 +92,7 @@ def explanation_page(
 
 @router.get("/r/{run}/test/{test}")
 async def get_explanation(
-    request: Request, catalog: CatalogDep, explainer: ExplainerDep, view: ViewDep, test: Index
+    request: Request, catalog: CatalogDep, explainer: ExplainerDep, view: ViewDep, test: TestIndexDep
 ) -> Response:
     """Explain one decision."""
     return explanation_page(request, explainer, catalog, told(explainer, test, view), view)
@@ -102,7 +106,7 @@ def _attachment(story: Story, kind: str) -> dict[str, str]:
 
 
 @router.get("/r/{run}/test/{test}/explanation.csv")
-async def get_csv(explainer: ExplainerDep, view: ViewDep, test: Index) -> Response:
+async def get_csv(explainer: ExplainerDep, view: ViewDep, test: TestIndexDep) -> Response:
     """Return every non-zero contribution, exact, strongest first."""
     story = told(explainer, test, view)
     asked = story.explanation
@@ -119,7 +123,7 @@ async def get_csv(explainer: ExplainerDep, view: ViewDep, test: Index) -> Respon
 
 
 @router.get("/r/{run}/test/{test}/explanation.json")
-async def get_json(explainer: ExplainerDep, view: ViewDep, test: Index) -> Response:
+async def get_json(explainer: ExplainerDep, view: ViewDep, test: TestIndexDep) -> Response:
     """Return all numbers of the page and every non-zero contribution, exact."""
     story = told(explainer, test, view)
     asked = story.explanation
@@ -153,7 +157,7 @@ async def get_json(explainer: ExplainerDep, view: ViewDep, test: Index) -> Respo
 
 @router.get("/r/{run}/test/{test}/explanation.png")
 async def get_png(
-    request: Request, explainer: ExplainerDep, settings: SettingsDep, view: ViewDep, test: Index
+    request: Request, explainer: ExplainerDep, settings: SettingsDep, view: ViewDep, test: TestIndexDep
 ) -> Response:
     """Return the explanation as a figure in the layout of the paper."""
     tag = run_tag(request, explainer.digest)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from xda.attribution.results import Explanation
@@ -14,7 +14,7 @@ from xda.web.contexts import training as training_context
 from xda.web.contexts.base import Chrome, run_header
 from xda.web.contexts.pair import PairPictures
 from xda.web.contexts.pictures import map_query
-from xda.web.dependencies import CatalogDep, ExplainerDep
+from xda.web.dependencies import CatalogDep, ExplainerDep, TestIndexDep, TrainIndexDep
 from xda.web.rendering import render, urls_of
 from xda.web.view import View, ViewDep, decimal
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 router = APIRouter(include_in_schema=False)
 
-Index = Annotated[int, Path(ge=-(2**31), le=2**31)]
 INFLUENCES = 12
 """Test images of each sign on the page of a training image."""
 
@@ -58,7 +57,15 @@ def pair_page(
     def with_c(value: float) -> str:
         return urls.pair(explainer.id, told.test.index, pair.train, view.query(c=value, target=told.target))
 
-    header = run_header(explainer, catalog.runs, urls, c=told.c, with_c=with_c, keep=view.elsewhere().query())
+    header = run_header(
+        explainer,
+        catalog.runs,
+        urls,
+        c=told.c,
+        with_c=with_c,
+        keep=view.elsewhere().query(),
+        back=view.gallery(),
+    )
     chrome = Chrome(
         f"Training image {pair.train:,} for test image {told.test.index:,}",
         header,
@@ -78,7 +85,12 @@ def pair_page(
 
 @router.get("/r/{run}/test/{test}/train/{train}")
 async def get_pair(
-    request: Request, catalog: CatalogDep, explainer: ExplainerDep, view: ViewDep, test: Index, train: Index
+    request: Request,
+    catalog: CatalogDep,
+    explainer: ExplainerDep,
+    view: ViewDep,
+    test: TestIndexDep,
+    train: TrainIndexDep,
 ) -> Response:
     """Show a pair."""
     return pair_page(request, explainer, catalog, *asked_pair(explainer, test, train, view), view)
@@ -89,7 +101,7 @@ async def get_training(
     request: Request,
     catalog: CatalogDep,
     explainer: ExplainerDep,
-    train: Index,
+    train: TrainIndexDep,
     c: Annotated[str | None, Query(max_length=40)] = None,
 ) -> Response:
     """Show what surrogate and network make of a training image."""

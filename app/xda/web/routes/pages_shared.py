@@ -101,7 +101,7 @@ def stored_page(request: Request, link: Link, story: Story, view: View, shared: 
     pictures = StoredPictures(urls, link.id)
     stored: dict[str, Any] | None = link.snapshot.get("pair")
     if stored is None:
-        chrome = Chrome(f"Test image {asked.test.index:,}: why {story.classes[asked.target]}")
+        chrome = Chrome(explanation_context.title(story))
         explanation = explanation_context.build(story, view, chrome, urls, pictures, frozen=True, shared=shared)
         return render(request, "pages/explanation.html", explanation)
     pair = PairFacts(**stored)
