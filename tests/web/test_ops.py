@@ -55,3 +55,13 @@ def test_two_applications_do_not_share_metrics(make_client: MakeClient) -> None:
 def test_docs_lead_to_the_description(make_client: MakeClient) -> None:
     answer = make_client(root_path="/tools").get("/docs")
     assert (answer.status_code, answer.headers["location"]) == (307, "/tools/api/v1/openapi.json")
+
+
+def test_metrics_tell_static_files_from_what_people_make_up(client: TestClient) -> None:
+    client.get("/static/css/app.css")
+    client.get("/api/v1/openapi.json")
+    client.get("/made-up")
+    text = client.get("/metrics").text
+    assert 'route="/static"' in text
+    assert 'route="/api"' in text
+    assert "made-up" not in text

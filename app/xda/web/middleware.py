@@ -64,6 +64,17 @@ def _header(scope: Scope, name: bytes) -> bytes | None:
     return None
 
 
+def _route(scope: Scope, status: int) -> str:
+    """Return the template of the route that answered; of what has none (static files, the schema) its first folder."""
+    template = getattr(scope.get("route"), "path", None)
+    if template is not None:
+        return str(template)
+    if status >= 400:
+        return "unmatched"  # whatever people make up must not become a label
+    path = scope["path"].removeprefix(scope.get("app_root_path", scope.get("root_path", "")))
+    return "/" + path.split("/")[1] if "/" in path else "unmatched"
+
+
 class RequestMiddleware:
     """Gives a request its id, logs and counts it, adds the security headers, and answers what nobody caught.
 
@@ -115,7 +126,7 @@ class RequestMiddleware:
             await response(scope, receive, send_with_headers)
         finally:
             seconds = seconds or perf_counter() - started
-            route = getattr(scope.get("route"), "path", "unmatched")
+            route = _route(scope, status)
             self.metrics.observe(method, route, status, seconds)
             client = scope.get("client")
             log_request(

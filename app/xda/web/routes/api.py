@@ -113,10 +113,8 @@ def _encode(part: Contribution) -> dict[str, object]:
     },
 )
 async def get_explanation(request: Request) -> Response:
-    """Return the strongest supporting and opposing training images of one decision, and exact totals over all.
-
-    The parameters are read here and not by FastAPI, whose handling of them takes longer than the answer.
-    """
+    """Return the strongest supporting and opposing training images of one decision, and exact totals over all."""
+    # The parameters are read here and not by FastAPI, whose handling of them takes longer than the answer.
     lifecycle: Lifecycle = request.app.state.lifecycle
     explainer = lifecycle.catalog.get(request.path_params["run"])
     tag = run_tag(request, explainer.digest)

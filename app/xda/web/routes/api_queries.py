@@ -21,7 +21,12 @@ C = Annotated[float, Field(gt=0, allow_inf_nan=False, description="Surrogate; th
 Class = Annotated[int, Field(ge=0, le=10**MAX_DIGITS)]
 Target = Annotated[Class, Field(description="Class to explain; the one the network predicts if left out.")]
 Against = Annotated[Class, Field(description="Explain the target in contrast to this class.")]
-Limit = Annotated[int, Field(ge=1, le=10**MAX_DIGITS, description="Most entries listed (of each sign).")]
+Limit = Annotated[
+    int,
+    Field(
+        ge=1, le=10**MAX_DIGITS, description="Most entries listed (of each sign, where there are signs); at most 500."
+    ),
+]
 
 
 class Query(BaseModel):
