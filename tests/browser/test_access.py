@@ -67,6 +67,13 @@ def test_nothing_scrolls_sideways(open_page: Opener, shared: str, width: int) ->
             assert over <= 0, path
 
 
+def test_the_head_of_an_explanation_stays_on_one_line_with_a_listing(page: Page) -> None:
+    page.goto("/r/digits/test/14?label=4&correct=true&disagrees=false&max_margin=1&against=9")
+    box = page.locator(".head").bounding_box()
+    assert box is not None
+    assert box["height"] < 60
+
+
 def test_open_menus_stay_on_a_small_screen(open_page: Opener) -> None:
     with open_page(viewport={"width": 390, "height": 844}) as page:
         page.goto("/r/digits/test/14")

@@ -190,6 +190,7 @@ def test_without_javascript(open_page: Opener) -> None:
         page.get_by_role("button", name="Copy link").click()
         expect(page).to_have_url(re.compile(r"/s/[\w-]{11,}$"))
         expect(page.get_by_text(re.compile("Shared on"))).to_be_visible()
+        expect(page.get_by_label("link", exact=True)).to_have_value(page.url)
         expect(page.get_by_role("heading", name="Why 9?")).to_be_visible()
 
 

@@ -67,3 +67,24 @@ def test_the_list_under_another_c_starts_from_its_first_page(client: TestClient)
     switch = re.findall(r'<a id="c-\d+" href="([^"]+)"', page)
     assert switch
     assert not [href for href in switch if "cursor=" in href]
+
+
+def test_tiles_and_pairs_say_where_the_network_does_not_predict_the_label(
+    client: TestClient, explainer: Explainer
+) -> None:
+    seen = 0
+    for test in range(explainer.n_test):
+        told = explainer.explain(test, c=0.0001, limit=12)
+        listed = (*told.supporting, *told.opposing)
+        differ = [part for part in listed if explainer.predicted("train", part.index) != part.label]
+        if not differ:
+            continue
+        page = client.get(f"/r/digits/test/{test}?c=0.0001&show=12").text
+        assert page.count('class="tile-network"') == len(differ)
+        pair = client.get(f"/r/digits/test/{test}/train/{differ[0].index}?c=0.0001").text
+        says = explainer.classes[explainer.predicted("train", differ[0].index)]
+        assert f"network says {says}: is its label right?" in pair
+        seen += 1
+        if seen == 3:
+            return
+    assert seen > 0

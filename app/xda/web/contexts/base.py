@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from xda.services.numbers import number, parameter
 from xda.web.urls import Urls
-from xda.web.view import Listing
+from xda.web.view import Listing, View
 
 if TYPE_CHECKING:
     from xda.services.explorer import Explainer
@@ -58,6 +58,8 @@ class RunHeader:
     """Empty where the page does not depend on C or the run has only one."""
     keep: tuple[tuple[str, str], ...] = ()
     """Hidden fields that "go to #" carries along."""
+    listed_in: Choice | None = None
+    """The filtered gallery that "previous" and "next" go through."""
     large_images: bool = False
     """Images with more pixels than a thumbnail shows: they are smoothed instead of keeping their pixels."""
 
@@ -100,7 +102,7 @@ def run_header(
     c: float | None = None,
     with_c: Callable[[float], str] | None = None,
     keep: Mapping[str, object] | None = None,
-    back: Mapping[str, object] | None = None,
+    view: View | None = None,
 ) -> RunHeader:
     """Describe a run for the header.
 
@@ -116,20 +118,29 @@ def run_header(
         Gives this page's address under another C; without it there is no C switch.
     keep : mapping, optional
         Query that "go to #" carries along.
-    back : mapping, optional
-        Query of the gallery that this page leads back to.
+    view : View, optional
+        Of a page about one test image; it knows which gallery leads back.
     """
     return RunHeader(
         id=explainer.id,
         title=explainer.title,
-        gallery=urls.gallery(explainer.id, back),
+        gallery=urls.gallery(explainer.id, None if view is None else view.gallery()),
         go_to=urls.go_to(explainer.id),
         n_test=explainer.n_test,
         runs=tuple(Choice(run.title, urls.gallery(run.id), run.id == explainer.id, run.id) for run in runs.values()),
         c_values=c_choices(explainer.c_values, c, with_c),
         keep=tuple((key, str(value)) for key, value in (keep or {}).items() if value is not None),
+        listed_in=None if view is None else _listed_in(view, explainer, urls),
         large_images=_pixels(explainer) > LARGE,
     )
+
+
+def _listed_in(view: View, explainer: Explainer, urls: Urls) -> Choice | None:
+    words = listing_words(view.listing, explainer.classes)
+    if not words:
+        return None
+    query = {"c": view.query()["c"], **view.listing.query()}
+    return Choice(", ".join(text for _, text in words), urls.gallery(explainer.id, query))
 
 
 def _pixels(explainer: Explainer) -> int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from xda.attribution.results import Contribution
 from xda.services.numbers import addends, count, number, percent, signed
 from xda.services.story import STRONGEST, Story
-from xda.web.contexts.base import Choice, Chrome, Option, listing_words
+from xda.web.contexts.base import Choice, Chrome, Option
 from xda.web.contexts.charts import Curve, Waterfall, curve, waterfall
 from xda.web.contexts.comparison import ClassRow, Here, LogitRow, class_rows, logit_rows, softmax
 from xda.web.contexts.pictures import Pictures
@@ -26,6 +26,8 @@ class Tile:
     label: str
     same_label: bool
     """Whether the label is the explained class."""
+    network: str
+    """What the network says of it where that is not its label; else empty."""
     at_bound: bool
     url: str | None
     image: str
@@ -64,6 +66,8 @@ class Shared:
 
     when: str
     iso: str
+    url: str
+    """The link itself, for copying without JavaScript."""
     rebuilt: str
     """Why what is shown is a stored copy; empty where the run is still the same."""
     live: str | None
@@ -82,8 +86,6 @@ class ExplanationPage:
     run_id: str
     previous: str | None
     following: str | None
-    listed_in: Choice | None
-    """The filtered gallery that "previous" and "next" go through."""
     label: str
     predicted: str
     confidence: str
@@ -157,6 +159,7 @@ def build(
     neighbours: tuple[int | None, int | None] = (None, None),
     frozen: bool = False,
     shared: Shared | None = None,
+    predicted: Callable[[int], int] | None = None,
 ) -> ExplanationPage:
     """Make the page from a story.
 
@@ -173,6 +176,8 @@ def build(
     frozen : bool
         The run it was made from is gone: nothing links into a run, which by now may be another one.
     shared : Shared, optional
+    predicted : callable, optional
+        Gives the class that the network predicts on a training image; unknown where the run is gone.
 
     Returns
     -------
@@ -207,7 +212,7 @@ def build(
             heading=f"Speaks {word} {aim}",
             total=signed(total),
             n=count(n),
-            tiles=tuple(_tile(part, told.target, names, pictures, pair(part)) for part in parts),
+            tiles=tuple(_tile(part, told.target, names, pictures, pair(part), predicted) for part in parts),
             empty=f"No training image{filtered} {verb} this.",
             more=here(shown=more) if can_grow and more is not None else None,
             more_label="" if more is None else f"Show {count(min(more, available))} of {count(available)}{filtered}",
@@ -234,7 +239,6 @@ def build(
         run_id=run,
         previous=neighbour(neighbours[0]),
         following=neighbour(neighbours[1]),
-        listed_in=_listed_in(view, names, run, urls),
         label=names[test.label],
         predicted=names[test.predicted],
         confidence=percent(softmax(network)[test.predicted], 1),
@@ -308,21 +312,22 @@ def build(
     )
 
 
-def _listed_in(view: View, names: Sequence[str], run: str, urls: Urls) -> Choice | None:
-    words = listing_words(view.listing, names)
-    if not words:
-        return None
-    query = {"c": view.query()["c"], **view.listing.query()}
-    return Choice(", ".join(text for _, text in words), urls.gallery(run, query))
-
-
-def _tile(part: Contribution, target: int, names: Sequence[str], pictures: Pictures, url: str | None) -> Tile:
+def _tile(
+    part: Contribution,
+    target: int,
+    names: Sequence[str],
+    pictures: Pictures,
+    url: str | None,
+    predicted: Callable[[int], int] | None,
+) -> Tile:
+    says = part.label if predicted is None else predicted(part.index)
     return Tile(
         index=part.index,
         number=count(part.index),
         attribution=signed(part.attribution),
         label=names[part.label],
         same_label=part.label == target,
+        network="" if says == part.label else names[says],
         at_bound=part.at_bound,
         url=url,
         image=pictures.train(part.index),

@@ -95,6 +95,7 @@ def build(
     *,
     frozen: bool = False,
     shared: Shared | None = None,
+    predicted: int | None = None,
 ) -> PairPage:
     """Make the page.
 
@@ -113,6 +114,8 @@ def build(
     frozen : bool
         The run is gone: nothing links into it.
     shared : Shared, optional
+    predicted : int, optional
+        Class that the network predicts on the training image; unknown where the run is gone.
     """
     test = told.test
     target = names[told.target]
@@ -167,7 +170,7 @@ def build(
             Panel(
                 "train",
                 f"Training image {count(pair.train)}",
-                f"label {names[pair.label]}",
+                f"label {names[pair.label]}{_network_says(names, pair.label, predicted)}",
                 None if frozen else urls.training(run, pair.train, {"c": view.query()["c"]}),
                 pictures.train,
                 pictures.train_map,
@@ -201,3 +204,9 @@ def build(
         ),
         shared=shared,
     )
+
+
+def _network_says(names: tuple[str, ...], label: int, predicted: int | None) -> str:
+    if predicted is None:
+        return ""
+    return f", network says {names[predicted]}" + ("" if predicted == label else ": is its label right?")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from functools import partial
 from typing import TYPE_CHECKING
 
 import orjson
@@ -71,7 +72,7 @@ def explanation_page(
         c=story.explanation.c,
         with_c=with_c,
         keep=view.elsewhere().query(),
-        back=view.gallery(),
+        view=view,
     )
     chrome = Chrome(
         explanation_context.title(story),
@@ -86,6 +87,7 @@ def explanation_page(
         ServedPictures(urls, story, view),
         neighbours=explainer.neighbours(test.index, view.listing.choice, c=view.c, order=view.listing.order),
         shared=shared,
+        predicted=partial(explainer.predicted, "train"),
     )
     return render(request, "pages/explanation.html", page)
 

@@ -64,7 +64,7 @@ def pair_page(
         c=told.c,
         with_c=with_c,
         keep=view.elsewhere().query(),
-        back=view.gallery(),
+        view=view,
     )
     chrome = Chrome(
         f"Training image {pair.train:,} for test image {told.test.index:,}",
@@ -79,7 +79,18 @@ def pair_page(
         test_values=picture("test.f32", None),
         train_values=picture("train.f32", None),
     )
-    page = pair_context.build(pair, told, explainer.classes, explainer.id, view, chrome, urls, pictures, shared=shared)
+    page = pair_context.build(
+        pair,
+        told,
+        explainer.classes,
+        explainer.id,
+        view,
+        chrome,
+        urls,
+        pictures,
+        shared=shared,
+        predicted=explainer.predicted("train", pair.train),
+    )
     return render(request, "pages/pair.html", page)
 
 

@@ -83,6 +83,7 @@ async def get_shared(
     shared = Shared(
         when=found.created.strftime("%-d %B %Y, %H:%M UTC"),
         iso=found.created.isoformat(),
+        url=f"{base_url(request, settings)}/s/{link}",
         rebuilt=rebuilt,
         live=live,
         open_graph=open_graph(request, settings, story, link),
