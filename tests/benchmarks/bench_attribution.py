@@ -27,6 +27,8 @@ from xda.services.served_surrogate import ServedSurrogate
 
 REPETITIONS = 5
 BATCH = 2000
+SINGLES = 100
+"""Images asked for one at a time in each round of the first row."""
 LIMIT = 12
 DENSE_BATCH = 16
 """Queries the dense way takes at once; its product has DENSE_BATCH * N * K entries."""
@@ -57,15 +59,15 @@ def sparse(
     return result
 
 
-def compare(name: str, sides: dict[str, Callable[[], object]]) -> None:
-    """Time all sides in turn and print medians, and how many times slower the dense way is."""
+def compare(name: str, sides: dict[str, Callable[[], object]], queries: int = 1) -> None:
+    """Time all sides in turn and print medians of a query, and how many times slower the dense way is."""
     seconds: dict[str, list[float]] = {side: [] for side in sides}
     for repetition in range(REPETITIONS + 1):
         for side, call in sides.items():
             start = time.perf_counter()
             call()
             if repetition > 0:  # the first round warms up
-                seconds[side].append(time.perf_counter() - start)
+                seconds[side].append((time.perf_counter() - start) / queries)
     median = {side: 1e3 * statistics.median(values) for side, values in seconds.items()}
     cells = [f"{median[side]:>10.3f} ms ({median['dense'] / median[side]:>4.0f} x)" for side in ("index", "on demand")]
     print(f"{name:<24} {'  '.join(cells)} {median['dense']:>12.3f} ms")
@@ -101,15 +103,36 @@ def main(path: Path) -> None:
             dual_coef = torch.from_numpy(dual)
             deviation = check(explainer, c, dense(train, dual_coef, queries[:64], targets[:64]).numpy(), classes[:64])
             assert deviation < 1e-5, f"the sides differ by {deviation:.2g}"
-            for n in (1, len(features)):
-                compare(
-                    f"C = {c:g}, {n:,} image(s)",
-                    {
-                        "index": partial(lambda c, n: [explainer.explain(t, c=c, limit=LIMIT) for t in range(n)], c, n),
-                        "on demand": partial(sparse, served, features[:n], classes[:n]),
-                        "dense": partial(dense, train, dual_coef, queries[:n], targets[:n]),
-                    },
-                )
+
+            def index(c: float, n: int) -> None:
+                for test in range(n):
+                    explainer.explain(test, c=c, limit=LIMIT)
+
+            def on_demand(served: ServedSurrogate, n: int) -> None:
+                for test in range(n):
+                    served.values(features[test], int(classes[test]), None)
+
+            def dense_singly(dual_coef: torch.Tensor, n: int) -> None:
+                for test in range(n):
+                    dense(train, dual_coef, queries[test : test + 1], targets[test : test + 1])
+
+            compare(
+                f"C = {c:g}, one image",
+                {
+                    "index": partial(index, c, SINGLES),
+                    "on demand": partial(on_demand, served, SINGLES),
+                    "dense": partial(dense_singly, dual_coef, SINGLES),
+                },
+                SINGLES,
+            )
+            compare(
+                f"C = {c:g}, {len(features):,} images",
+                {
+                    "index": partial(index, c, len(features)),
+                    "on demand": partial(sparse, served, features, classes),
+                    "dense": partial(dense, train, dual_coef, queries, targets),
+                },
+            )
         print("The numbers of all sides agree to 1e-5 of the largest attribution (checked before timing).")
 
 

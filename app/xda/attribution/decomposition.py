@@ -96,10 +96,10 @@ def contributions(
     return tuple(
         map(
             Contribution,
-            support.index[positions].tolist(),
-            support.label[positions].tolist(),
+            support.index.take(positions).tolist(),
+            support.label.take(positions).tolist(),
             values.tolist(),
-            support.at_bound[positions].tolist(),
+            support.at_bound.take(positions).tolist(),
         )
     )
 
