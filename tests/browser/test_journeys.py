@@ -332,3 +332,13 @@ def test_when_the_server_is_gone_the_browser_says_so(open_page: Opener) -> None:
         page.context.set_offline(False)
         page.goto("/r/digits/test/15")
         expect(page.locator("h1")).to_have_text("Test image 15")
+
+
+def test_no_style_is_copied_from_page_to_page(page: Page) -> None:
+    page.goto("/r/digits/test/14")
+    # what a browser extension or a dragged corner leaves on an element; the policy forbids style attributes
+    page.locator("#go").evaluate("field => { field.style.width = '120px'; }")
+    page.locator('a[rel="next"]').click()
+    expect(page.locator("h1")).to_have_text("Test image 15")
+    page.wait_for_timeout(100)
+    assert page.locator("[style]").count() == 0
