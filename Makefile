@@ -42,7 +42,8 @@ format: $(DEV) ## Write the code in its one format
 
 bench: $(DEV) $(PAGES) ## Measure the served explorer and print a table
 	@[ -d runs/mnist-cnn ] || $(BIN)/xda demo --no-serve
-	@for file in tests/benchmarks/bench_*.py; do $(BIN)/python -m tests.benchmarks.$$(basename $$file .py) || exit; done
+	@for name in attribution relevance http; do $(BIN)/python -m tests.benchmarks.bench_$$name || exit; done
+	@$(BIN)/python -m tests.benchmarks.bench_surrogate --run runs/mnist-cnn --sets mnist
 
 screenshots: $(TOOLS) $(PAGES) ## Take the README's pictures anew
 	@[ -d runs/mnist-cnn ] || $(BIN)/xda demo --no-serve

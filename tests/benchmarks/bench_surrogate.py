@@ -1,6 +1,6 @@
 """How long the surrogate takes against LIBLINEAR, along a path, for an update, and as the problem grows.
 
-    python tests/benchmarks/bench_surrogate.py [compare] [path] [update] [grow] [--repeats N] [--quick]
+    python -m tests.benchmarks.bench_surrogate [compare] [path] [update] [grow] [--run RUN] [--sets mnist,…] [--quick]
 
 Real features are read from the folder ``XDA_BENCH_FEATURES`` (or ``--features``): ``mnist_x.npy``, ``mnist_y.npy``,
 ``cifar_x.npy``, ``cifar_y.npy``, as a network of method section 5 gives them. Without the folder, synthetic features
@@ -30,6 +30,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.svm import _liblinear
 
+from xda.services import layout
+from xda.storage.run_folder import RunFolder
 from xda.surrogate import CrammerSingerSVC, Solution, solve
 
 Data = tuple[NDArray[Any], NDArray[np.int64]]
@@ -50,8 +52,12 @@ def synthetic(n_samples: int, n_features: int, n_classes: int, seed: int = 0) ->
     return features, labels.astype(np.int64)
 
 
-def load(folder: Path | None, name: str, shape: tuple[int, int, int]) -> tuple[str, Data]:
+def load(folder: Path | None, name: str, shape: tuple[int, int, int], run: Path | None = None) -> tuple[str, Data]:
     """Return the features of a data set, or synthetic ones of its shape, and what to call them."""
+    if run is not None and name == "mnist":
+        opened = RunFolder.open(run, verify=False)
+        labels = opened.table(layout.table("train"))["label"].to_numpy().astype(np.int64)
+        return run.name, (np.array(opened.array(layout.features("train"))), labels)
     if folder is not None and (folder / f"{name}_x.npy").exists():
         return name, (np.load(folder / f"{name}_x.npy"), np.load(folder / f"{name}_y.npy").astype(np.int64))
     return f"{name}-shaped, synthetic", synthetic(*shape)
@@ -160,13 +166,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("what", nargs="*", default=["compare", "path", "update"])
     parser.add_argument("--features", type=Path, default=os.environ.get("XDA_BENCH_FEATURES"))
+    parser.add_argument("--run", type=Path, help="a run folder of MNIST, whose features are taken")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="small synthetic problems, to see that it runs")
     parser.add_argument("--sets", default="mnist,cifar,awa2")
     parser.add_argument("--cs", default="1e-5,1e-3,1e-1")
     options = parser.parse_args()
     folder = Path(options.features) if options.features else None
-    if folder is None or not folder.is_dir():
+    if options.run is None and (folder is None or not folder.is_dir()):
         print(f"no features in {folder}: synthetic ones stand in (XDA_BENCH_FEATURES=folder with mnist_x.npy …)")
     shapes = {"mnist": (60_000, 100, 10), "cifar": (50_000, 512, 10), "awa2": (34_000, 2_048, 50)}
     if options.quick:
@@ -177,7 +184,7 @@ def main() -> int:
     sets = []
     for name, shape in shapes.items():
         if name in options.sets.split(","):
-            label, data = load(folder, name, shape)
+            label, data = load(folder, name, shape, options.run)
             sets.append((label, data, tuple(C for C in wanted if name != "awa2" or C < 1e-2)))
     if "compare" in options.what:
         compare(sets, options.repeats)
