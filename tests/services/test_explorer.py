@@ -147,7 +147,7 @@ def test_equal_slacks_share_the_best_rank(explainer: Explainer) -> None:
         (lambda e: e.explain(0, target=10), NotFoundError, "class 10"),
         (lambda e: e.explain(0, against=-1), NotFoundError, "class -1"),
         (lambda e: e.explain(0, target=3, against=3), InvalidRequestError, "two different"),
-        (lambda e: e.explain(0, c=0.5), NotFoundError, "it has C = 0.0001, 0.01"),
+        (lambda e: e.explain(0, c=0.5), NotFoundError, "it has C = 1e-4, 1e-2"),
         (lambda e: e.explain(0, c=float("nan")), NotFoundError, "C = nan"),
         (lambda e: e.explain(0, limit=-1), InvalidRequestError, "limit"),
         (lambda e: e.explain(0, train_class=99), NotFoundError, "class 99"),

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from xda.errors import InvalidRequestError, NotFoundError
+from xda.services.numbers import parameter
 from xda.services.views import GalleryFilter, Split
 
 
@@ -38,7 +39,7 @@ class Bounds:
         for value in self.c_values:
             if math.isclose(c, value, rel_tol=1e-6):
                 return value
-        known = ", ".join(f"{value:g}" for value in self.c_values)
+        known = ", ".join(map(parameter, self.c_values))
         raise NotFoundError(f"Run '{self.run_id}' has no surrogate with C = {c:g}; it has C = {known}.")
 
     def check_image(self, split: Split, index: int) -> None:

@@ -88,7 +88,9 @@ def capture(explainer: Explainer, state: SharedState, *, wait_seconds: float, ca
     shown = min(state.shown, MAX_LISTED)
     drawn = _story(explainer, state, max(shown, ON_CARD))
     own, pairs = _heatmaps(explainer, state, drawn, wait_seconds)
-    media, kept = _pictures(explainer, state, own, pairs)
+    told = drawn.explanation
+    seen = {part.index for part in (*told.supporting[:shown], *told.opposing[:shown])}
+    media, kept = _pictures(explainer, state, own, pairs, seen)
     # Told again where less is kept than drawn, so that what it says about "the listed" is about those that are kept.
     story = drawn if shown >= ON_CARD and kept >= shown else _story(explainer, state, min(shown, kept))
     pair = None if state.train is None else asdict(pair_facts(explainer, story.explanation, state.train))
@@ -138,10 +140,13 @@ def _heatmaps(
 
 
 def _pictures(
-    explainer: Explainer, state: SharedState, own: PairRelevance, pairs: list[PairRelevance]
+    explainer: Explainer, state: SharedState, own: PairRelevance, pairs: list[PairRelevance], seen: set[int]
 ) -> tuple[Media, int]:
-    """Draw what fits; return the pictures and how many training images of each sign are certain to be among them."""
-    one = full_scale(*(side for pair in pairs for side in (pair.test, pair.train)))
+    """Draw what fits; return the pictures and how many training images of each sign are certain to be among them.
+
+    The one scale of a page is that of the training images ``seen`` on it: the card may need more.
+    """
+    one = full_scale(*(side for pair in pairs if pair.train_index in seen for side in (pair.test, pair.train)))
 
     def drawn(relevance: NDArray[np.float32], scale: float) -> tuple[str, bytes]:
         return "image/png", colorize(
