@@ -6,9 +6,7 @@ from pathlib import Path
 
 from xda.errors import RunError
 from xda.progress import Progress
-from xda.services.build import build_run
 from xda.services.config import BuildConfig, DataTable, NetworkTable, RunTable
-from xda.services.verify import verify_run
 from xda.settings import Settings
 from xda.storage.run_folder import RunFolder
 from xda.vision import datasets
@@ -55,6 +53,10 @@ def demo_run(settings: Settings, progress: Progress) -> tuple[Path, bool]:
     out = settings.runs_dir / PRESET
     if _is_complete(out):
         return out, False
+    # Only now: a run that is there is served without the solver's libraries.
+    from xda.services.build import build_run
+    from xda.services.verify import verify_run
+
     preset = get_preset(PRESET)
     checkpoint = checkpoint_path(settings, PRESET)
     dataset, _ = train_preset(PRESET, settings, checkpoint, progress)
