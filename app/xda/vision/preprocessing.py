@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image
 
-from xda.errors import ConfigError, DataError
-
-_ORIENTATION = int(ExifTags.Base.Orientation)
+from xda.errors import ConfigError
+from xda.vision.decoding import decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,22 +111,10 @@ class Preprocessing:
         return np.ascontiguousarray((array - mean) / std)
 
     def _decode(self, data: bytes) -> NDArray[np.uint8]:
-        try:
-            with Image.open(io.BytesIO(data)) as image:
-                upright = ImageOps.exif_transpose(image) if image.getexif().get(_ORIENTATION, 1) != 1 else image
-                return self._resized(_eight_bit(upright).convert(self.mode))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise DataError(f"An image cannot be decoded ({error}); use a PNG or JPEG file.") from None
+        return self._resized(decode(data, self.mode))
 
     def _resized(self, image: Image.Image) -> NDArray[np.uint8]:
         height, width = self.size
         if image.size != (width, height):
             image = image.resize((width, height), Image.Resampling.BILINEAR)
         return np.asarray(image, dtype=np.uint8)
-
-
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """Scale 16-bit grey down; Pillow's own conversion would cut it off at 255."""
-    if not image.mode.startswith("I"):
-        return image
-    return Image.fromarray(np.clip(np.rint(np.asarray(image) / 257), 0, 255).astype(np.uint8))

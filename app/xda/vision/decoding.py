@@ -1,0 +1,166 @@
+"""From the bytes of an image file to pixels: upright, eight bits a channel, without transparency.
+
+The one way in which files become pixels: the network sees what this module gives, and so do the pages, the check of a
+data set and the pictures that are shared.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from typing import Literal
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps
+
+from xda.errors import DataError
+
+MOST_PIXELS = 89_478_485
+"""Larger images are taken for decompression bombs and refused: Pillow's own limit, 256 MiB of RGB."""
+
+_ORIENTATION = int(ExifTags.Base.Orientation)
+_PNG = b"\x89PNG\r\n\x1a\n"
+_SHOWN_BY_BROWSERS = {"PNG": ("1", "L", "RGB", "P"), "JPEG": ("L", "RGB"), "WEBP": ("RGB",)}
+
+
+class BadImageError(DataError):
+    """The bytes are no image that can be used.
+
+    Parameters
+    ----------
+    reason : str
+        Why, without an article or a full stop: ``it is truncated``.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"An image cannot be decoded ({reason}); use a PNG or JPEG file.")
+        self.reason = reason
+
+
+def decode(data: bytes, mode: Literal["L", "RGB"] | None = None, *, longest: int | None = None) -> Image.Image:
+    """Decode the first frame of an image file; what it is follows from its content, not from its name.
+
+    Turned upright as its EXIF data say. 16-bit grey is scaled to 8 bits (Pillow would cut it off at 255). Transparency
+    is dropped and leaves the colours beneath, as torchvision's loader does, so that the network sees what it was
+    trained on.
+
+    Parameters
+    ----------
+    data : bytes
+        A file in any format that Pillow reads.
+    mode : {"L", "RGB"}, optional
+        Grey or colour; by default as in the file.
+    longest : int, optional
+        Permission to decode a JPEG at a fraction of its size (an eighth, a quarter, half), where both sides of the
+        result are still at least so many pixels.
+
+    Returns
+    -------
+    Image.Image
+        Of mode L or RGB.
+
+    Raises
+    ------
+    BadImageError
+        If the bytes are no image, are damaged, or have more than ``MOST_PIXELS`` pixels.
+    """
+    if not data:
+        raise BadImageError("the file is empty")
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise BadImageError(_too_large(image.width, image.height))
+            if longest is not None:
+                image.draft(None, (longest, longest))
+            image.load()
+            upright = ImageOps.exif_transpose(image) if _orientation(image) != 1 else image
+            flat = _flat(upright)
+            return flat.convert(mode or flat.mode)
+    except BadImageError:
+        raise
+    # The decoders of damaged files raise whatever they stumble over: OSError, SyntaxError, struct.error, IndexError ...
+    except Exception as error:
+        raise BadImageError(_reason(error)) from None
+
+
+def dimensions(data: bytes) -> tuple[int, int]:
+    """Return (width, height) in pixels of an image file once it is upright, from its header.
+
+    Raises
+    ------
+    BadImageError
+        If the bytes are no image.
+    """
+    if data[:8] == _PNG and len(data) >= 24 and b"eXIf" not in data:
+        width, height = struct.unpack(">II", data[16:24])
+        return int(width), int(height)
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            width, height = image.size
+            return (height, width) if _orientation(image) >= 5 else (width, height)
+    except Exception as error:
+        raise BadImageError(_reason(error)) from None
+
+
+def media_type(data: bytes) -> str:
+    """Return the media type of an image file from its content; ``application/octet-stream`` where it is unknown."""
+    if data[:8] == _PNG:
+        return "image/png"
+    if data[:3] == b"\xff\xd8\xff":
+        return "image/jpeg"
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return Image.MIME.get(image.format or "", "application/octet-stream")
+    except Exception:
+        return "application/octet-stream"
+
+
+def is_shown_alike(data: bytes) -> bool:
+    """Whether every browser shows an image file as ``decode`` does: its format, no transparency, upright, no frames."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return (
+                image.mode in _SHOWN_BY_BROWSERS.get(image.format or "", ())
+                and "transparency" not in image.info
+                and getattr(image, "n_frames", 1) == 1
+                and _orientation(image) == 1
+            )
+    except Exception:
+        return False
+
+
+def _flat(image: Image.Image) -> Image.Image:
+    """Return an image of mode L or RGB without transparency."""
+    if image.mode.startswith("I"):
+        values = np.asarray(image).astype(np.int64)
+        if values.size and (values.min() < 0 or values.max() > 65_535):
+            raise BadImageError("its values are not 8 or 16 bits a channel")
+        return Image.fromarray(np.rint(values / 257).astype(np.uint8))
+    if image.mode == "F":
+        raise BadImageError("it holds floating-point numbers, whose range is not known")
+    # with it, Pillow warns that the conversion drops what it is asked to drop
+    image.info.pop("transparency", None)
+    if image.mode == "PA":
+        image = image.convert("RGBA")
+    return image.convert("L" if image.mode in ("1", "L", "LA", "La") else "RGB")
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:
+        # damaged EXIF data do not make the image useless
+        return 1
+
+
+def _too_large(width: int, height: int) -> str:
+    return f"it has {width} x {height} pixels, more than {MOST_PIXELS // 10**6} million: a decompression bomb?"
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return f"it has more than {MOST_PIXELS // 10**6} million pixels: a decompression bomb?"
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "it is no image, or of a format that cannot be read"
+    words = " ".join(str(error).split()).rstrip(".")
+    return f"it is damaged: {words[:120]}" if words else f"it is damaged: {type(error).__name__}"
