@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -21,13 +21,30 @@ from zennit.composites import EpsilonPlusFlat
 from xda.errors import ConfigError
 from xda.vision.architectures import canonization, refuse_unmerged
 from xda.vision.networks import split_head
-from xda.vision.preprocessing import Preprocessing
 from xda.vision.rules import Sharing, attach, ruled_layer
+
+Image = bytes | NDArray[np.floating]
+"""An image in a form that the model's preparation takes: an image file, or pixels as the network takes them."""
 
 _BYTES_AT_ONCE = 512 * 2**20
 _LARGEST_BATCH = 256
 _PROBES = 5
 _CONSERVED = 0.01
+
+
+class Preparation(Protocol):
+    """How images become what the network takes: ``xda.vision.preprocessing``, or ``xda.vision.prepared``."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of the network's input."""
+
+    @property
+    def channels(self) -> int:
+        """Number of channels, C."""
+
+    def array(self, images: Sequence[Any], /) -> NDArray[np.float32]:
+        """Return images as the network takes them, shape (B, C, H, W)."""
 
 
 class RelevanceModel:
@@ -40,8 +57,8 @@ class RelevanceModel:
     ----------
     network : nn.Module
         Classifier with a linear head.
-    preprocessing : Preprocessing
-        Its preprocessing.
+    preprocessing : Preparation
+        Its preprocessing; decides what an image is below: an image file, or pixels as the network takes them.
     device : torch.device
     composite : {"EpsilonPlusFlat"}
         The only one offered.
@@ -68,7 +85,7 @@ class RelevanceModel:
     def __init__(
         self,
         network: nn.Module,
-        preprocessing: Preprocessing,
+        preprocessing: Preparation,
         device: torch.device,
         composite: Literal["EpsilonPlusFlat"] = "EpsilonPlusFlat",
     ) -> None:
@@ -98,13 +115,13 @@ class RelevanceModel:
         """Number of features, d."""
         return self._head.in_features
 
-    def features(self, images: Sequence[bytes]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Compute features and logits of image files, as ``features.extract`` does.
+    def features(self, images: Sequence[Image]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Compute features and logits of images, as ``features.extract`` does.
 
         Parameters
         ----------
-        images : sequence of bytes
-            B image files.
+        images : sequence of Image
+            B images.
 
         Returns
         -------
@@ -129,7 +146,7 @@ class RelevanceModel:
         return features, logits
 
     def maps(
-        self, images: Sequence[bytes], relevance: NDArray[np.floating], shown: NDArray[np.int64] | None = None
+        self, images: Sequence[Image], relevance: NDArray[np.floating], shown: NDArray[np.int64] | None = None
     ) -> NDArray[np.float32]:
         """Propagate relevance to the pixels of images.
 
@@ -137,8 +154,8 @@ class RelevanceModel:
 
         Parameters
         ----------
-        images : sequence of bytes
-            m image files.
+        images : sequence of Image
+            m images.
         relevance : NDArray
             n seeds: R on the output of phi, shape (n, d).
         shown : NDArray[np.int64], optional
@@ -175,13 +192,12 @@ class RelevanceModel:
             )
         return maps
 
-    def shared_maps(self, image: bytes, relevance: NDArray[np.floating]) -> NDArray[np.float32]:
+    def shared_maps(self, image: Image, relevance: NDArray[np.floating]) -> NDArray[np.float32]:
         """Propagate many seeds to the pixels of one image.
 
         Parameters
         ----------
-        image : bytes
-            An image file.
+        image : Image
         relevance : NDArray
             R on the output of phi, shape (n, d).
 
@@ -200,16 +216,16 @@ class RelevanceModel:
         return self.maps([image], relevance, np.zeros(len(relevance), dtype=np.int64))
 
     def pair_maps(
-        self, image: bytes, partners: Sequence[bytes], relevance: NDArray[np.floating]
+        self, image: Image, partners: Sequence[Image], relevance: NDArray[np.floating]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Propagate the relevance of many pairs to both sides, in one pass through the network.
 
         Parameters
         ----------
-        image : bytes
+        image : Image
             The image that all pairs share.
-        partners : sequence of bytes
-            n image files, the other side of each pair.
+        partners : sequence of Image
+            n images, the other side of each pair.
         relevance : NDArray
             R on the output of phi of both sides, shape (n, d).
 
@@ -244,7 +260,7 @@ class RelevanceModel:
         """Close."""
         self.close()
 
-    def _tensor(self, images: Sequence[bytes]) -> torch.Tensor:
+    def _tensor(self, images: Sequence[Image]) -> torch.Tensor:
         return torch.from_numpy(self._preprocessing.array(images)).to(self._device, self._head.weight.dtype)
 
     def _propagate(
