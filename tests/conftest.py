@@ -13,7 +13,7 @@ import pytest
 import torch
 import uvicorn
 
-from tests.world import RUN_ID, World, make_world
+from tests.world import RUN_ID, World, make_retrained, make_world
 from xda.services.explorer import Explainer
 from xda.settings import Settings
 
@@ -36,6 +36,13 @@ def run_path(world: World) -> Path:
 @pytest.fixture(scope="session")
 def explainer(run_path: Path) -> Iterator[Explainer]:
     with Explainer.open(run_path, device="cpu") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def retrained(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Explainer]:
+    """The world's network trained anew: another run over the same data."""
+    with Explainer.open(make_retrained(world, tmp_path_factory.mktemp("retrained")), device="cpu") as opened:
         yield opened
 
 

@@ -24,7 +24,7 @@ N_CLASSES = 10
 N_TRAIN, N_TEST = 600, 120
 N_MISLABELLED = 12
 C_VALUES = (1e-4, 1e-2)
-RUN_ID = "digits"
+RUN_ID, RETRAINED_ID = "digits", "digits-again"
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,15 @@ def make_config(checkpoint: Path, *, run_id: str = RUN_ID, **surrogate: object) 
         network=NetworkTable(preset="mnist-cnn", checkpoint=checkpoint),
         surrogate=SurrogateTable.model_validate({"c": C_VALUES} | surrogate),
     )
+
+
+def make_retrained(world: World, folder: Path) -> Path:
+    """Train the network anew with another seed, and build its run over the same data."""
+    checkpoint = folder / "retrained.safetensors"
+    train("mnist-cnn", world.dataset, checkpoint, device=torch.device("cpu"), progress=silent, epochs=12, seed=1)
+    run = folder / RETRAINED_ID
+    build_run(make_config(checkpoint, run_id=RETRAINED_ID), world.dataset, run, device="cpu")
+    return run
 
 
 def make_world(folder: Path) -> World:

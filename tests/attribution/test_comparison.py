@@ -47,7 +47,7 @@ def as_dict(matched: Matched, side: int) -> dict[tuple[int, int], float]:
 @pytest.mark.parametrize("seed", range(5))
 def test_figures_equal_the_slow_twin(seed: int) -> None:
     first, second = random_sides(seed)
-    named = [{str(i): value for i, value in side.items()} for side in (first, second)]
+    named = {str(i): value for i, value in first.items()}, {str(i): value for i, value in second.items()}
     matched = match(decomposition(first, 80), decomposition(second, 80))
     found = matched.agreement
     assert found.jaccard == pytest.approx(slow.jaccard(*named))

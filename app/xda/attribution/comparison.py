@@ -83,7 +83,7 @@ class Matched:
     @property
     def contributes(self) -> NDArray[np.bool_]:
         """Whether a sample contributes on each side, (n, 2)."""
-        return self.attribution != 0
+        return np.not_equal(self.attribution, 0.0)
 
     @property
     def flipped(self) -> NDArray[np.bool_]:

@@ -410,6 +410,10 @@ class Explainer:
         self.bounds.check_image(split, index)
         return int(self._labels[split][index])
 
+    def labels(self, split: Split) -> NDArray[np.int64]:
+        """Return the labels of all images of a split in the data set, shape (N,); not to be written to."""
+        return self._labels[split]
+
     def surrogate(self, c: float | None = None) -> ServedSurrogate:
         """Return the surrogate of a C, for those who want more than an explanation; NotFoundError if there is none."""
         return self._served[self.bounds.resolve_c(c)]
