@@ -3,7 +3,7 @@
 A script of its own: it forks for every kill, which only a process without threads may do. An audit hook counts what
 Python is about to change (files opened for writing, renames, removals, new folders) and kills the process with
 SIGKILL at the chosen one, so no ``finally`` and no buffer gets another chance. Prints one line of JSON: ``{"kills":
-..., "skipped_stages": ..., "failures": [...]}``.
+..., "skipped_stages": ..., "resumed": ..., "failures": [...]}``.
 
 Usage: ``python -m tests.storage.crash_driver FOLDER fresh|rebuild|rebuild-without-exchange``
 """
@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pyarrow.dataset  # noqa: F401 - once here rather than in every child
 
-from tests.storage.tiny_run import STAGES, build, write_stages
+from tests.storage.tiny_run import ALL_STAGES, SPLITS, build, outputs, write_stages
 from xda.errors import RunError
 from xda.storage import swap
 from xda.storage.run_folder import RunFolder
@@ -87,6 +87,9 @@ def finish(out: Path) -> list[str]:
     assert run.manifest.title == "Tiny 1"
     run.verify_files()
     assert RunFolder.open(out).digest == run.digest
+    for split in SPLITS:
+        for name, expected in outputs(1, split).items():
+            assert (run.array(name) == expected).all(), name
     inside = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     assert inside == {*run.manifest.files, "manifest.json"}, inside
     around = {path.name for path in out.parent.iterdir()} - {"old run"}
@@ -126,7 +129,7 @@ def main(folder: Path, scenario: str) -> None:
     (folder / "old" / "old run").touch()
     chance = random.Random(scenario)
     failures: list[str] = []
-    skipped = 0
+    skipped = resumed = 0
     for kill in range(1000):
         out, report = folder / str(kill) / "tiny", folder / f"{kill}.json"
         if scenario != "fresh":
@@ -136,9 +139,10 @@ def main(folder: Path, scenario: str) -> None:
         if "failure" in answer:
             failures.append(f"kill {kill}: {answer['failure']}")
         else:
-            skipped += len(STAGES) - len(answer["result"])
+            skipped += len(ALL_STAGES) - len(answer["result"])
+            resumed += any(" from " in stage for stage in answer["result"])
         if survived:
-            print(json.dumps({"kills": kill, "skipped_stages": skipped, "failures": failures}))
+            print(json.dumps({"kills": kill, "skipped_stages": skipped, "resumed": resumed, "failures": failures}))
             return
     raise SystemExit("the build never ended by itself")
 

@@ -45,15 +45,18 @@ def test_what_is_no_plain_number_is_not_written(tmp_path: Path, array: NDArray[n
         create_array(tmp_path / "b.npy", (1,), array.dtype)
 
 
-def test_a_created_array_is_filled_in_place(tmp_path: Path) -> None:
-    array = create_array(tmp_path / "a.npy", (3, 2), np.float32)
-    assert not array.any()
-    array[1] = 7
-    array.flush()
-    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), [[0, 0], [7, 7], [0, 0]])
+@pytest.mark.parametrize("reserves", [True, False], ids=["fallocate", "written"])
+@pytest.mark.parametrize("shape", [(3, 2), (0, 2), (700_000,)])
+def test_a_created_array_is_zeros(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], reserves: bool
+) -> None:
+    if not reserves:
+        monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    create_array(tmp_path / "a.npy", shape, np.float32)
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), np.zeros(shape, np.float32), strict=True)
 
 
-def test_a_full_disk_is_noticed_before_the_map_is_written(tmp_path: Path) -> None:
+def test_a_full_disk_is_noticed_before_anything_is_computed(tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
@@ -61,6 +64,7 @@ def test_a_full_disk_is_noticed_before_the_map_is_written(tmp_path: Path) -> Non
             create_array(tmp_path / "a.npy", (1 << 20,), np.float64)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not (tmp_path / "a.npy").exists()
 
 
 def test_space_is_really_reserved(tmp_path: Path) -> None:

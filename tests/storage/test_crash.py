@@ -40,3 +40,10 @@ def test_no_moment_leaves_a_broken_run(reports: dict[str, dict[str, object]], sc
 def test_finished_stages_are_not_computed_again(reports: dict[str, dict[str, object]]) -> None:
     assert reports["fresh"]["skipped_stages"] != 0
     assert reports["rebuild"]["skipped_stages"] != 0
+
+
+def test_half_filled_arrays_are_filled_from_where_they_are(reports: dict[str, dict[str, object]]) -> None:
+    resumed = reports["fresh"]["resumed"]
+    assert isinstance(resumed, int)
+    # of every batch but the last of a split, the moments between the mark behind it and the one behind the next
+    assert resumed >= 6

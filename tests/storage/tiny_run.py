@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from xda.storage.files import fingerprint
 from xda.storage.manifest import (
@@ -90,15 +91,32 @@ def write_network(writer: RunWriter, seed: int) -> None:
     writer.write_bytes("network.safetensors", weights(seed))
 
 
-def write_data(writer: RunWriter, seed: int) -> None:
-    """Write the stage of images, features, logits and tables."""
+def outputs(seed: int, split: str) -> dict[str, NDArray[np.float32]]:
+    """Return stand-in features and logits of a split by the names of their files."""
     random = np.random.default_rng(seed)
+    count = getattr(COUNTS, split)
+    return {
+        f"{split}/features.npy": random.normal(size=(count, COUNTS.features)).astype(np.float32),
+        f"{split}/logits.npy": random.normal(size=(count, len(CLASSES))).astype(np.float32),
+    }
+
+
+def write_outputs(writer: RunWriter, seed: int, split: str) -> int:
+    """Write the stage of features and logits of a split, two images at a time; return where it went on."""
+    arrays = outputs(seed, split)
+    forms = {name: (array.shape, array.dtype) for name, array in arrays.items()}
+    with writer.growing_stage(f"features: {split}", fingerprint([split, seed]), forms) as growing:
+        began = growing.done
+        for start in range(began, growing.total, 2):
+            growing.append({name: array[start : start + 2] for name, array in arrays.items()})
+    return began
+
+
+def write_data(writer: RunWriter, seed: int) -> None:
+    """Write the stage of images and tables."""
     for split in SPLITS:
         count = getattr(COUNTS, split)
         writer.write_images(split, images(seed, split), count)
-        features = writer.open_array(f"{split}/features.npy", (count, COUNTS.features), np.float32)
-        features[:] = random.normal(size=features.shape)
-        writer.write_array(f"{split}/logits.npy", random.normal(size=(count, len(CLASSES))).astype(np.float32))
         writer.write_table(
             f"{split}.parquet", pa.table({"label": np.arange(count) % 3, "predicted": np.arange(count) % 3})
         )
@@ -124,8 +142,12 @@ STAGES: dict[str, Callable[[RunWriter, int], None]] = {
 }
 
 
+FEATURES = [f"features: {split}" for split in SPLITS]
+ALL_STAGES = [*STAGES, *FEATURES]
+
+
 def write_stages(writer: RunWriter, seed: int = 0) -> list[str]:
-    """Write all stages that are not finished yet, and return their names."""
+    """Write all stages that are not finished yet; return their names, and where they went on if not at the start."""
     computed = []
     for stage, write in STAGES.items():
         inputs = fingerprint([stage, seed])
@@ -133,6 +155,10 @@ def write_stages(writer: RunWriter, seed: int = 0) -> list[str]:
             computed.append(stage)
             with writer.stage(stage, inputs):
                 write(writer, seed)
+    for split in SPLITS:
+        if not writer.finished(f"features: {split}", fingerprint([split, seed])):
+            began = write_outputs(writer, seed, split)
+            computed.append(f"features: {split}" + (f" from {began}" if began else ""))
     return computed
 
 

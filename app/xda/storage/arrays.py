@@ -75,30 +75,39 @@ def write_array(path: Path, array: NDArray[np.generic]) -> None:
         The array holds something else than booleans, integers or floating-point numbers.
     """
     plain = np.ascontiguousarray(array, dtype=_plain(array.dtype)).reshape(array.shape)
+    # Not NumPy's own writer: when the disk is full its error does not say so.
     with path.open("wb") as stream:
-        np.lib.format.write_array(stream, plain, version=(1, 0), allow_pickle=False)
+        np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(plain))
+        stream.write(plain.reshape(-1).view(np.uint8).data)
 
 
-def create_array(
-    path: Path, shape: tuple[int, ...], dtype: DTypeLike
-) -> np.memmap[tuple[int, ...], np.dtype[np.generic]]:
-    """Create a ``.npy`` file of zeros and map it for writing.
-
-    The zeros are really written: a page of a memory map that finds no space on the disk would kill the process.
+def create_array(path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> None:
+    """Create a ``.npy`` file of zeros, whose space on the disk is reserved: a long computation must not end in none.
 
     Raises
     ------
     OSError
-        There is not enough space.
+        There is not enough space; the file is then not there.
     ValueError
         The type is not a plain number.
     """
     kind = _plain(np.dtype(dtype))
-    with path.open("wb") as stream:
-        header = {"descr": kind.str, "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(stream, header)
-        offset = stream.tell()
-        left = math.prod(shape) * kind.itemsize
-        while left > 0:
-            left -= stream.write(bytes(min(left, _CHUNK)))
-    return np.memmap(path, kind, "r+", offset, shape)
+    try:
+        with path.open("wb") as stream:
+            header = {"descr": kind.str, "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(stream, header)
+            stream.flush()
+            _reserve(stream, stream.tell(), math.prod(shape) * kind.itemsize)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _reserve(stream: BinaryIO, offset: int, size: int) -> None:
+    """Fill a file up with zeros from an offset on; where the system can, without writing them."""
+    reserve = getattr(os, "posix_fallocate", None)
+    if reserve is not None and size:
+        reserve(stream.fileno(), offset, size)
+        return
+    while size > 0:
+        size -= stream.write(bytes(min(size, _CHUNK)))
