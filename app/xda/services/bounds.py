@@ -12,7 +12,7 @@ from xda.services.views import GalleryFilter, Split
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The extent of one run."""
+    """The extent of one run, or of what stands in for one."""
 
     run_id: str
     n_train: int
@@ -20,6 +20,12 @@ class Bounds:
     n_classes: int
     c_values: tuple[float, ...]
     """Ascending."""
+    subject: str = ""
+    """What messages speak of where that is not the run."""
+
+    @property
+    def _subject(self) -> str:
+        return self.subject or f"Run '{self.run_id}'"
 
     @property
     def default_c(self) -> float:
@@ -40,7 +46,7 @@ class Bounds:
             if math.isclose(c, value, rel_tol=1e-6):
                 return value
         known = ", ".join(map(parameter, self.c_values))
-        raise NotFoundError(f"Run '{self.run_id}' has no surrogate with C = {c:g}; it has C = {known}.")
+        raise NotFoundError(f"{self._subject} has no surrogate with C = {c:g}; it has C = {known}.")
 
     def check_image(self, split: Split, index: int) -> None:
         """Raise NotFoundError if there is no such image."""
@@ -48,15 +54,13 @@ class Bounds:
         if not 0 <= index < count:
             what = "training" if split == "train" else "test"
             raise NotFoundError(
-                f"Run '{self.run_id}' has no {what} image {index}; its {what} images are 0 to {count - 1:,}."
+                f"{self._subject} has no {what} image {index}; its {what} images are 0 to {count - 1:,}."
             )
 
     def check_class(self, number: int) -> None:
         """Raise NotFoundError if there is no such class."""
         if not 0 <= number < self.n_classes:
-            raise NotFoundError(
-                f"Run '{self.run_id}' has no class {number}; its classes are 0 to {self.n_classes - 1}."
-            )
+            raise NotFoundError(f"{self._subject} has no class {number}; its classes are 0 to {self.n_classes - 1}.")
 
     def check_decision(self, target: int, against: int | None) -> None:
         """Raise if target or contrast is no class (NotFoundError), or both are the same (InvalidRequestError)."""

@@ -1,0 +1,128 @@
+"""One fitted surrogate that answers for any query features: attributions, ranked or whole, and logits.
+
+In: what a fit gives (support set, weights, slacks) and the features of the support vectors. Out: the frozen types of
+``xda.attribution.results``. Where the arrays come from, a run folder or a fit of a moment ago, does not matter here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xda.attribution.decomposition import attributions, contributions, decompose, strongest
+from xda.attribution.index import SIGNS
+from xda.attribution.results import Contribution, Decomposition
+from xda.attribution.support import SupportSet
+from xda.services.served_index import DeviceFeatures
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Ranked contributions with exact totals, before they are joined with what the test image is."""
+
+    supporting: tuple[Contribution, ...]
+    opposing: tuple[Contribution, ...]
+    sum_supporting: float
+    sum_opposing: float
+    n_supporting: int
+    n_opposing: int
+
+
+class FittedSurrogate:
+    """Answers for one C.
+
+    Parameters
+    ----------
+    c : float
+        Regularisation parameter.
+    coef : ndarray of float64, shape (K, d) or (K, d + 1)
+        W; with an augmented intercept its weights are the last column.
+    support : SupportSet
+    features : DeviceFeatures
+        Features of the support vectors, in their order.
+    slack : ndarray of float32, shape (N,)
+        Hinge loss of every training sample.
+    """
+
+    def __init__(
+        self,
+        c: float,
+        coef: NDArray[np.float64],
+        support: SupportSet,
+        features: DeviceFeatures,
+        slack: NDArray[np.float32],
+    ) -> None:
+        self.c = c
+        self.coef = coef
+        self.support = support
+        self.features = features
+        self.slack = slack
+
+    @cached_property
+    def slack_rank(self) -> NDArray[np.int64]:
+        """Rank of every training sample by slack, 1 for the largest; equal slacks share the best rank, shape (N,)."""
+        return np.asarray(1 + len(self.slack) - np.searchsorted(np.sort(self.slack), self.slack, side="right"))
+
+    def logits(self, queries: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the surrogate's logits of query features, (n, d) to (n, K), the intercept's share included."""
+        d = queries.shape[1]
+        return np.asarray(np.asarray(queries, dtype=np.float64) @ self.coef[:, :d].T + self.coef[:, d:].sum(axis=1))
+
+    def values(
+        self, queries: NDArray[np.float32], target: int, against: int | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return support vectors (positions) and their attributions to a decision.
+
+        Parameters
+        ----------
+        queries : ndarray of float32, shape (d,) or (n, d)
+        target, against : int
+            As for ``SupportSet.weights``.
+
+        Returns
+        -------
+        rows : ndarray of int64, shape (m,)
+        values : ndarray of float64, shape (m,) or (m, n)
+        """
+        rows, weights = self.support.weights(target, against)
+        return rows, attributions(weights, self.features.products(rows, queries))
+
+    def decompose(self, query: NDArray[np.float32], target: int, against: int | None) -> Decomposition:
+        """Return all non-zero contributions to a decision."""
+        return decompose(self.support, *self.values(query, target, against))
+
+    def rank(
+        self,
+        query: NDArray[np.float32],
+        target: int,
+        against: int | None,
+        limit: int | None,
+        train_class: int | None = None,
+    ) -> Ranked:
+        """Rank contributions on demand.
+
+        Parameters
+        ----------
+        query : ndarray of float32, shape (d,)
+        target, against : int
+            As for ``SupportSet.weights``.
+        limit : int, optional
+            Contributions listed of each sign; None: all.
+        train_class : int, optional
+            List only training images with this label; the totals stay over all.
+        """
+        rows, values = self.values(query, target, against)
+        listed = np.where(self.support.label[rows] == train_class, values, 0.0) if train_class is not None else values
+        tops = [strongest(listed, len(rows) if limit is None else limit, sign=factor) for _, factor in SIGNS]
+        positive, negative = values[values > 0], values[values < 0]
+        return Ranked(
+            supporting=contributions(self.support, rows[tops[0]], values[tops[0]]),
+            opposing=contributions(self.support, rows[tops[1]], values[tops[1]]),
+            sum_supporting=float(positive.sum()),
+            sum_opposing=float(negative.sum()),
+            n_supporting=len(positive),
+            n_opposing=len(negative),
+        )
