@@ -55,7 +55,7 @@ def test_no_images_give_no_rows(network: nn.Module) -> None:
 
 
 def test_something_after_the_head_is_refused(network: nn.Module, bars: ImageDataset) -> None:
-    scaled = nn.Sequential(network, nn.Softmax(dim=1))
+    scaled = nn.Sequential(network, nn.Sigmoid())
     with pytest.raises(ConfigError, match="after its last linear layer"):
         extract(scaled, PREPROCESSING, bars.test, device=CPU, progress=silent)
 

@@ -61,7 +61,8 @@ def test_features_of_the_papers_network_follow_a_relu(network: nn.Module) -> Non
     "network",
     [
         nn.Sequential(nn.Flatten(), nn.ReLU()),
-        nn.Sequential(nn.Linear(4, 3), nn.Conv2d(1, 2, 1)),
+        nn.Sequential(nn.Linear(4, 3), nn.Conv2d(1, 2, 3)),
+        nn.Sequential(nn.Linear(4, 3), nn.Conv2d(2, 2, 1, groups=2)),
         nn.Linear(4, 3),
         nn.Sequential(OrderedDict(body=nn.Linear(4, 3), norm=nn.BatchNorm1d(3))),
     ],
@@ -81,9 +82,9 @@ def test_unknown_presets_and_too_few_classes_are_refused() -> None:
 def test_a_spec_survives_its_dictionary() -> None:
     spec = NetworkSpec("mnist-cnn", 10)
     assert NetworkSpec.from_dict(spec.to_dict()) == spec
-    with pytest.raises(ConfigError, match="needs preset and n_classes"):
+    with pytest.raises(ConfigError, match="needs n_classes and one of preset"):
         NetworkSpec.from_dict({"preset": "mnist-cnn"})
-    with pytest.raises(ConfigError, match="needs preset and n_classes"):
+    with pytest.raises(ConfigError, match="needs n_classes and one of preset"):
         NetworkSpec.from_dict({"preset": "mnist-cnn", "n_classes": "many"})
 
 

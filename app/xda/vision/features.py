@@ -7,11 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from xda.errors import ConfigError
 from xda.progress import Progress
 from xda.vision.batches import index_batches, load_batch
+from xda.vision.heads import check_head, split_head
 from xda.vision.images import ImageSplit
-from xda.vision.networks import split_head
 from xda.vision.preprocessing import Preprocessing
 
 
@@ -64,14 +63,9 @@ def extract(
         for batch in index_batches(len(split), batch_size):
             images = load_batch(split, batch, preprocessing).to(device)
             z = phi(images)
-            if z.shape != (len(batch), head.in_features):
-                raise ConfigError(
-                    f"The features before the last linear layer have the shape {tuple(z.shape)}, one vector of "
-                    f"{head.in_features} per image is needed; pool or flatten before the head."
-                )
+            if batch[0] == 0:
+                check_head(network, head, z[:2], images[:2])
             scores = head(z)
-            if batch[0] == 0 and not torch.allclose(scores[:1], network(images[:1]), rtol=1e-3, atol=1e-4):
-                raise ConfigError("The network does something after its last linear layer; its head must come last.")
             features[batch] = z.cpu().numpy()
             logits[batch] = scores.cpu().numpy()
             progress(stage, int(batch[-1]) + 1, len(split))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,10 @@ from PIL import Image
 
 from xda.errors import ConfigError
 from xda.vision.decoding import decode
+from xda.vision.geometry import crop_offset, resized_size
+
+Interpolation = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
+_FILTERS = {name: Image.Resampling[name.upper()] for name in get_args(Interpolation)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,10 @@ class Preprocessing:
     mean: tuple[float, ...]
     """Per channel, on the scale [0, 1]."""
     std: tuple[float, ...]
+    resize: int | None = None
+    """Pixels that the shorter side is resized to before the centre of ``size`` is cropped; None: the whole image is
+    resized to ``size``."""
+    interpolation: Interpolation = "bilinear"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
@@ -39,6 +47,14 @@ class Preprocessing:
             raise ConfigError(f"Mean and std of the preprocessing need {self.channels} value(s) for mode {self.mode}.")
         if len(self.size) != 2 or min(self.size) < 1 or min(self.std) <= 0:
             raise ConfigError("The preprocessing needs a size (H, W) of positive numbers and positive std values.")
+        if self.resize is not None and self.resize < 1:
+            raise ConfigError(
+                f"The preprocessing resizes the shorter side to {self.resize} pixels; at least 1 is needed."
+            )
+        if self.interpolation not in _FILTERS:
+            raise ConfigError(
+                f"The preprocessing interpolation must be one of {', '.join(_FILTERS)}, not '{self.interpolation}'."
+            )
 
     @property
     def channels(self) -> int:
@@ -46,8 +62,18 @@ class Preprocessing:
         return 1 if self.mode == "L" else 3
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-ready dictionary."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        """Return a JSON-ready dictionary; without what is as it always was before it could be chosen."""
+        chosen = {f.name for f in fields(self) if f.name not in _LATER or getattr(self, f.name) != f.default}
+        values = {key: value for key, value in asdict(self).items() if key in chosen}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
+    def describe(self) -> str:
+        """Return the steps in words."""
+        height, width = self.size
+        kind = "grey" if self.mode == "L" else "RGB"
+        target = f"{height} × {width}"
+        steps = f"to {target}" if self.resize is None else f"shorter side to {self.resize}, centre {target}"
+        return f"{kind}, {steps}, {self.interpolation}, mean {_numbers(self.mean)}, std {_numbers(self.std)}"
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -65,6 +91,8 @@ class Preprocessing:
                 size=(int(height), int(width)),
                 mean=tuple(float(value) for value in values["mean"]),
                 std=tuple(float(value) for value in values["std"]),
+                resize=None if values.get("resize") is None else int(values["resize"]),
+                interpolation=values.get("interpolation", "bilinear"),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"The preprocessing cannot be read ({error}); it needs mode, size, mean, std.") from None
@@ -97,7 +125,8 @@ class Preprocessing:
     def fits(self, pixels: NDArray[np.uint8]) -> bool:
         """Whether decoded images, (n, H, W) or (n, H, W, 3), need neither conversion nor resizing."""
         height, width = self.size
-        return pixels.shape[1:] == ((height, width) if self.mode == "L" else (height, width, 3))
+        whole = self.resize is None or resized_size((width, height), self.resize) == (width, height)
+        return whole and pixels.shape[1:] == ((height, width) if self.mode == "L" else (height, width, 3))
 
     def from_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Preprocess decoded images for which ``fits`` holds; returns shape (n, C, H, W)."""
@@ -114,7 +143,20 @@ class Preprocessing:
         return self._resized(decode(data, self.mode))
 
     def _resized(self, image: Image.Image) -> NDArray[np.uint8]:
+        """Resize and crop to pixels that equal those of torchvision's transforms on the same image."""
         height, width = self.size
-        if image.size != (width, height):
-            image = image.resize((width, height), Image.Resampling.BILINEAR)
+        target = (width, height) if self.resize is None else resized_size(image.size, self.resize)
+        if image.size != target:
+            image = image.resize(target, _FILTERS[self.interpolation])
+        if target != (width, height):
+            left, top = crop_offset(target[0], width), crop_offset(target[1], height)
+            image = image.crop((left, top, left + width, top + height))
         return np.asarray(image, dtype=np.uint8)
+
+
+_LATER = ("resize", "interpolation")
+"""What the manifests of older runs do not have."""
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return "(" + ", ".join(f"{value:g}" for value in values) + ")"

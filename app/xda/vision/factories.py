@@ -1,0 +1,137 @@
+"""Functions of other people's modules, named ``module:function`` in a configuration or a run.
+
+A run names the factory of its network and calls it when it is opened, so a run from elsewhere decides what is called.
+Modules are found as Python finds them (installed, or in ``PYTHONPATH``), never in the current folder; and of modules
+that belong to Python or to installed packages only what is declared to return what is asked for is called, so that no
+run can reach, say, ``os:system``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+import sysconfig
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from xda.errors import ConfigError
+
+_CLASSES = ("n_classes", "num_classes")
+"""Parameters that take the number of classes, in the order in which they are looked for."""
+
+_PACKAGES = frozenset({"site-packages", "dist-packages"})
+"""Folders of installed packages, wherever they are."""
+
+Made = TypeVar("Made")
+
+
+def load_factory(name: str, kind: type) -> Callable[..., Any]:
+    """Import a factory.
+
+    Parameters
+    ----------
+    name : str
+        ``module:function``, or ``module:Class``.
+    kind : type
+        What it makes, such as ``torch.nn.Module``.
+
+    Returns
+    -------
+    Callable
+
+    Raises
+    ------
+    ConfigError
+        If there is no such module or function, importing it fails, or it may not be called; the message names it.
+    """
+    module_name, _, function = name.partition(":")
+    if not all(part.isidentifier() for part in (*module_name.split("."), function)):
+        raise ConfigError(f"The factory '{name}' must be written as module:function, such as 'package.model:network'.")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (module_name == error.name or module_name.startswith(f"{error.name}.")):
+            raise ConfigError(
+                f"The factory '{name}' needs the Python module '{error.name}', which cannot be imported here; install "
+                "it, or put the folder that holds it into PYTHONPATH."
+            ) from None
+        raise ConfigError(f"The module '{module_name}' of the factory '{name}' cannot be imported: {error}.") from None
+    except Exception as error:
+        raise ConfigError(
+            f"The module '{module_name}' of the factory '{name}' cannot be imported: {type(error).__name__}: {error}."
+        ) from error
+    made = getattr(module, function, None)
+    if not callable(made):
+        raise ConfigError(f"The module '{module_name}' has no function '{function}'; correct the factory '{name}'.")
+    if not (_makes(made, kind) or _is_own_code(made)):
+        raise ConfigError(
+            f"The factory '{name}' belongs to an installed package and is not declared to return a {kind.__name__}, so "
+            f"it is not called; annotate what it returns, or wrap it in a function of your own."
+        )
+    factory: Callable[..., Any] = made
+    return factory
+
+
+def call_factory(name: str, kind: type[Made], arguments: Mapping[str, Any], n_classes: int | None = None) -> Made:
+    """Call a factory.
+
+    Parameters
+    ----------
+    name : str
+        ``module:function``.
+    kind : type
+        What it must return.
+    arguments : mapping
+        Keyword arguments.
+    n_classes : int, optional
+        Passed as ``n_classes`` or ``num_classes`` where the factory takes one of these.
+
+    Raises
+    ------
+    ConfigError
+        As ``load_factory``; or if the call fails or returns something else.
+    """
+    made = load_factory(name, kind)
+    given = dict(arguments)
+    if n_classes is not None:
+        taken = [key for key in _CLASSES if key in _parameters(made)]
+        given = dict.fromkeys(taken[:1], n_classes) | given
+    try:
+        result = made(**given)
+    except Exception as error:
+        raise ConfigError(f"The factory '{name}' failed: {type(error).__name__}: {error}.") from error
+    if not isinstance(result, kind):
+        raise ConfigError(f"The factory '{name}' returned {type(result).__name__}, not {kind.__name__}; correct it.")
+    return result
+
+
+def _parameters(made: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(made).parameters
+    except (TypeError, ValueError):
+        return {}
+
+
+def _makes(made: Callable[..., Any], kind: type) -> bool:
+    """Whether a factory is a class of this kind, or declared to return one."""
+    if inspect.isclass(made):
+        return issubclass(made, kind)
+    try:
+        declared = typing.get_type_hints(made).get("return")
+    except Exception:
+        return False
+    return inspect.isclass(declared) and issubclass(declared, kind)
+
+
+def _is_own_code(made: Callable[..., Any]) -> bool:
+    """Whether a factory is defined outside of Python and of what is installed beside it."""
+    module = sys.modules.get(getattr(made, "__module__", None) or "")
+    file = getattr(module, "__file__", None)
+    if file is None:
+        return False
+    path = Path(file).resolve()
+    python = {Path(folder).resolve() for key, folder in sysconfig.get_paths().items() if key.endswith("lib")}
+    return python.isdisjoint(path.parents) and _PACKAGES.isdisjoint(path.parts)

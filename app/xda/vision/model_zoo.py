@@ -1,0 +1,174 @@
+"""Networks that others define: torchvision's and timm's models by name, and what a person's own factory makes.
+
+Only their architecture is taken, never weights: those come from a checkpoint or, in a run, from the run itself. Nothing
+is downloaded.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
+from typing import Any, Final
+
+from torch import nn
+
+from xda.errors import ConfigError
+from xda.vision.factories import call_factory
+from xda.vision.preprocessing import Preprocessing
+
+KINDS: Final = ("torchvision", "timm", "factory")
+"""Where networks come from that are no presets."""
+
+_RESERVED = {
+    "torchvision": ("weights", "weights_backbone", "num_classes", "progress"),
+    "timm": ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "num_classes"),
+    "factory": (),
+}
+"""Arguments that would bring other weights or another number of classes."""
+_SLOW_INITIALISATION = ("googlenet", "inception_v3")
+"""torchvision draws their first weights for minutes unless told not to; all weights are replaced anyway."""
+
+
+def build_foreign(kind: str, name: str, n_classes: int, arguments: Mapping[str, Any]) -> nn.Module:
+    """Return a network with fresh weights.
+
+    Parameters
+    ----------
+    kind : {"torchvision", "timm", "factory"}
+    name : str
+        Of the model, or ``module:function``.
+    n_classes : int
+    arguments : mapping
+        Further keyword arguments of the model.
+
+    Raises
+    ------
+    ConfigError
+        If the kind, the name or an argument is unknown, or a package is missing; the message says which.
+    """
+    builders: dict[str, Callable[[str, int, Mapping[str, Any]], nn.Module]] = {
+        "torchvision": _torchvision,
+        "timm": _timm,
+        "factory": lambda name, n_classes, arguments: call_factory(name, nn.Module, arguments, n_classes),
+    }
+    if kind not in builders:
+        raise ConfigError(f"There is no network kind '{kind}'; known are: preset, {', '.join(KINDS)}.")
+    for key in _RESERVED[kind]:
+        if key in arguments:
+            raise ConfigError(
+                f"The network argument '{key}' cannot be given: weights come from the checkpoint and the number of "
+                "classes from the data set."
+            )
+    return builders[kind](name, n_classes, arguments)
+
+
+def own_preprocessing(kind: str, name: str, network: nn.Module) -> Preprocessing | None:
+    """Return the transform that the makers of a model give with it; None where there is none.
+
+    Parameters
+    ----------
+    kind : {"torchvision", "timm", "factory"}
+    name : str
+    network : nn.Module
+        The model, built.
+
+    Raises
+    ------
+    ConfigError
+        If the transform has steps that the product does not know.
+    """
+    if kind == "torchvision":
+        return _torchvision_preprocessing(name)
+    return _timm_preprocessing(name, network) if kind == "timm" else None
+
+
+def _torchvision(name: str, n_classes: int, arguments: Mapping[str, Any]) -> nn.Module:
+    from torchvision import models
+
+    names = models.list_models(module=models)
+    if name not in names:
+        raise ConfigError(f"torchvision has no classification model '{name}'{_suggestion(name, names)}.")
+    given = {"init_weights": False} if name in _SLOW_INITIALISATION else {}
+    return _called(lambda: models.get_model(name, num_classes=n_classes, **given | dict(arguments)), name)
+
+
+def _timm(name: str, n_classes: int, arguments: Mapping[str, Any]) -> nn.Module:
+    timm = _import_timm(name)
+    if not timm.is_model(name.partition(".")[0]):
+        raise ConfigError(f"timm has no model '{name}'{_suggestion(name, timm.list_models())}.")
+    return _called(lambda: timm.create_model(name, pretrained=False, num_classes=n_classes, **arguments), name)
+
+
+def _import_timm(name: str) -> ModuleType:
+    try:
+        return importlib.import_module("timm")
+    except ImportError as error:
+        raise ConfigError(
+            f"The network '{name}' needs the package timm, which cannot be imported ({error}); install it with "
+            "`pip install 'dualxda-explorer[timm]'`."
+        ) from None
+
+
+def _called(build: Callable[[], Any], name: str) -> nn.Module:
+    # whatever a model's constructor raises for arguments that it cannot use
+    try:
+        network = build()
+    except Exception as error:
+        raise ConfigError(f"The network '{name}' cannot be made: {type(error).__name__}: {error}.") from error
+    if not isinstance(network, nn.Module):
+        raise ConfigError(f"The network '{name}' is a {type(network).__name__}, not a torch.nn.Module.")
+    return network
+
+
+def _suggestion(name: str, names: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, names, n=3)
+    return f"; did you mean {' or '.join(repr(other) for other in close)}?" if close else ""
+
+
+def _torchvision_preprocessing(name: str) -> Preprocessing | None:
+    """Read ``<Model>_Weights.DEFAULT.transforms()``, torchvision's ``ImageClassification`` preset."""
+    from torchvision import models
+
+    default = getattr(models.get_model_weights(name), "DEFAULT", None)
+    if default is None:
+        return None
+    transform = default.transforms()
+    return Preprocessing(
+        mode="RGB",
+        size=_square(transform.crop_size),
+        mean=tuple(transform.mean),
+        std=tuple(transform.std),
+        resize=int(transform.resize_size[0]),
+        interpolation=transform.interpolation.value,
+    )
+
+
+def _timm_preprocessing(name: str, network: nn.Module) -> Preprocessing:
+    """Read timm's data configuration as ``timm.data.create_transform`` does for evaluation."""
+    config = importlib.import_module("timm.data").resolve_model_data_config(network)
+    channels, height, width = config["input_size"]
+    mode, share = config["crop_mode"], config["crop_pct"]
+    if mode == "squash" and share == 1:
+        resize = None
+    elif mode == "center" and height == width:
+        resize = math.floor(height / share)
+    else:
+        raise ConfigError(
+            f"The transform of '{name}' cannot be followed (crop mode '{mode}', {height} × {width} pixels); describe "
+            "one in [network.preprocessing]."
+        )
+    return Preprocessing(
+        mode="L" if channels == 1 else "RGB",
+        size=(height, width),
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+        resize=resize,
+        interpolation=config["interpolation"],
+    )
+
+
+def _square(size: Sequence[int]) -> tuple[int, int]:
+    return int(size[0]), int(size[-1])
