@@ -11,6 +11,7 @@ import math
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,6 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from xda.attribution.decomposition import self_influence
 from xda.attribution.fidelity import agreement, confidence_and_margin
@@ -32,7 +32,7 @@ from xda.services.served_index import DeviceFeatures
 from xda.services.stored_support import read_support
 from xda.services.views import SPLITS, Split
 from xda.settings import DeviceChoice
-from xda.storage.files import fingerprint, sha256_file
+from xda.storage.files import fingerprint
 from xda.storage.manifest import (
     CertificateEntry,
     Counts,
@@ -48,7 +48,8 @@ from xda.surrogate import CrammerSingerSVC
 from xda.vision.datasets import ImageDataset
 from xda.vision.device import resolve_device
 from xda.vision.features import extract
-from xda.vision.networks import NetworkSpec, build_network, fill_weights, get_preset
+from xda.vision.loading import LoadedNetwork, load_network
+from xda.vision.networks import get_preset
 from xda.vision.relevance import RelevanceModel
 
 LIBRARIES = ("dualxda-explorer", "numpy", "scipy", "scikit-learn", "numba", "torch", "torchvision", "zennit")
@@ -88,13 +89,26 @@ def build_run(
     ConflictError
         If another build writes the same folder.
     """
-    preset = get_preset(config.network.preset)
-    if not config.network.checkpoint.is_file():
-        raise DataError(
-            f"The checkpoint {config.network.checkpoint} does not exist; make it with `xda train {preset.name}`."
-        )
+    where = resolve_device(device)
+    network = configured_network(config, dataset)
     with RunWriter(out) as writer:
-        return _Build(config, dataset, writer, resolve_device(device), progress).run()
+        return _Build(config, dataset, network, writer, where, progress).run()
+
+
+def configured_network(config: BuildConfig, dataset: ImageDataset) -> LoadedNetwork:
+    """Return the network that a configuration describes, with a logit for each class of the data set.
+
+    Raises
+    ------
+    ConfigError, DataError
+        If it cannot be made, or its checkpoint is absent or of another network.
+    """
+    table = config.network
+    if table.preset is not None and table.checkpoint is not None and not table.checkpoint.is_file():
+        preset = get_preset(table.preset)
+        raise DataError(f"The checkpoint {table.checkpoint} does not exist; make it with `xda train {preset.name}`.")
+    changes = table.preprocessing.model_dump(exclude_none=True, exclude={"crop"})
+    return load_network(table.spec(len(dataset.classes)), table.checkpoint, changes)
 
 
 @dataclass(frozen=True)
@@ -103,11 +117,14 @@ class _Build:
 
     config: BuildConfig
     dataset: ImageDataset
+    network: LoadedNetwork
     writer: RunWriter
     device: torch.device
     progress: Progress
 
     def run(self) -> RunFolder:
+        # first: a network that is refused is refused before hours of work
+        composite = self._composite()
         self._write_network()
         self._write_images()
         self._write_features()
@@ -115,32 +132,26 @@ class _Build:
         for c in self.config.surrogate.c:
             self._write_index(c)
         self._write_tables()
-        return self.writer.commit(self._describe())
+        return self.writer.commit(self._describe(composite))
 
     @property
     def _data_key(self) -> list[str]:
         return [self.dataset.name, self.dataset.train.fingerprint, self.dataset.test.fingerprint]
 
     @property
-    def _spec(self) -> NetworkSpec:
-        return NetworkSpec(self.config.network.preset, len(self.dataset.classes))
+    def _libraries(self) -> tuple[str, ...]:
+        return (*LIBRARIES, "timm") if self.network.spec.kind == "timm" else LIBRARIES
 
     @property
     def _features_key(self) -> list[str]:
         return [self.writer.sha256(layout.features(split)) for split in SPLITS] + self._data_key
 
     def _write_network(self) -> None:
-        checkpoint = self.config.network.checkpoint
-        inputs = fingerprint([FORMAT, sha256_file(checkpoint)])
+        weights = self.network.weights()
+        inputs = fingerprint([FORMAT, sha256(weights).hexdigest()])
         if not self.writer.finished("network", inputs):
             with self.writer.stage("network", inputs):
-                self.writer.copy_file(layout.NETWORK, checkpoint)
-
-    def _network(self) -> nn.Module:
-        """Return the network with the weights that are in the run, whatever became of the checkpoint since."""
-        network = build_network(self._spec)
-        fill_weights(network, self.writer.read_bytes(layout.NETWORK), str(self.config.network.checkpoint))
-        return network
+                self.writer.write_bytes(layout.NETWORK, weights)
 
     def _write_images(self) -> None:
         inputs = fingerprint([FORMAT, *self._data_key])
@@ -152,13 +163,13 @@ class _Build:
                 self.writer.write_images(split, images.all_encoded(), len(images), self.progress, "Storing images")
 
     def _write_features(self) -> None:
-        preprocessing = get_preset(self.config.network.preset).preprocessing
+        preprocessing = self.network.preprocessing
         for split in SPLITS:
             inputs = fingerprint(
                 [
                     FORMAT,
                     self.writer.sha256(layout.NETWORK),
-                    self._spec.to_dict(),
+                    self.network.spec.to_dict(),
                     preprocessing.to_dict(),
                     getattr(self.dataset, split).fingerprint,
                 ]
@@ -166,7 +177,7 @@ class _Build:
             if self.writer.finished(f"features: {split}", inputs):
                 continue
             features, logits = extract(
-                self._network(),
+                self.network.classifier,
                 preprocessing,
                 getattr(self.dataset, split),
                 device=self.device,
@@ -300,13 +311,10 @@ class _Build:
 
     def _composite(self) -> str:
         """Name the rules for heat-maps; a network that relevance cannot be propagated through is refused here."""
-        with RelevanceModel(
-            self._network(), get_preset(self.config.network.preset).preprocessing, self.device
-        ) as model:
+        with RelevanceModel(self.network.classifier, self.network.preprocessing, self.device) as model:
             return model.composite
 
-    def _describe(self) -> RunDescription:
-        preset = get_preset(self.config.network.preset)
+    def _describe(self, composite: str) -> RunDescription:
         predicted = self.writer.array(layout.logits("test")).argmax(axis=1)
         return RunDescription(
             id=self.config.run.id,
@@ -321,16 +329,16 @@ class _Build:
                 name=self.dataset.name, title=self.dataset.title, fingerprint=fingerprint(self._data_key)
             ),
             network=NetworkEntry(
-                spec=self._spec.to_dict(),
-                preprocessing=preset.preprocessing.to_dict(),
+                spec=self.network.spec.to_dict(),
+                preprocessing=self.network.preprocessing.to_dict(),
                 weights_sha256=self.writer.sha256(layout.NETWORK),
                 accuracy=float(np.mean(predicted == self.dataset.test.labels)),
             ),
-            composite=self._composite(),
+            composite=composite,
             intercept=self.config.surrogate.intercept,
             per_sign=self.config.index.per_sign,
             surrogates=tuple(self._entry(c) for c in self.config.surrogate.c),
-            libraries={"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
+            libraries={"python": platform.python_version()} | {name: version(name) for name in self._libraries},
         )
 
 

@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
+import difflib
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from xda.errors import ConfigError
+from xda.vision.networks import NetworkKind, NetworkSpec
+from xda.vision.preprocessing import Interpolation
 
 PositiveC = Annotated[float, Field(gt=0, le=1e12)]
+Side = Annotated[int, Field(ge=1, le=10_000)]
+
+
+def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
+    folder = (info.context or {}).get("folder")
+    return path if folder is None else folder / path.expanduser()
+
+
+RelativePath = Annotated[Path, AfterValidator(_beside_the_file)]
+"""A path that is relative to the configuration file."""
 
 
 class _Table(BaseModel):
@@ -31,11 +54,65 @@ class DataTable(_Table):
     name: str = Field(description="A data set that `xda data` knows, such as 'mnist'.")
 
 
+class PreprocessingTable(_Table):
+    """``[network.preprocessing]``: what replaces the model's own transform, key by key."""
+
+    mode: Literal["L", "RGB"] | None = Field(default=None, description="Grey or colour.")
+    size: tuple[Side, Side] | None = Field(default=None, description="[height, width] of the network's input.")
+    mean: tuple[float, ...] | None = Field(default=None, description="Per channel, on the scale 0 to 1.")
+    std: tuple[float, ...] | None = Field(default=None, description="Per channel, on the scale 0 to 1.")
+    resize: Side | None = Field(default=None, description="Shorter side before cropping; without it, no cropping.")
+    crop: Literal["center"] | None = Field(default=None, description="What is kept after `resize`: the centre.")
+    interpolation: Interpolation | None = None
+
+    @model_validator(mode="after")
+    def _crop_has_something_to_crop(self) -> Self:
+        if self.crop is not None and self.resize is None:
+            raise ValueError("'crop' needs 'resize', the length of the shorter side before cropping")
+        return self
+
+
 class NetworkTable(_Table):
     """``[network]``: how the network is made."""
 
-    preset: str = Field(description="A preset that `xda train` knows, such as 'mnist-cnn'.")
-    checkpoint: Path = Field(description="Its weights, a safetensors file.")
+    preset: str | None = Field(default=None, description="A preset that `xda train` knows, such as 'mnist-cnn'.")
+    torchvision: str | None = Field(default=None, description="A classification model, such as 'resnet50'.")
+    timm: str | None = Field(default=None, description="A model of timm, such as 'efficientnet_lite0'.")
+    factory: str | None = Field(default=None, description="'module:function' that returns a torch.nn.Module.")
+    arguments: dict[str, JsonValue] = Field(default={}, description="Keyword arguments of model or factory.")
+    checkpoint: RelativePath | None = Field(default=None, description="Its weights: safetensors, or a state dict.")
+    head: str | None = Field(default=None, min_length=1, description="Name of the last linear layer.")
+    preprocessing: PreprocessingTable = PreprocessingTable()
+
+    @model_validator(mode="after")
+    def _one_network(self) -> Self:
+        kinds = [kind for kind in get_args(NetworkKind) if getattr(self, kind) is not None]
+        if len(kinds) != 1:
+            raise ValueError(
+                f"exactly one of {', '.join(get_args(NetworkKind))} is needed, not {' and '.join(kinds) or 'none'}"
+            )
+        if self.preset is not None and self.arguments:
+            raise ValueError("a preset takes no 'arguments'")
+        if self.factory is None and self.checkpoint is None:
+            raise ValueError("'checkpoint' is needed, the file with the network's weights")
+        return self
+
+    @property
+    def kind(self) -> NetworkKind:
+        """Where the architecture comes from."""
+        kind: NetworkKind
+        (kind,) = (kind for kind in get_args(NetworkKind) if getattr(self, kind) is not None)
+        return kind
+
+    def spec(self, n_classes: int) -> NetworkSpec:
+        """Return what is needed to build the network."""
+        return NetworkSpec(
+            name=getattr(self, self.kind),
+            n_classes=n_classes,
+            kind=self.kind,
+            arguments=self.arguments,
+            head=self.head or "",
+        )
 
 
 class SurrogateTable(_Table):
@@ -80,7 +157,8 @@ def load_config(path: Path, *, c: Sequence[float] | None = None) -> BuildConfig:
     Raises
     ------
     ConfigError
-        If the file cannot be read, is no TOML, or has a missing, unknown or unusable key; the message names it.
+        If the file cannot be read, is no TOML, or has a missing, unknown or unusable key; the message names it and, for
+        an unknown one, the key that was probably meant.
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -91,10 +169,28 @@ def load_config(path: Path, *, c: Sequence[float] | None = None) -> BuildConfig:
     if c is not None:
         content["surrogate"] = {**content.get("surrogate", {}), "c": list(c)}
     try:
-        config = BuildConfig.model_validate(content)
+        return BuildConfig.model_validate(content, context={"folder": path.parent})
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise ConfigError(f"{path}: key '{key}': {first['msg']}.") from None
-    checkpoint = path.parent / config.network.checkpoint
-    return config.model_copy(update={"network": config.network.model_copy(update={"checkpoint": checkpoint})})
+        raise ConfigError(f"{path}: {_mistake(error)}.") from None
+
+
+def _mistake(error: ValidationError) -> str:
+    """Say what is wrong with the first key: an unknown one rather than the missing one that it was meant to be."""
+    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+    loc = [str(part) for part in first["loc"]]
+    key = ".".join(loc)
+    if first["type"] != "extra_forbidden":
+        return f"key '{key}': {first['msg'].removeprefix('Value error, ')}"
+    known = _keys(BuildConfig, loc[:-1])
+    close = difflib.get_close_matches(loc[-1].lower(), known, n=1)
+    advice = f"did you mean '{close[0]}'?" if close else f"known are: {', '.join(known)}"
+    return f"key '{key}' is unknown; {advice}"
+
+
+def _keys(table: type[BaseModel], path: Sequence[str]) -> list[str]:
+    """Return the keys of the table at a path of keys."""
+    for part in path:
+        annotation = table.model_fields[part].annotation if part in table.model_fields else None
+        inner = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
+        table = next((kind for kind in inner if issubclass(kind, BaseModel)), table)
+    return list(table.model_fields)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xda.errors import RunError
+from xda.errors import ConfigError, RunError
 from xda.services import layout
 from xda.services.views import Split
 from xda.storage.run_folder import RunFolder
-from xda.vision.networks import NetworkSpec, build_network, fill_weights
+from xda.vision.loading import open_network
+from xda.vision.networks import NetworkSpec
 from xda.vision.preprocessing import Preprocessing
 from xda.vision.relevance import RelevanceModel
 
@@ -23,9 +24,18 @@ TOLERANCE = 1e-3
 
 
 def open_model(run: RunFolder, device: torch.device) -> RelevanceModel:
-    """Return the network of a run on a device, with the rules for its heat-maps."""
-    network = build_network(NetworkSpec.from_dict(run.manifest.network.spec))
-    fill_weights(network, run.read(layout.NETWORK), str(run.path / layout.NETWORK))
+    """Return the network of a run on a device, with the rules for its heat-maps.
+
+    Raises
+    ------
+    RunError
+        If the network cannot be made here: a package or the module of a factory is missing.
+    """
+    try:
+        spec = NetworkSpec.from_dict(run.manifest.network.spec)
+        network = open_network(spec, run.read(layout.NETWORK), str(run.path / layout.NETWORK))
+    except ConfigError as error:
+        raise RunError(f"{run.path}: the network of this run cannot be made here. {error}") from error
     return RelevanceModel(network, Preprocessing.from_dict(run.manifest.network.preprocessing), device)
 
 

@@ -1,0 +1,125 @@
+"""A network with weights, head and preprocessing: from a checkpoint for a build, from the run ever after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from xda.errors import ConfigError
+from xda.vision.checkpoints import fill_weights, load_weights, pack
+from xda.vision.heads import Classifier, find_head, split_head
+from xda.vision.networks import NetworkSpec, build_network, default_preprocessing
+from xda.vision.preprocessing import Preprocessing
+
+_NEEDED = ("mode", "size", "mean", "std")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedNetwork:
+    """Everything of a network that a run keeps."""
+
+    spec: NetworkSpec
+    """With the name of the head, where that is not found without running the network."""
+    preprocessing: Preprocessing
+    classifier: nn.Module
+    """In eval mode."""
+
+    def weights(self) -> bytes:
+        """Return the weights as safetensors, for ``open_network``."""
+        named = self.classifier
+        return pack((named.network if isinstance(named, Classifier) else named).state_dict(), {})
+
+    @property
+    def n_features(self) -> int:
+        """Number of features, d."""
+        return split_head(self.classifier)[1].in_features
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of weights."""
+        return sum(value.numel() for value in self.classifier.parameters())
+
+
+def load_network(spec: NetworkSpec, checkpoint: Path | None, preprocessing: Mapping[str, Any]) -> LoadedNetwork:
+    """Build a network, fill it from a checkpoint and find its head and its preprocessing.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+        Its head may be empty: then it is found.
+    checkpoint : Path, optional
+        None: the network brings its weights, as factories may.
+    preprocessing : mapping
+        Fields of ``Preprocessing`` that replace those of the model's own transform.
+
+    Raises
+    ------
+    ConfigError
+        If the network cannot be made, has no linear head, or comes without a preprocessing and not all of it is given.
+    DataError
+        If the checkpoint is absent, holds more than tensors, or is of another network.
+    """
+    network = build_network(spec).float()
+    if checkpoint is not None:
+        load_weights(network, checkpoint)
+    network.eval()
+    chosen = _preprocessing(spec, network, preprocessing)
+    if spec.head or spec.kind == "preset":
+        return LoadedNetwork(spec, chosen, _named(network, spec.head))
+    # a fixed seed: the head that is found must not depend on chance
+    noise = torch.randn((2, chosen.channels, *chosen.size), generator=torch.Generator().manual_seed(0))
+    try:
+        head = find_head(network, noise, spec.n_classes)
+    except (RuntimeError, TypeError, ValueError, AssertionError) as error:
+        raise ConfigError(
+            f"The network cannot take images of {chosen.channels} × {chosen.size[0]} × {chosen.size[1]} "
+            f"({type(error).__name__}: {str(error)[:200]}); correct [network.preprocessing]."
+        ) from None
+    return LoadedNetwork(replace(spec, head=head), chosen, _named(network, head))
+
+
+def open_network(spec: NetworkSpec, weights: bytes, where: str) -> nn.Module:
+    """Return the network of a run.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+    weights : bytes
+        From ``LoadedNetwork.weights``.
+    where : str
+        Where they come from, for messages.
+
+    Raises
+    ------
+    ConfigError
+        If the network cannot be made here, for example because a package is missing.
+    DataError
+        If the weights are not those of the network.
+    """
+    network = build_network(spec).float()
+    fill_weights(network, weights, where)
+    return _named(network.eval(), spec.head)
+
+
+def _named(network: nn.Module, head: str) -> nn.Module:
+    return Classifier(network, head) if head else network
+
+
+def _preprocessing(spec: NetworkSpec, network: nn.Module, given: Mapping[str, Any]) -> Preprocessing:
+    missing = [key for key in _NEEDED if key not in given]
+    own = default_preprocessing(spec, network) if missing else None
+    if own is None:
+        if missing:
+            raise ConfigError(
+                f"The network '{spec.name}' comes without a preprocessing; give {', '.join(missing)} in "
+                "[network.preprocessing]."
+            )
+        return Preprocessing.from_dict(given)
+    # the margin of the model's own crop means nothing for another size
+    kept = own.to_dict() | ({"resize": None} if "size" in given else {})
+    return Preprocessing.from_dict(kept | dict(given))
