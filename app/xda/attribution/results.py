@@ -6,10 +6,21 @@ Symbols follow the paper: attribution is :math:`\tau_i(x, c) = \alpha_i^c \langl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from xda.attribution.tables import contribution_table, to_pandas
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+UNLABELLED = -1
+"""Label of a test image of which none is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +45,7 @@ class TestSample:
 
     index: int
     label: int
+    """Label in the data set; ``UNLABELLED`` where none is known."""
     predicted: int
     """Class predicted by the network."""
     network_logits: tuple[float, ...]
@@ -75,6 +87,28 @@ class Explanation:
     opposing: tuple[Contribution, ...]
     """Strongest (most negative) first, at most ``limit``."""
 
+    def to_arrow(self, classes: Sequence[str] | None = None) -> pa.Table:
+        """Return the listed contributions as a table, strongest first; columns as in ``xda.attribution.tables``.
+
+        Parameters
+        ----------
+        classes : sequence of str, optional
+            Names of the classes; adds the column ``class``.
+        """
+        listed = (*self.supporting, *self.opposing)
+        return contribution_table(
+            np.array([part.index for part in listed], dtype=np.int64),
+            np.array([part.label for part in listed], dtype=np.int64),
+            np.array([part.attribution for part in listed], dtype=np.float64),
+            np.array([part.at_bound for part in listed], dtype=np.bool_),
+            self.sum_supporting - self.sum_opposing,
+            classes,
+        )
+
+    def to_pandas(self, classes: Sequence[str] | None = None) -> pd.DataFrame:
+        """Return ``to_arrow`` as a DataFrame; ConfigError if pandas is not installed."""
+        return to_pandas(self.to_arrow(classes))
+
 
 @dataclass(frozen=True, slots=True)
 class ClassContribution:
@@ -115,3 +149,18 @@ class Decomposition:
     def total(self) -> float:
         """Sum of all contributions: the surrogate's logit (difference)."""
         return float(self.attribution.sum())
+
+    def to_arrow(self, classes: Sequence[str] | None = None) -> pa.Table:
+        """Return all contributions as a table, strongest first; columns as in ``xda.attribution.tables``.
+
+        Parameters
+        ----------
+        classes : sequence of str, optional
+            Names of the classes; adds the column ``class``.
+        """
+        total = float(np.abs(self.attribution).sum())
+        return contribution_table(self.index, self.label, self.attribution, self.at_bound, total, classes)
+
+    def to_pandas(self, classes: Sequence[str] | None = None) -> pd.DataFrame:
+        """Return ``to_arrow`` as a DataFrame; ConfigError if pandas is not installed."""
+        return to_pandas(self.to_arrow(classes))

@@ -1,0 +1,85 @@
+"""Contributions as a table, one row for each training sample: for pandas, Arrow, and everything that reads these.
+
+Columns: ``index`` (position in the training set), ``label``, ``class`` (its name, where names are given),
+``attribution`` (the exact signed share of the logit), ``share`` (of the sum of all absolute attributions, in [0, 1],
+those of training samples that are not listed included), ``sign`` ("supports" or "opposes"), ``at_bound`` (whether the
+sample's dual variable is at its bound C). Rows are ordered by absolute attribution, strongest first.
+
+pyarrow and pandas are imported where they are used: attributing needs neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xda.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+SIGN_WORDS = ("opposes", "supports")
+
+
+def contribution_table(
+    index: NDArray[np.int64],
+    label: NDArray[np.int64],
+    attribution: NDArray[np.float64],
+    at_bound: NDArray[np.bool_],
+    absolute_total: float,
+    classes: Sequence[str] | None = None,
+) -> pa.Table:
+    """Return contributions as an Arrow table.
+
+    Parameters
+    ----------
+    index, label, attribution, at_bound : ndarray, shape (n,)
+        The listed training samples, none with an attribution of zero.
+    absolute_total : float
+        Sum of all absolute attributions, listed or not.
+    classes : sequence of str, optional
+        Names of the classes; adds the column ``class``.
+
+    Returns
+    -------
+    pyarrow.Table
+        n rows, strongest first; equal ones keep their order.
+    """
+    import pyarrow as pa
+
+    order = np.argsort(-np.abs(attribution), kind="stable")
+    ranked = attribution[order]
+    words = pa.DictionaryArray.from_arrays(pa.array((ranked > 0).astype(np.int8)), pa.array(SIGN_WORDS))
+    columns: dict[str, Any] = {"index": index[order].astype(np.int64), "label": label[order].astype(np.int64)}
+    if classes is not None:
+        columns["class"] = pa.DictionaryArray.from_arrays(
+            pa.array(columns["label"].astype(np.int32)), pa.array(list(classes), pa.string())
+        )
+    return pa.table(
+        columns
+        | {
+            "attribution": ranked,
+            "share": np.abs(ranked) / absolute_total if absolute_total > 0 else np.zeros(len(ranked)),
+            "sign": words,
+            "at_bound": at_bound[order],
+        }
+    )
+
+
+def to_pandas(table: pa.Table) -> pd.DataFrame:
+    """Return an Arrow table as a pandas DataFrame; words become categories.
+
+    Raises
+    ------
+    ConfigError
+        If pandas is not installed.
+    """
+    try:
+        import pandas  # noqa: F401 - only to see whether it is there
+    except ModuleNotFoundError:
+        raise ConfigError("A DataFrame needs pandas: pip install 'dualxda-explorer[notebook]'.") from None
+    return table.to_pandas()

@@ -1,0 +1,110 @@
+"""Tables of contributions, against the definition and between their two sources."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from tests.attribution.problems import make_problem
+from tests.reference import dualda
+from xda.attribution.decomposition import attributions, contributions, decompose, strongest
+from xda.attribution.results import Decomposition, Explanation, TestSample
+from xda.errors import ConfigError
+
+TARGET, QUERY = 2, 5
+COLUMNS = ["index", "label", "attribution", "share", "sign", "at_bound"]
+
+
+@pytest.fixture
+def whole() -> Decomposition:
+    problem = make_problem()
+    rows, weights = problem.support.weights(TARGET)
+    return decompose(problem.support, rows, attributions(weights, problem.products(rows, problem.queries[QUERY])))
+
+
+def listed(limit: int) -> Explanation:
+    problem = make_problem()
+    rows, weights = problem.support.weights(TARGET)
+    values = attributions(weights, problem.products(rows, problem.queries[QUERY]))
+    first, last = (strongest(values, limit, sign=sign) for sign in (1, -1))
+    return Explanation(
+        c=0.5,
+        test=TestSample(0, 1, TARGET, (), ()),
+        target=TARGET,
+        against=None,
+        surrogate_logit=float(values.sum()),
+        sum_supporting=float(values[values > 0].sum()),
+        sum_opposing=float(values[values < 0].sum()),
+        n_supporting=int((values > 0).sum()),
+        n_opposing=int((values < 0).sum()),
+        n_train=problem.support.n_train,
+        supporting=contributions(problem.support, rows[first], values[first]),
+        opposing=contributions(problem.support, rows[last], values[last]),
+    )
+
+
+def test_each_row_is_what_the_definition_says(whole: Decomposition) -> None:
+    problem = make_problem()
+    frame = whole.to_pandas()
+    assert list(frame.columns) == COLUMNS
+    tau = np.array(
+        [
+            dualda.attribution(problem.dual_coef, problem.features, problem.queries[QUERY], i, TARGET)
+            for i in range(len(problem.labels))
+        ]
+    )
+    assert set(frame["index"]) == set(np.flatnonzero(tau))
+    np.testing.assert_allclose(frame["attribution"], tau[frame["index"]], rtol=1e-12)
+    np.testing.assert_allclose(frame["share"], np.abs(tau[frame["index"]]) / np.abs(tau).sum(), rtol=1e-12)
+    assert (frame["label"] == problem.labels[frame["index"]]).all()
+    assert (frame["sign"] == np.where(tau[frame["index"]] > 0, "supports", "opposes")).all()
+    own = problem.dual_coef[frame["index"], problem.labels[frame["index"]]]
+    assert (frame["at_bound"] == (own == 0.5)).all()
+    assert frame["attribution"].abs().is_monotonic_decreasing
+
+
+def test_a_complete_table_sums_to_the_logit_and_its_shares_to_one(whole: Decomposition) -> None:
+    table = whole.to_arrow()
+    assert table["attribution"].to_numpy().sum() == pytest.approx(whole.total, rel=1e-12)
+    assert table["share"].to_numpy().sum() == pytest.approx(1.0, rel=1e-12)
+
+
+def test_an_explanation_with_everything_listed_gives_the_same_table(whole: Decomposition) -> None:
+    pd.testing.assert_frame_equal(listed(1000).to_pandas(), whole.to_pandas())
+
+
+def test_shares_count_what_is_not_listed(whole: Decomposition) -> None:
+    short = listed(2).to_pandas()
+    assert len(short) == 4
+    assert short["share"].sum() < 1
+    shares = whole.to_pandas().set_index("index")["share"]
+    np.testing.assert_allclose(short["share"], shares[short["index"]], rtol=1e-12)
+
+
+def test_class_names_are_a_column_where_they_are_given(whole: Decomposition) -> None:
+    names = ["north", "east", "south", "west"]
+    frame = whole.to_pandas(names)
+    assert list(frame["class"]) == [names[label] for label in frame["label"]]
+    assert isinstance(frame["class"].dtype, pd.CategoricalDtype)
+    assert isinstance(frame["sign"].dtype, pd.CategoricalDtype)
+
+
+def test_nothing_contributing_gives_an_empty_table_of_the_same_kind(whole: Decomposition) -> None:
+    nothing = replace(
+        whole, **{name: getattr(whole, name)[:0] for name in ("index", "label", "attribution", "at_bound")}
+    )
+    assert nothing.to_arrow().schema.equals(whole.to_arrow().schema)
+    explanation = replace(listed(2), supporting=(), opposing=(), sum_supporting=0.0, sum_opposing=0.0)
+    assert explanation.to_arrow().schema.equals(whole.to_arrow().schema)
+    assert isinstance(explanation.to_arrow(), pa.Table)
+
+
+def test_without_pandas_it_is_said_how_to_get_it(whole: Decomposition, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ConfigError, match=r"pip install 'dualxda-explorer\[notebook\]'"):
+        whole.to_pandas()
