@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from xda.attribution import fidelity
 from xda.attribution.fidelity import agreement, confidence_and_margin, softmax
 
 
@@ -22,3 +23,13 @@ def test_confidence_and_margin() -> None:
     confidence, margin = confidence_and_margin(np.log(np.array([[0.7, 0.2, 0.1], [0.3, 0.3, 0.4]])))
     assert confidence.tolist() == pytest.approx([0.7, 0.4])
     assert margin.tolist() == pytest.approx([0.5, 0.1])
+
+
+def test_many_logits_are_looked_at_a_block_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    logits = np.random.default_rng(0).normal(size=(11, 5)).astype(np.float32)
+    expected = np.sort(softmax(logits), axis=1)
+    monkeypatch.setattr(fidelity, "BLOCK_VALUES", 15)
+    confidence, margin = confidence_and_margin(logits)
+    np.testing.assert_array_equal(confidence, expected[:, -1])
+    np.testing.assert_array_equal(margin, expected[:, -1] - expected[:, -2])
+    assert [len(values) for values in confidence_and_margin(logits[:0])] == [0, 0]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.attribution.problems import make_problem
 from tests.reference import dualda
+from xda.attribution import index as index_module
 from xda.attribution.index import ARRAYS, AttributionIndex, build_index
 
 
@@ -28,6 +30,25 @@ def test_index_holds_ranking_and_exact_totals(per_sign: int) -> None:
             assert entry.count == len(of_sign)
         assert arrays["l0"][test] == pytest.approx(dualda.sparsity(tau)[0])
         assert arrays["hoyer"][test] == pytest.approx(dualda.sparsity(tau)[1])
+
+
+@pytest.mark.parametrize("values", [1, 40, 1 << 24])
+def test_memory_is_bounded_and_the_index_the_same(monkeypatch: pytest.MonkeyPatch, values: int) -> None:
+    problem = make_problem()
+    targets = np.arange(len(problem.queries)) % 4
+    expected = build_index(problem.support, problem.products, problem.queries, targets, per_sign=3)
+    sizes: list[int] = []
+
+    def products(rows: NDArray[np.int64], queries: NDArray[np.float32]) -> NDArray[np.float64]:
+        sizes.append(len(rows) * len(queries))
+        return problem.products(rows, queries)
+
+    monkeypatch.setattr(index_module, "BLOCK_VALUES", values)
+    arrays = build_index(problem.support, products, problem.queries, targets, per_sign=3)
+    one_query = max(len(problem.support.weights(target)[0]) for target in range(4))
+    assert max(sizes) <= max(values, one_query)
+    for name, array in arrays.items():
+        np.testing.assert_allclose(array, expected[name], rtol=1e-12, err_msg=name)
 
 
 def test_progress_ends_at_the_number_of_test_images() -> None:

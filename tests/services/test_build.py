@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.storage.small_disk import leave_free, small_disk
 from tests.world import World, make_config
 from xda.errors import DataError, RunError
 from xda.services import layout
 from xda.services.build import build_run
 from xda.services.explorer import Explainer
 from xda.services.verify import verify_run
+from xda.services.views import SPLITS
 from xda.storage.run_folder import RunFolder
 
 CHECKS = [
@@ -68,10 +72,10 @@ def test_a_stopped_build_goes_on_after_its_last_finished_stage(
     from xda.attribution.index import build_index
     from xda.services import build
     from xda.surrogate import CrammerSingerSVC
-    from xda.vision.features import extract
+    from xda.vision.features import extract_batches
 
     computed: list[str] = []
-    real_extract, real_index = extract, build_index
+    real_extract, real_index = extract_batches, build_index
 
     def counted(*args: object, stage: str, **kwargs: object) -> object:
         computed.append(stage)
@@ -80,7 +84,7 @@ def test_a_stopped_build_goes_on_after_its_last_finished_stage(
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(build, "extract", counted)
+    monkeypatch.setattr(build, "extract_batches", counted)
     monkeypatch.setattr(build, "build_index", stop)
     with pytest.raises(KeyboardInterrupt):
         build_run(world.config, world.dataset, tmp_path / "run", device="cpu")
@@ -93,29 +97,103 @@ def test_a_stopped_build_goes_on_after_its_last_finished_stage(
     assert run.manifest.files.keys() == RunFolder.open(world.run).manifest.files.keys()
 
 
-def test_killed_without_warning_it_goes_on_and_never_shows_a_half_written_run(world: World, tmp_path: Path) -> None:
-    out = tmp_path / "run"
+def _killed_build(world: World, out: Path, moment: str) -> None:
+    """Build in a process of its own, killed without warning once it has said ``moment``."""
     program = (
-        "import pathlib, sys\nfrom tests.world import make_config, make_dataset\n"
-        "from xda.services.build import build_run\n"
-        "build_run(make_config(pathlib.Path(sys.argv[1])), make_dataset()[0], pathlib.Path(sys.argv[2]), device='cpu',"
-        " progress=lambda stage, done, total: print(stage, flush=True))"
+        "import pathlib, sys\nfrom functools import partial\nfrom tests.world import make_config, make_dataset\n"
+        "from xda.services import build\nbuild.extract_batches = partial(build.extract_batches, batch_size=100)\n"
+        "build.build_run(make_config(pathlib.Path(sys.argv[1])), make_dataset()[0], pathlib.Path(sys.argv[2]),"
+        " device='cpu', progress=lambda stage, done, total: print(stage, done, flush=True))"
     )
     command = [sys.executable, "-c", program, str(world.config.network.checkpoint), str(out)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
     assert process.stdout is not None
     for line in process.stdout:
-        if line.startswith("Fitting"):
+        if line.startswith(moment):
             os.kill(process.pid, signal.SIGKILL)
             break
     process.wait(30)
     process.stdout.close()
     assert process.returncode == -signal.SIGKILL
+
+
+def test_killed_without_warning_it_goes_on_and_never_shows_a_half_written_run(world: World, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    _killed_build(world, out, "Fitting")
     assert not out.exists()
     with pytest.raises(RunError):
         RunFolder.open(out)
     build_run(world.config, world.dataset, out, device="cpu")
     assert all(finding.passed for finding in verify_run(out, device="cpu"))
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_killed_between_two_batches_of_images_it_goes_on_with_the_next(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, split: str
+) -> None:
+    from xda.services import build
+    from xda.vision.features import extract_batches
+
+    out = tmp_path / "run"
+    total = len(getattr(world.dataset, split))
+    killed_at = 100 if split == "test" else 300
+    _killed_build(world, out, f"Features: {split} {killed_at}")
+    told: list[int] = []
+    monkeypatch.setattr(build, "extract_batches", partial(extract_batches, batch_size=100))
+    monkeypatch.setattr(build, "_gap_progress", lambda *_: None)
+    run = build_run(
+        world.config,
+        world.dataset,
+        out,
+        device="cpu",
+        progress=lambda stage, done, _: told.append(done) if stage == f"Features: {split}" else None,
+    )
+    # What was said to be done is done; the next batch may have been finished before the kill came.
+    assert told[0] > killed_at
+    assert told[-1] == total
+    for name in (layout.features, layout.logits):
+        for each in SPLITS:
+            expected = RunFolder.open(world.run).array(name(each))
+            np.testing.assert_allclose(run.array(name(each)), expected, rtol=1e-4, atol=1e-5)
+    assert all(finding.passed for finding in verify_run(out, device="cpu"))
+
+
+def test_a_full_disk_at_any_stage_leaves_the_run_that_was_there_and_is_gone_on_with(
+    world: World, tmp_path: Path
+) -> None:
+    """Hardly any space is left at first, and a little more at each attempt that came no further than the last one."""
+    config = make_config(world.config.network.checkpoint, run_id="again", c=[1e-3])
+
+    def attempt() -> str:
+        try:
+            build_run(config, world.dataset, out, device="cpu")
+        except RunError as error:
+            return str(error)
+        return ""
+
+    with small_disk(tmp_path / "disk", 16_000_000) as disk:
+        out = disk / "run"
+        shutil.copytree(world.run, out)
+        digest = RunFolder.open(out).digest
+        failed: list[str] = []
+        free = 20_000
+        with Explainer.open(out, device="cpu") as served:
+            explanation = served.explain(4)
+            leave_free(disk, free)
+            while message := attempt():
+                found = re.search(r"No space left on device; (\S+) needs [\d.]+ \w+, [\d.]+ \w+ are free on", message)
+                assert found, message
+                assert "\n" not in message
+                assert RunFolder.open(out).digest == digest
+                assert served.explain(4) == explanation
+                free = free + 200_000 if found[1] in failed else 20_000
+                failed.append(found[1])
+                leave_free(disk, free)
+            assert RunFolder.open(out).manifest.id == "again"
+            # the old run, replaced, is still there for those who have it open
+            assert served.explain(4) == explanation
+        assert {"network.safetensors", "images.bin", "features.npy"} <= set(failed)
+        assert all(finding.passed for finding in verify_run(out, device="cpu"))
 
 
 def test_an_augmented_intercept_sums_exactly_too(world: World, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +12,8 @@ from torch import nn
 from tests.vision.conftest import CPU, make_split
 from xda.errors import ConfigError
 from xda.progress import silent
-from xda.vision.batches import index_batches
-from xda.vision.features import extract
+from xda.vision.batches import fitting_batch_size, index_batches
+from xda.vision.features import extract, extract_batches
 from xda.vision.images import ArraySource, ImageDataset, ImageSplit
 from xda.vision.networks import get_preset, split_head
 
@@ -47,6 +49,36 @@ def test_images_that_must_be_resized_are_decoded(network: nn.Module) -> None:
     np.testing.assert_allclose(features, expected.detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
+def test_batches_can_be_gone_on_with_from_any_image(network: nn.Module, bars: ImageDataset) -> None:
+    told: list[tuple[str, int, int]] = []
+    whole = extract(network, PREPROCESSING, bars.test, device=CPU, progress=silent, batch_size=32)
+    batches = extract_batches(
+        network,
+        PREPROCESSING,
+        bars.test,
+        device=CPU,
+        progress=lambda *args: told.append(args),
+        batch_size=32,
+        start=64,
+    )
+    features, logits = next(batches)
+    assert told == []
+    np.testing.assert_array_equal(features, whole[0][64:96])
+    np.testing.assert_array_equal(logits, whole[1][64:96])
+    assert torch.is_grad_enabled()
+    assert not torch.is_inference_mode_enabled()
+    assert [len(features) for features, _ in batches] == [4]
+    assert told == [("Features", done, 100) for done in (96, 100)]
+
+
+@pytest.mark.parametrize(
+    ("side", "device", "expected"), [(28, "cpu", 512), (224, "cpu", 10), (224, "cuda", 83), (4000, "cpu", 8)]
+)
+def test_batches_are_smaller_for_larger_images(side: int, device: str, expected: int) -> None:
+    preprocessing = replace(PREPROCESSING, size=(side, side))
+    assert fitting_batch_size(preprocessing, torch.device(device)) == expected
+
+
 def test_no_images_give_no_rows(network: nn.Module) -> None:
     empty = ImageSplit(np.empty(0, dtype=np.int64), "", ArraySource(np.empty((0, 28, 28), dtype=np.uint8)))
     features, logits = extract(network, PREPROCESSING, empty, device=CPU, progress=silent)
@@ -68,6 +100,6 @@ def test_features_that_are_no_vector_are_refused(bars: ImageDataset) -> None:
 
 @pytest.mark.parametrize(("n", "size", "expected"), [(0, 4, []), (4, 4, [4]), (5, 4, [4, 1]), (3, 4, [3])])
 def test_batches_cover_everything_once(n: int, size: int, expected: list[int]) -> None:
-    batches = index_batches(n, size)
+    batches = list(index_batches(n, size))
     assert [len(batch) for batch in batches] == expected
     assert [int(i) for batch in batches for i in batch] == list(range(n))

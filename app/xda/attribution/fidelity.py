@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+BLOCK_VALUES = 1 << 20
+"""Logits looked at together: 8 MiB in float64."""
+
 
 def agreement(surrogate_logits: NDArray[np.floating], network_logits: NDArray[np.floating]) -> float:
     """Return the share of samples on which surrogate and network predict the same class.
@@ -33,10 +36,16 @@ def confidence_and_margin(logits: NDArray[np.floating]) -> tuple[NDArray[np.floa
     Parameters
     ----------
     logits : ndarray, shape (n, n_classes)
+        May be memory-mapped; read a block at a time.
 
     Returns
     -------
     confidence, margin : ndarray of float64, shape (n,)
     """
-    top = np.sort(softmax(logits), axis=1)[:, -2:]
-    return top[:, 1], top[:, 1] - top[:, 0]
+    confidence, margin = np.empty(len(logits)), np.empty(len(logits))
+    step = max(1, BLOCK_VALUES // max(1, logits.shape[1]))
+    for start in range(0, len(logits), step):
+        part = slice(start, start + step)
+        top = np.partition(softmax(logits[part]), -2, axis=1)[:, -2:]
+        confidence[part], margin[part] = top[:, 1], top[:, 1] - top[:, 0]
+    return confidence, margin

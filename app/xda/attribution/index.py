@@ -25,6 +25,9 @@ ARRAYS = (
     *(f"{name}_{sign}" for sign, _ in SIGNS for name in ("indptr", "position", "attribution", "sum", "count")),
 )
 
+BLOCK_VALUES = 1 << 24
+"""Contributions held at once while an index is built: 128 MiB in float64."""
+
 Products = Callable[[NDArray[np.int64], NDArray[np.float32]], NDArray[np.float64]]
 """``products(rows, queries)``: inner products of support vectors with queries, (m,) x (n, d) -> (m, n)."""
 
@@ -95,7 +98,7 @@ def build_index(
     per_sign : int
         Contributions kept of each sign.
     block : int
-        Test images of one class treated at once; bounds memory at ``8 * block * n_support`` bytes.
+        Test images of one class treated at once; fewer where these are more than ``BLOCK_VALUES`` contributions.
     progress : callable, optional
         Called with the number of test images done and their total.
 
@@ -113,7 +116,7 @@ def build_index(
         sign: [(np.empty(0, np.int64), np.empty(0))] * n_test for sign, _ in SIGNS
     }
     done = 0
-    for members, target in _blocks(targets, block):
+    for members, target in _blocks(targets, block, support):
         rows, weights = support.weights(target)
         values = attributions(weights, products(rows, queries[members]))
         for column, test in enumerate(members.tolist()):
@@ -140,9 +143,10 @@ def build_index(
     return arrays
 
 
-def _blocks(targets: NDArray[np.int64], size: int) -> Iterator[tuple[NDArray[np.int64], int]]:
+def _blocks(targets: NDArray[np.int64], block: int, support: SupportSet) -> Iterator[tuple[NDArray[np.int64], int]]:
     """Yield blocks of test images that share their target."""
     for target in np.unique(targets).tolist():
         members = np.flatnonzero(targets == target)
+        size = max(1, min(block, BLOCK_VALUES // max(1, len(support.weights(target)[0]))))
         for start in range(0, len(members), size):
             yield members[start : start + size], target

@@ -44,10 +44,10 @@ from xda.storage.manifest import (
 )
 from xda.storage.run_folder import RunFolder
 from xda.storage.run_writer import RunWriter
-from xda.surrogate import CrammerSingerSVC
-from xda.vision.datasets import ImageDataset
+from xda.surrogate import CrammerSingerSVC, blocks
+from xda.vision.datasets import ImageDataset, ImageSplit
 from xda.vision.device import resolve_device
-from xda.vision.features import extract
+from xda.vision.features import extract_batches, output_widths
 from xda.vision.loading import LoadedNetwork, load_network
 from xda.vision.networks import get_preset
 from xda.vision.relevance import RelevanceModel
@@ -165,28 +165,34 @@ class _Build:
     def _write_features(self) -> None:
         preprocessing = self.network.preprocessing
         for split in SPLITS:
+            images: ImageSplit = getattr(self.dataset, split)
             inputs = fingerprint(
                 [
                     FORMAT,
                     self.writer.sha256(layout.NETWORK),
                     self.network.spec.to_dict(),
                     preprocessing.to_dict(),
-                    getattr(self.dataset, split).fingerprint,
+                    images.fingerprint,
                 ]
             )
             if self.writer.finished(f"features: {split}", inputs):
                 continue
-            features, logits = extract(
-                self.network.classifier,
-                preprocessing,
-                getattr(self.dataset, split),
-                device=self.device,
-                progress=self.progress,
-                stage=f"Features: {split}",
-            )
-            with self.writer.stage(f"features: {split}", inputs):
-                self.writer.write_array(layout.features(split), features)
-                self.writer.write_array(layout.logits(split), logits)
+            network = self.network.classifier
+            names = layout.features(split), layout.logits(split)
+            widths = dict(zip(names, output_widths(network), strict=True))
+            forms = {name: ((len(images), width), np.float32) for name, width in widths.items()}
+            with self.writer.growing_stage(f"features: {split}", inputs, forms) as growing:
+                batches = extract_batches(
+                    network,
+                    preprocessing,
+                    images,
+                    device=self.device,
+                    progress=self.progress,
+                    start=growing.done,
+                    stage=f"Features: {split}",
+                )
+                for batch in batches:
+                    growing.append(dict(zip(names, batch, strict=True)))
 
     def _write_surrogates(self) -> None:
         """Fit all C, each warm from the one before."""
@@ -215,9 +221,12 @@ class _Build:
                 self._write_surrogate(svc)
 
     def _write_surrogate(self, svc: CrammerSingerSVC) -> None:
-        coef = np.column_stack([svc.coef_, svc.intercept_]) if svc.intercept == "augment" else svc.coef_
-        offset = svc.intercept_ if svc.intercept == "augment" else 0.0
-        queries = np.asarray(self.writer.array(layout.features("test")), dtype=np.float64)
+        augment = svc.intercept == "augment"
+        coef = np.column_stack([svc.coef_, svc.intercept_]) if augment else svc.coef_
+        queries = self.writer.array(layout.features("test"))
+        test_logits = np.empty((len(queries), len(coef)))
+        for span in blocks.spans(*queries.shape):
+            test_logits[span] = blocks.read(queries, span, augment=augment) @ coef.T
         dual = svc.dual_coef_[svc.support_]
         arrays: dict[str, NDArray[Any]] = {
             layout.COEF: coef,
@@ -226,7 +235,7 @@ class _Build:
             layout.DUAL_INDICES: dual.indices.astype(np.int32),
             layout.DUAL_INDPTR: dual.indptr.astype(np.int64),
             layout.SLACK: svc.slack_.astype(np.float32),
-            layout.TEST_LOGITS: queries @ svc.coef_.T + offset,
+            layout.TEST_LOGITS: test_logits,
         }
         for name, array in arrays.items():
             self.writer.write_array(layout.surrogate(svc.C, name), array)
@@ -251,9 +260,10 @@ class _Build:
             return
         support = read_support(self.writer.array, c, self.dataset.train.labels, len(self.dataset.classes))
         features = DeviceFeatures(
-            self.writer.array(layout.features("train"))[support.index],
+            self.writer.array(layout.features("train")),
             self.device,
             offset=layout.intercept_offset(self.config.surrogate.intercept),
+            index=support.index,
         )
         arrays = build_index(
             support,
@@ -294,7 +304,7 @@ class _Build:
             return
         columns = {split: _outcome(self.writer, split, getattr(self.dataset, split).labels) for split in SPLITS}
         train_labels = self.dataset.train.labels
-        norms = np.square(np.asarray(self.writer.array(layout.features("train")), dtype=np.float64)).sum(axis=1)
+        norms = blocks.squared_norms(self.writer.array(layout.features("train")))
         norms += layout.intercept_offset(self.config.surrogate.intercept)
         for c in cs:
             name = layout.surrogate_name(c)

@@ -17,6 +17,14 @@ class _Products(Protocol):
     def __call__(self, rows: NDArray[np.int64], queries: NDArray[np.float64]) -> NDArray[np.float64]: ...
 
 
+BLOCK_VALUES = 1 << 20
+"""Features turned into float64 at a time: 8 MiB."""
+
+COPIED_BYTES = 1 << 26
+"""Features of support vectors that are copied out of a file, so that they lie close together; more stay where they are,
+in pages that the system shares between processes and takes back when it needs them."""
+
+
 class DeviceFeatures:
     """Features of the support vectors, kept in float32 where they are used; all arithmetic is float64.
 
@@ -25,15 +33,27 @@ class DeviceFeatures:
 
     Parameters
     ----------
-    features : ndarray of float32, shape (n_support, d)
+    features : ndarray of float32, shape (n_support, d), or (N, d) with ``index``
+        Of the support vectors, or of all training samples, memory-mapped.
     device : torch.device
     offset : float
         Added to every inner product: 1 for a surrogate with an augmented intercept, else 0 (method section 2).
+    index : ndarray of int64, shape (n_support,), optional
+        Position of each support vector in ``features``.
     """
 
-    def __init__(self, features: NDArray[np.float32], device: torch.device, offset: float = 0.0) -> None:
-        own = np.array(features, dtype=np.float32)
-        self._products: _Products = _on_cpu(own) if device.type == "cpu" else _on_device(own, device)
+    def __init__(
+        self,
+        features: NDArray[np.float32],
+        device: torch.device,
+        offset: float = 0.0,
+        index: NDArray[np.int64] | None = None,
+    ) -> None:
+        on_cpu = device.type == "cpu"
+        if index is not None and (not on_cpu or len(index) * features[:1].nbytes <= COPIED_BYTES):
+            features, index = features[index], None
+        own = np.asarray(features, dtype=np.float32)
+        self._products: _Products = _on_cpu(own, index) if on_cpu else _on_device(own, device)
         self._offset = offset
 
     def products(self, rows: NDArray[np.int64], queries: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -53,15 +73,25 @@ class DeviceFeatures:
         return result + self._offset if self._offset else result
 
 
-def _on_cpu(features: NDArray[np.float32]) -> _Products:
+def _on_cpu(features: NDArray[np.float32], index: NDArray[np.int64] | None) -> _Products:
+    step = max(1, BLOCK_VALUES // max(1, features.shape[1]))
+
     def products(rows: NDArray[np.int64], queries: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(features[rows].astype(np.float64) @ queries.T)
+        if index is not None:
+            rows = index[rows]
+        if len(rows) <= step:
+            return np.asarray(features[rows].astype(np.float64) @ queries.T)
+        result = np.empty((len(rows), *queries.shape[:-1]))
+        for start in range(0, len(rows), step):
+            part = slice(start, start + step)
+            np.matmul(features[rows[part]].astype(np.float64), queries.T, out=result[part])
+        return result
 
     return products
 
 
 def _on_device(features: NDArray[np.float32], device: torch.device) -> _Products:
-    resident = torch.from_numpy(features).to(device)
+    resident = torch.tensor(features, device=device)
 
     def products(rows: NDArray[np.int64], queries: NDArray[np.float64]) -> NDArray[np.float64]:
         chosen = resident.index_select(0, torch.from_numpy(rows).to(device)).double()

@@ -40,9 +40,10 @@ class ServedSurrogate(FittedSurrogate):
         coef = np.asarray(array(layout.COEF), dtype=np.float64)
         support = read_support(run.array, c, train_labels, coef.shape[0])
         features = DeviceFeatures(
-            run.array(layout.features("train"))[support.index],
+            run.array(layout.features("train")),
             device,
             offset=layout.intercept_offset(run.manifest.intercept),
+            index=support.index,
         )
         super().__init__(c, coef, support, features, np.asarray(array(layout.SLACK), dtype=np.float32))
         self.test_logits = np.asarray(array(layout.TEST_LOGITS), dtype=np.float64)

@@ -118,7 +118,7 @@ def _check_decomposition(run: RunFolder, entry: SurrogateEntry, device: DeviceCh
     train_labels = run.table(layout.table("train"))["label"].to_numpy().astype(np.int64)
     support = read_support(run.array, c, train_labels, len(run.manifest.classes))
     offset = layout.intercept_offset(run.manifest.intercept)
-    features = DeviceFeatures(run.array(layout.features("train"))[support.index], resolve_device(device), offset)
+    features = DeviceFeatures(run.array(layout.features("train")), resolve_device(device), offset, support.index)
     queries = run.array(layout.features("test"))
     targets = run.array(layout.logits("test")).argmax(axis=1)
     logits = run.array(layout.surrogate(c, layout.TEST_LOGITS))

@@ -1,6 +1,12 @@
-"""Features z = phi(x) and logits f(x) of every image of a split (method section 1): eval mode, no augmentation."""
+"""Features z = phi(x) and logits f(x) of every image of a split (method section 1): eval mode, no augmentation.
+
+:func:`extract_batches` gives them batch by batch, from any image on, so that memory stays bounded however many images
+there are; :func:`extract` gives them all at once.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -8,23 +14,39 @@ from numpy.typing import NDArray
 from torch import nn
 
 from xda.progress import Progress
-from xda.vision.batches import index_batches, load_batch
+from xda.vision.batches import fitting_batch_size, index_batches, load_batch
 from xda.vision.heads import check_head, split_head
 from xda.vision.images import ImageSplit
 from xda.vision.preprocessing import Preprocessing
 
+Outputs = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Features, shape (n, d), and logits, shape (n, K)."""
 
-def extract(
+
+def output_widths(network: nn.Module) -> tuple[int, int]:
+    """Return the number of features d and of logits K of a classifier.
+
+    Raises
+    ------
+    ConfigError
+        If its head cannot be used.
+    """
+    _, head = split_head(network)
+    return head.in_features, head.out_features
+
+
+def extract_batches(
     network: nn.Module,
     preprocessing: Preprocessing,
     split: ImageSplit,
     *,
     device: torch.device,
     progress: Progress,
-    batch_size: int = 500,
+    batch_size: int | None = None,
+    start: int = 0,
     stage: str = "Features",
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Compute the features and logits of all images.
+) -> Iterator[Outputs]:
+    """Compute the features and logits of the images, batch after batch.
 
     Parameters
     ----------
@@ -36,17 +58,19 @@ def extract(
     device : torch.device
     progress : Progress
         Told how many images are done.
-    batch_size : int
-        Images at a time.
+    batch_size : int, optional
+        Images at a time; by default as many as fit the memory.
+    start : int
+        Image to begin with; those before it are done.
     stage : str
         Name of the step for ``progress``.
 
-    Returns
-    -------
+    Yields
+    ------
     features : NDArray[np.float32]
-        phi(x), shape (N, d). Not standardised.
+        phi(x), shape (n, d). Not standardised.
     logits : NDArray[np.float32]
-        V phi(x) + v, shape (N, K).
+        V phi(x) + v, shape (n, K).
 
     Raises
     ------
@@ -57,16 +81,43 @@ def extract(
     """
     network.to(device).eval()
     phi, head = split_head(network)
-    features = np.empty((len(split), head.in_features), dtype=np.float32)
-    logits = np.empty((len(split), head.out_features), dtype=np.float32)
-    with torch.inference_mode():
-        for batch in index_batches(len(split), batch_size):
+    for batch in index_batches(len(split), batch_size or fitting_batch_size(preprocessing, device), start):
+        # Not around the loop: whoever consumes the batches must not find autograd switched off.
+        with torch.inference_mode():
             images = load_batch(split, batch, preprocessing).to(device)
             z = phi(images)
-            if batch[0] == 0:
+            if batch[0] == start:
                 check_head(network, head, z[:2], images[:2])
             scores = head(z)
-            features[batch] = z.cpu().numpy()
-            logits[batch] = scores.cpu().numpy()
-            progress(stage, int(batch[-1]) + 1, len(split))
-    return features, logits
+        yield z.cpu().numpy(), scores.cpu().numpy()
+        progress(stage, int(batch[-1]) + 1, len(split))
+
+
+def extract(
+    network: nn.Module,
+    preprocessing: Preprocessing,
+    split: ImageSplit,
+    *,
+    device: torch.device,
+    progress: Progress,
+    batch_size: int | None = None,
+    stage: str = "Features",
+) -> Outputs:
+    """Compute the features and logits of all images at once; parameters and errors as for :func:`extract_batches`.
+
+    Returns
+    -------
+    features : NDArray[np.float32]
+        Shape (N, d).
+    logits : NDArray[np.float32]
+        Shape (N, K).
+    """
+    arrays = tuple(np.empty((len(split), width), dtype=np.float32) for width in output_widths(network))
+    done = 0
+    for batch in extract_batches(
+        network, preprocessing, split, device=device, progress=progress, batch_size=batch_size, stage=stage
+    ):
+        for array, rows in zip(arrays, batch, strict=True):
+            array[done : done + len(rows)] = rows
+        done += len(batch[0])
+    return arrays[0], arrays[1]
