@@ -21,10 +21,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from zennit.composites import EpsilonPlusFlat
+from zennit.torchvision import ResNetCanonizer
 
-from xda.vision.architectures import canonization
+from xda.vision.checkpoints import load_weights
 from xda.vision.images import ArraySource
-from xda.vision.networks import NetworkSpec, build_network, get_preset, load_weights, split_head
+from xda.vision.networks import NetworkSpec, build_network, split_head
+from xda.vision.presets import get_preset
 from xda.vision.relevance import RelevanceModel
 
 PAIRS = 16
@@ -89,7 +91,7 @@ def measure(preset: str, weights: Path | None = None, rounds: int = 60) -> Resul
 
     def by_hand() -> None:
         x = repeated.clone().requires_grad_()
-        composite = EpsilonPlusFlat(zero_params="bias", canonizers=list(canonization(network).canonizers))
+        composite = EpsilonPlusFlat(zero_params="bias", canonizers=[ResNetCanonizer()])
         with composite.context(phi) as ruled:
             torch.autograd.grad(ruled(x), x, seeds)
 

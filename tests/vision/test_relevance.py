@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from zennit.canonizers import Canonizer, SequentialMergeBatchNorm
+from zennit.canonizers import Canonizer
 from zennit.composites import EpsilonPlusFlat
 from zennit.torchvision import ResNetCanonizer
 
@@ -260,151 +260,10 @@ def test_the_network_is_left_as_it_was(trained: nn.Module) -> None:
         assert not module._forward_pre_hooks
 
 
-def test_an_error_on_the_way_leaves_nothing_shared(model: RelevanceModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    images = pictures(3, GREY)
-    seeds = signed_seeds(model.features(images)[0], 3)
-    expected = model.maps(images, seeds)
-
-    def broken(*args: object, **options: object) -> None:
-        raise RuntimeError("out of memory")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(torch.autograd, "grad", broken)
-        with pytest.raises(RuntimeError, match="out of memory"):
-            model.shared_maps(images[0], seeds)
-    np.testing.assert_array_equal(model.maps(images, seeds), expected)
-
-
 def test_the_composite_is_named(model: RelevanceModel, trained: nn.Module) -> None:
     assert model.composite == "EpsilonPlusFlat(zero_params='bias')"
     with pytest.raises(ConfigError, match="use 'EpsilonPlusFlat'"):
         RelevanceModel(trained, GREY, CPU, composite="Gradient")  # type: ignore[arg-type]
-
-
-def with_statistics(network: nn.Module) -> nn.Module:
-    """Give the batch norms what a training would have given them."""
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            for tensor, low, high in (
-                (module.running_mean, -0.2, 0.2),
-                (module.running_var, 0.5, 1.5),
-                (module.weight.data, 0.5, 1.5),
-                (module.bias.data, -0.2, 0.2),
-            ):
-                assert tensor is not None
-                tensor.uniform_(low, high)
-    return network
-
-
-def plain_with_extras() -> nn.Module:
-    """Strides, groups, padding, "same" padding, pooling, dropout, an in-place and a signed activation."""
-    return nn.Sequential(
-        nn.Conv2d(3, 6, 3, padding=1),
-        nn.ReLU(inplace=True),
-        nn.Conv2d(6, 6, 3, padding="same", groups=2),
-        nn.Tanh(),
-        nn.Conv2d(6, 8, 3, stride=2, padding=1, padding_mode="reflect"),
-        nn.LeakyReLU(0.1),
-        nn.MaxPool2d(2),
-        nn.Conv2d(8, 8, 3, dilation=2),
-        nn.ReLU(),
-        nn.AvgPool2d(2),
-        nn.Dropout(0.3),
-        nn.Flatten(),
-        nn.Linear(32, 12),
-        nn.ReLU(),
-        nn.Linear(12, 4),
-    )
-
-
-def with_batch_norm() -> nn.Module:
-    """Convolutions with batch norm in the manner of VGG."""
-    return nn.Sequential(
-        nn.Conv2d(3, 6, 3, bias=False),
-        nn.BatchNorm2d(6),
-        nn.ReLU(inplace=True),
-        nn.Conv2d(6, 8, 3, stride=2),
-        nn.BatchNorm2d(8),
-        nn.ReLU(inplace=True),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(8, 4),
-    )
-
-
-def residual() -> nn.Module:
-    return build_network(NetworkSpec("cifar10-resnet18", 10))
-
-
-@pytest.mark.parametrize(
-    ("build", "canonizer"),
-    [
-        (plain_with_extras, None),
-        (with_batch_norm, SequentialMergeBatchNorm),
-        (residual, ResNetCanonizer),
-    ],
-)
-def test_other_architectures_agree_with_zennit_by_hand(
-    build: Callable[[], nn.Module], canonizer: type[Canonizer] | None
-) -> None:
-    torch.manual_seed(0)
-    network = with_statistics(build()).double().eval()
-    model = RelevanceModel(network, COLOUR, CPU)
-    chosen = [canonizer()] if canonizer else []
-    assert model.composite.removeprefix("EpsilonPlusFlat(zero_params='bias')") == (
-        f", {canonizer.__name__}" if canonizer else ""
-    )
-    images = pictures(3, COLOUR)
-    features = model.features(images)[0].astype(np.float64)
-    seeds = signed_seeds(features, 3)
-    assert_same_maps(model.maps(images, seeds), by_hand(network, COLOUR, images, seeds, chosen))
-    assert_same_maps(model.shared_maps(images[0], seeds), by_hand(network, COLOUR, images[:1] * 3, seeds, chosen))
-    assert_same_maps(model.pair_maps(images[0], images[1:], seeds[1:])[1], model.maps(images[1:], seeds[1:]))
-
-
-def test_a_residual_network_conserves_relevance() -> None:
-    torch.manual_seed(0)
-    model = RelevanceModel(with_statistics(residual()), COLOUR, CPU)
-    images = pictures(5, COLOUR)
-    z, _ = model.features(images)
-    relevance = z[:1] * z[1:]
-    for maps in model.pair_maps(images[0], images[1:], relevance):
-        np.testing.assert_allclose(maps.sum(axis=(1, 2), dtype=np.float64), relevance.sum(axis=1), rtol=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("body", "reason"),
-    [
-        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4), nn.ReLU()), r"layer '0.1' \(GroupNorm\)"),
-        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.BatchNorm2d(4)), "batch norm '0.2' does not directly follow"),
-    ],
-)
-def test_what_has_no_rule_is_refused(body: nn.Module, reason: str) -> None:
-    network = nn.Sequential(body, nn.Flatten(), nn.Linear(4 * 30 * 30, 3))
-    with_statistics(network)
-    with pytest.raises(ConfigError, match=reason):
-        RelevanceModel(network, COLOUR, CPU)
-
-
-class _Doubling(nn.Module):
-    """Adds its branches outside any layer, so that relevance would count twice."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(1, 4, 3, padding=1)
-        self.second = nn.Conv2d(4, 4, 3, padding=1)
-        self.act = nn.ReLU()
-        self.head = nn.Linear(4 * 81, 3)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.act(self.first(x))
-        output: torch.Tensor = self.head(self.act(self.second(x) + x).flatten(1))
-        return output
-
-
-def test_a_network_that_does_not_conserve_relevance_is_refused() -> None:
-    with pytest.raises(ConfigError, match="relevance is not conserved"):
-        RelevanceModel(_Doubling(), SMALL, CPU)
 
 
 def test_the_real_data(real_mnist: ImageDataset, tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 For a pair of test image x and training image x_i the relevance R_k = alpha_i^c phi_k(x) phi_k(x_i) is put on the output
 of phi and propagated by zennit's ``EpsilonPlusFlat(zero_params="bias")``; channels are summed. Each map then sums to
 sum_k R_k = tau_i(x, c), up to the stabiliser. Biases get no relevance because with them that sum would not hold.
+
+A network has heat-maps if a rule is known for each of its operations and if, measured, its maps add up; else the model
+says why not, and still computes features.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Literal, Protocol
@@ -19,17 +21,23 @@ from torch import nn
 from zennit.composites import EpsilonPlusFlat
 
 from xda.errors import ConfigError
-from xda.vision.architectures import canonization, refuse_unmerged
+from xda.vision.architectures import canonize
 from xda.vision.networks import split_head
-from xda.vision.rules import Sharing, attach, ruled_layer
+from xda.vision.propagation import Propagator
+from xda.vision.refusals import REFUSED
+from xda.vision.tracing import trace
 
 Image = bytes | NDArray[np.floating]
 """An image in a form that the model's preparation takes: an image file, or pixels as the network takes them."""
 
 _BYTES_AT_ONCE = 512 * 2**20
 _LARGEST_BATCH = 256
+_LARGEST_WITHOUT_MAPS = 16
 _PROBES = 5
-_CONSERVED = 0.01
+_CONSERVED = 1e-3
+"""Largest loss or gain of relevance, relative to all of it."""
+_SAME = 1e-3
+"""Largest deviation of features by the canonical form, relative to the largest one."""
 
 
 class Preparation(Protocol):
@@ -48,7 +56,7 @@ class Preparation(Protocol):
 
 
 class RelevanceModel:
-    """A network with the rules for its heat-maps, attached once and kept.
+    """A network with the rules for its heat-maps, prepared once and kept.
 
     The network that is given in is moved to the device and put into eval mode, and otherwise left alone: the rules live
     on a private copy of its feature extractor. Not thread-safe.
@@ -65,19 +73,22 @@ class RelevanceModel:
 
     Attributes
     ----------
+    refusal : str
+        Why there are no heat-maps, one sentence; empty where there are.
     composite : str
-        Rules and canonizer in words, for the manifest.
+        Rules and canonizers in words, for the manifest; empty where there are no heat-maps.
     conservation_error : float
-        |sum of map - sum of relevance| / sum of relevance, median over images of noise.
+        |sum of map - sum of relevance| / sum of relevance, median over images of noise; NaN if it was not measured.
     batch_size : int
-        Seeds propagated at a time, so that memory stays bounded.
+        Images that go through the network at a time, so that memory stays bounded.
 
     Raises
     ------
     ConfigError
-        If the composite is unknown, or the architecture is not one through which relevance can be propagated.
+        If the composite is unknown or the network has no linear head.
     """
 
+    refusal: str
     composite: str
     conservation_error: float
     batch_size: int
@@ -94,21 +105,20 @@ class RelevanceModel:
         self._preprocessing = preprocessing
         self._device = device
         self._phi, self._head = split_head(network.to(device).eval())
-        self._sharing = Sharing()
-        chosen = canonization(network)
-        self.composite = ", ".join(filter(None, ("EpsilonPlusFlat(zero_params='bias')", chosen.name)))
-        rules = EpsilonPlusFlat(zero_params="bias", canonizers=list(chosen.canonizers))
-        self._ruled = copy.deepcopy(self._phi).requires_grad_(False)
-        for canonizer in rules.canonizers:
-            canonizer.apply(self._ruled)
-        refuse_unmerged(self._ruled)
-        context: dict[str, object] = {}
-        hooks = [(module, rules.module_map(context, name, module)) for name, module in self._ruled.named_modules()]
-        for module, hook in hooks:
-            if hook is not None:
-                attach(module, ruled_layer(module, hook), self._sharing)
-        self.batch_size = 1
-        self.conservation_error = self._measure()
+        self.refusal = self.composite = ""
+        self.conservation_error = float("nan")
+        self.batch_size = _LARGEST_WITHOUT_MAPS
+        self._seeds_at_once = 1
+        self._propagator: Propagator | None = None
+        noise = self._noise()
+        try:
+            canonized = canonize(trace(self._phi, noise[:2]), EpsilonPlusFlat(zero_params="bias"))
+            self._propagator = Propagator(canonized)
+            self._measure(noise)
+            self.composite = ", ".join(filter(None, ("EpsilonPlusFlat(zero_params='bias')", canonized.name)))
+        except ConfigError as error:
+            self._propagator = None
+            self.refusal = str(error)
 
     @property
     def n_features(self) -> int:
@@ -171,6 +181,8 @@ class RelevanceModel:
         ------
         DataError
             If an image cannot be decoded.
+        ConfigError
+            If there are no heat-maps for this network; see ``refusal``.
         ValueError
             If the relevance has another shape, or ``shown`` names an image that is not there.
         """
@@ -181,14 +193,14 @@ class RelevanceModel:
         if rows.size and not 0 <= rows.min() <= rows.max() < len(images):
             raise ValueError(f"a seed is on an image that is not among the {len(images)} given")
         maps = np.empty((len(rows), *self._preprocessing.size), dtype=np.float32)
-        for start in range(0, len(rows), self.batch_size):
-            chunk = slice(start, start + self.batch_size)
-            distinct, first, positions = np.unique(rows[chunk], return_index=True, return_inverse=True)
-            maps[chunk] = self._propagate(
-                self._tensor([images[i] for i in distinct]),
-                torch.from_numpy(np.ascontiguousarray(relevance[chunk])),
-                torch.from_numpy(positions),
-                torch.from_numpy(first),
+        distinct, positions = np.unique(rows, return_inverse=True)
+        for start in range(0, len(distinct), self.batch_size):
+            chosen = distinct[start : start + self.batch_size]
+            on_these = np.flatnonzero((start <= positions) & (positions < start + len(chosen)))
+            maps[on_these] = self._propagate(
+                self._tensor([images[i] for i in chosen]),
+                torch.from_numpy(np.ascontiguousarray(relevance[on_these])),
+                torch.from_numpy(positions[on_these] - start),
             )
         return maps
 
@@ -248,7 +260,7 @@ class RelevanceModel:
 
     def close(self) -> None:
         """Let go of the private copy and its rules."""
-        self._ruled = nn.Identity()
+        self._propagator = None
 
     def __enter__(self) -> RelevanceModel:
         """Return itself."""
@@ -263,51 +275,57 @@ class RelevanceModel:
     def _tensor(self, images: Sequence[Image]) -> torch.Tensor:
         return torch.from_numpy(self._preprocessing.array(images)).to(self._device, self._head.weight.dtype)
 
-    def _propagate(
-        self, images: torch.Tensor, seeds: torch.Tensor, rows: torch.Tensor, first: torch.Tensor
-    ) -> NDArray[np.float32]:
-        """Return the maps (n, H, W) of n seeds on m images; see ``Sharing.among`` for ``rows`` and ``first``."""
-        seeds = seeds.to(images.device, images.dtype)
-        with self._sharing.among(rows.to(images.device), first.to(images.device)), torch.enable_grad():
-            batch = self._sharing.spread(images, len(seeds)).detach().requires_grad_()
-            (pixels,) = torch.autograd.grad(self._ruled(batch), batch, seeds)
-        maps: NDArray[np.float32] = pixels.sum(dim=1).float().cpu().numpy()
+    def _propagate(self, images: torch.Tensor, seeds: torch.Tensor, rows: torch.Tensor) -> NDArray[np.float32]:
+        """Return the maps (n, H, W) of n seeds, of which each is on one of the m images."""
+        if self._propagator is None:
+            raise ConfigError(self.refusal or "The heat-maps of this network are closed; open the model again.")
+        seeds, rows = seeds.to(images.device, images.dtype), rows.to(images.device)
+        recording = self._propagator.record(images)
+        maps = np.empty((len(seeds), *images.shape[2:]), dtype=np.float32)
+        for start in range(0, len(seeds), self._seeds_at_once):
+            chunk = slice(start, start + self._seeds_at_once)
+            pixels = self._propagator.propagate(recording, seeds[chunk], rows[chunk])
+            maps[chunk] = pixels.sum(dim=1).float().cpu().numpy()
         return maps
 
-    def _measure(self) -> float:
-        """Set the batch size by what one image occupies, and see whether relevance is conserved on noise."""
+    def _noise(self) -> torch.Tensor:
         height, width = self._preprocessing.size
         generator = torch.Generator().manual_seed(0)
         noise = torch.randn((_PROBES, self._preprocessing.channels, height, width), generator=generator)
-        noise = noise.to(self._device, self._head.weight.dtype)
-        occupied = 0
+        return noise.to(self._device, self._head.weight.dtype)
 
-        def count(module: nn.Module, inputs: object, output: object) -> None:
-            nonlocal occupied
-            occupied += output.nbytes if isinstance(output, torch.Tensor) else 0
+    def _measure(self, noise: torch.Tensor) -> None:
+        """Set the batch size by what one image occupies, and see whether features stay and relevance is conserved.
 
-        handles = [module.register_forward_hook(count) for module in self._ruled.modules()]
-        try:
-            with torch.inference_mode():
-                self._ruled(noise[:1])
-        finally:
-            for handle in handles:
-                handle.remove()
-        # a rule holds a few tensors of the size of its layer's output at a time
-        self.batch_size = int(np.clip(_BYTES_AT_ONCE // (4 * max(1, occupied)), 1, _LARGEST_BATCH))
+        Raises
+        ------
+        ConfigError
+            If not.
+        """
+        assert self._propagator is not None
+        occupied = self._propagator.record(noise[:1]).nbytes
+        self.batch_size = int(np.clip(_BYTES_AT_ONCE // max(1, occupied), 1, _LARGEST_BATCH))
+        # going back, a seed needs the relevance of some layers at a time where a forward pass keeps all of them
+        self._seeds_at_once = int(np.clip(8 * self.batch_size, 1, _LARGEST_BATCH))
         errors = []
         only = torch.zeros(1, dtype=torch.int64)
         for image in torch.split(noise, 1):
             with torch.inference_mode():
-                seed = self._ruled(image).abs()
+                features = self._phi(image)
+            deviation = float((self._propagator.record(image).features - features).abs().max())
+            if not deviation <= _SAME * float(features.abs().max()):
+                raise ConfigError(
+                    f"{REFUSED}in the form that the rules need it computes something else (features differ by "
+                    f"{deviation:.2g}); its forward pass depends on more than its layers."
+                )
+            seed = features.square()
             total = float(seed.sum())
-            propagated = float(self._propagate(image, seed.clone(), only, only).sum())
+            propagated = float(self._propagate(image, seed.clone(), only).sum(dtype=np.float64))
             errors.append(abs(propagated - total) / total if total > 0 else 0.0)
-        # on a single image the epsilon rule may lose more, where an output is zero but for its bias
-        typical = float(np.median(errors))
-        if not typical <= _CONSERVED:
+        # on a single image the rules may lose more, where an output is zero but for its bias
+        self.conservation_error = float(np.median(errors))
+        if not self.conservation_error <= _CONSERVED:
             raise ConfigError(
-                f"Heat-maps are not available for this network: relevance is not conserved through it ({typical:.1%} "
-                "is lost or gained), so a map would not sum to its attribution; it computes something outside layers."
+                f"{REFUSED}relevance is not conserved through it ({self.conservation_error:.2%} is lost or gained, at "
+                f"most {_CONSERVED:.1%} may), so that a map would not sum to its attribution."
             )
-        return typical

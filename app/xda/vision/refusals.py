@@ -1,0 +1,44 @@
+"""Why a network has no heat-maps: the sentences, and architectures of which it is known beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from xda.errors import ConfigError
+
+REFUSED = "Heat-maps are not available for this network: "
+"""How every refusal begins."""
+
+_ATTENTION = frozenset(
+    {
+        *("MultiheadAttention", "Attention", "SelfAttention", "WindowAttention", "ShiftedWindowAttention"),
+        *("scaled_dot_product_attention", "multi_head_attention_forward", "matmul", "bmm", "einsum"),
+    }
+)
+_OWN_STATISTICS = ("LayerNorm", "GroupNorm", "InstanceNorm", "layer_norm", "group_norm", "instance_norm")
+
+
+def refuse_known(kinds: Iterable[str]) -> None:
+    """Refuse architectures of which it is known that the composite does not suit them, with the reason.
+
+    Parameters
+    ----------
+    kinds : iterable of str
+        Names of the classes of layers, or of functions, in the network.
+
+    Raises
+    ------
+    ConfigError
+        If the network has attention, or layers that normalise by an image's own statistics.
+    """
+    found = set(kinds)
+    if found & _ATTENTION:
+        raise ConfigError(
+            f"{REFUSED}it uses attention (as transformers do), which multiplies activations with each other; the rules "
+            "in use are for inputs times weights."
+        )
+    if any(kind.startswith(_OWN_STATISTICS) for kind in found):
+        raise ConfigError(
+            f"{REFUSED}it normalises by each image's own mean and spread (layer or group norm, as in ConvNeXt), "
+            "for which the rules in use have no counterpart; batch norm is no obstacle."
+        )

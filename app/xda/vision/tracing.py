@@ -1,0 +1,162 @@
+"""A network as a graph of operations, with what it computes outside layers in it (`torch.fx`).
+
+zennit sees the layers of a network only. What a forward method does between them, ``x + y``, ``F.relu``, ``torch.cat``,
+would get the ordinary gradient unnoticed; in the graph every operation has to be known or the network is refused.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils import parametrize
+from zennit.types import Activation, AvgPool, Linear, MaxPool
+
+from xda.errors import ConfigError
+from xda.vision.refusals import REFUSED, refuse_known
+
+NEUTRAL = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
+"""Layers that do nothing in eval mode."""
+
+_SKIPPED_IN_TRAINING = ("StochasticDepth", "DropPath", "DropBlock2d")
+"""Of torchvision and timm: like a dropout of whole branches."""
+
+_SAME_PADDING = ("Conv2dSame", "Conv2dStaticSamePadding", "Conv2dDynamicSamePadding")
+"""Convolutions of timm and efficientnet-pytorch that pad and then convolve: linear in input and weight."""
+
+_SWISH = ("Swish", "MemoryEfficientSwish", "SwishMe")
+"""Of timm and efficientnet-pytorch: SiLU under other names."""
+
+
+def trace(network: nn.Module, example: torch.Tensor) -> fx.GraphModule:
+    """Record what a network computes.
+
+    Parameters
+    ----------
+    network : nn.Module
+        In eval mode; left as it is.
+    example : torch.Tensor
+        Inputs, shape (m, C, H, W), on its device. m must be at least 2, so that the axis of the images is told from
+        others.
+
+    Returns
+    -------
+    fx.GraphModule
+        A copy that computes the same. A node whose value is a tensor that depends on the image has its shape as
+        ``meta["shape"]``, any other its value as ``meta["constant"]``.
+
+    Raises
+    ------
+    ConfigError
+        If the network cannot be recorded.
+    """
+    refuse_known(type(module).__name__ for module in network.modules())
+    root = _prepared(copy.deepcopy(network).requires_grad_(False))
+    try:
+        with torch.no_grad():
+            recorded = fx.GraphModule(root, _Recorder().trace(root))
+            _Shapes(recorded).run(example)
+    except ConfigError:
+        raise
+    except Exception as error:  # whatever a forward method may raise when it is handed symbols instead of tensors
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(f"{REFUSED}what it computes cannot be recorded by torch.fx ({reason}).") from None
+    return recorded
+
+
+class _Recorder(fx.Tracer):
+    """Takes layers with rules as they are and looks into everything else."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Whether a module is one operation."""
+        if isinstance(m, Linear):
+            return _computes_as_its_base(m) or type(m).__name__ in _SAME_PADDING
+        if isinstance(m, (_BatchNorm, Activation, AvgPool, MaxPool, *NEUTRAL)):
+            return type(m).__module__.startswith("torch.nn")
+        leaf: bool = super().is_leaf_module(m, module_qualified_name)
+        return leaf
+
+
+class _Shapes(fx.Interpreter):
+    """Notes the shape of every tensor that depends on the image and the value of everything else."""
+
+    def run_node(self, n: fx.Node) -> Any:
+        if n.target is torch._assert:
+            return None
+        with torch.no_grad():
+            value = super().run_node(n)
+        varies = n.op == "placeholder" or any(
+            "shape" in source.meta or "parts" in source.meta for source in n.all_input_nodes
+        )
+        if varies and isinstance(value, torch.Tensor):
+            n.meta["shape"] = value.shape
+        elif varies and isinstance(value, (tuple, list)) and any(isinstance(part, torch.Tensor) for part in value):
+            n.meta["parts"] = len(value)
+        else:
+            n.meta["constant"] = value
+        return value
+
+
+def _prepared(root: nn.Module) -> nn.Module:
+    """Put ordinary layers, in place, where a network has layers that compute the same in another dress.
+
+    Raises
+    ------
+    ConfigError
+        If a layer is changed by hooks, so that its weights are not what it computes with.
+    """
+    for name, module in reversed(list(root.named_modules())):
+        if module._forward_hooks or module._forward_pre_hooks:
+            raise ConfigError(
+                f"{REFUSED}its layer '{name}' ({type(module).__name__}) has hooks that change what it computes; "
+                "remove them, weight_norm with torch.nn.utils.remove_weight_norm."
+            )
+        if parametrize.is_parametrized(module):
+            for parameter in list(module.parametrizations):
+                parametrize.remove_parametrizations(module, parameter)
+        ordinary = _ordinary(module)
+        if ordinary is not None and name:
+            parent, _, child = name.rpartition(".")
+            setattr(root.get_submodule(parent), child, ordinary)
+    return root
+
+
+def _ordinary(module: nn.Module) -> nn.Module | None:
+    """Return what a layer is in eval mode in terms of torch.nn, if that is something else than it says."""
+    kind = type(module).__name__
+    if kind in _SKIPPED_IN_TRAINING:
+        return nn.Identity()
+    if kind in _SWISH and not any(True for _ in module.parameters()):
+        return nn.SiLU()
+    if kind == "ConvMlp":
+        # timm's VGG; its forward pass asks how large the image is
+        return nn.Sequential(*(module.get_submodule(part) for part in ("fc1", "act1", "drop", "fc2", "act2")))
+    if kind == "FrozenBatchNorm2d":
+        return _batch_norm(module)
+    act = getattr(module, "act", None)
+    if isinstance(module, _BatchNorm) and isinstance(act, nn.Module):
+        # timm's batch norm with its activation
+        return nn.Sequential(_batch_norm(module), act).eval()
+    return None
+
+
+def _batch_norm(module: nn.Module) -> nn.BatchNorm2d:
+    """Return a module with the tensors of a batch norm as ``torch.nn.BatchNorm2d``."""
+    tensors = module.state_dict()
+    mean = tensors["running_mean"]
+    plain = nn.BatchNorm2d(len(mean), eps=float(getattr(module, "eps", 0.0)), device=mean.device, dtype=mean.dtype)
+    plain.load_state_dict(tensors, strict=False)
+    return plain.eval().requires_grad_(False)
+
+
+def _computes_as_its_base(module: nn.Module) -> bool:
+    """Whether the forward pass is that of a layer of torch itself."""
+    bases = (base for base in type(module).__mro__ if base.__module__.startswith("torch.nn.modules"))
+    return any(type(module).forward is base.__dict__.get("forward") for base in bases) and all(
+        getattr(type(module), name, None) is getattr(nn.Conv2d, name)
+        for name in ("_conv_forward",)
+        if isinstance(module, nn.Conv2d)
+    )
