@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from torchvision.transforms import v2
 
 from tests.vision.conftest import make_split
 from xda.errors import ConfigError, DataError
-from xda.vision.preprocessing import Preprocessing
+from xda.vision.preprocessing import Interpolation, Preprocessing
 
 GREY = Preprocessing(mode="L", size=(28, 28), mean=(0.1307,), std=(0.3081,))
 COLOUR = Preprocessing(mode="RGB", size=(8, 12), mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
@@ -35,6 +36,38 @@ def test_it_is_what_torchvision_does() -> None:
         [v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(list(COLOUR.mean), list(COLOUR.std))]
     )(image)
     np.testing.assert_allclose(COLOUR.array([encode(image)])[0], expected.numpy(), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(8, 12), (9, 12), (40, 31), (31, 40), (200, 9)])
+@pytest.mark.parametrize("resize", [8, 12, 13, 20])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "nearest"])
+def test_resizing_the_shorter_side_and_cropping_is_torchvisions(
+    shape: tuple[int, int], resize: int, interpolation: Interpolation
+) -> None:
+    image = noise(*shape)
+    steps = v2.Compose([v2.Resize(resize, v2.InterpolationMode(interpolation)), v2.CenterCrop([8, 12])])
+    expected = np.asarray(steps(image), dtype=np.float32) / 255
+    plain = Preprocessing("RGB", (8, 12), (0.0,) * 3, (1.0,) * 3, resize, interpolation)
+    np.testing.assert_allclose(plain.array([encode(image)])[0], np.moveaxis(expected, -1, 0), atol=1e-6)
+
+
+def test_a_margin_rules_out_the_short_cut_unless_it_is_none() -> None:
+    pixels = np.zeros((1, 28, 28), dtype=np.uint8)
+    assert replace(GREY, resize=28).fits(pixels)
+    assert not replace(GREY, resize=32).fits(pixels)
+
+
+def test_what_was_always_so_is_not_written() -> None:
+    assert set(COLOUR.to_dict()) == {"mode", "size", "mean", "std"}
+    later = replace(COLOUR, resize=20, interpolation="bicubic")
+    assert later.to_dict() == COLOUR.to_dict() | {"resize": 20, "interpolation": "bicubic"}
+    assert Preprocessing.from_dict(later.to_dict()) == later
+
+
+def test_it_says_in_words_what_it_does() -> None:
+    assert GREY.describe() == "grey, to 28 × 28, bilinear, mean (0.1307), std (0.3081)"
+    words = replace(COLOUR, resize=20).describe()
+    assert words == "RGB, shorter side to 20, centre 8 × 12, bilinear, mean (0.1, 0.2, 0.3), std (0.5, 0.6, 0.7)"
 
 
 def test_decoded_images_take_a_short_cut_to_the_same_numbers() -> None:
@@ -97,6 +130,10 @@ def test_it_survives_json(preprocessing: Preprocessing) -> None:
         {"size": [28]},
         {"size": None},
         {"mean": "dark"},
+        {"resize": 0},
+        {"resize": "big"},
+        {"interpolation": "sinc"},
+        {"interpolation": ["bilinear"]},
     ],
 )
 def test_values_that_do_not_fit_are_refused(change: dict[str, object]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
+import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -126,10 +127,25 @@ def _unpack(content: bytes, path: str) -> dict[str, torch.Tensor]:
         raise DataError(f"The weights {path} cannot be read as safetensors ({error}); make them anew.") from None
 
 
+def _is_torchscript(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except zipfile.BadZipFile:
+        return False
+
+
 def _read_torch(path: Path) -> dict[str, torch.Tensor]:
     """Read what ``torch.save`` wrote, tensors only."""
+    if _is_torchscript(path):
+        raise DataError(
+            f"The weights {path} are a TorchScript archive, a program rather than tensors. Save the state dict "
+            f"instead, {_CONVERT}."
+        )
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        # a stream: for a path, torch would go by the name
+        with path.open("rb") as file:
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         found = re.search(r"GLOBAL ([\w.]+)|global ([\w.]+)", str(error))
         what = f" of the class {found.group(1) or found.group(2)}" if found else ""
@@ -138,11 +154,6 @@ def _read_torch(path: Path) -> dict[str, torch.Tensor]:
             f"file, so it is refused. Save the state dict instead, {_CONVERT}."
         ) from None
     except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        if "TorchScript" in str(error) or "torch.jit" in str(error):
-            raise DataError(
-                f"The weights {path} are a TorchScript archive, a program rather than tensors. Save the state dict "
-                f"instead, {_CONVERT}."
-            ) from None
         raise DataError(f"The weights {path} cannot be read ({error}); copy or make them anew.") from None
     for key in _NESTED:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):

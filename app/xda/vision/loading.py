@@ -70,7 +70,9 @@ def load_network(spec: NetworkSpec, checkpoint: Path | None, preprocessing: Mapp
     network.eval()
     chosen = _preprocessing(spec, network, preprocessing)
     if spec.head or spec.kind == "preset":
-        return LoadedNetwork(spec, chosen, _named(network, spec.head))
+        classifier = _named(network, spec.head)
+        split_head(classifier)
+        return LoadedNetwork(spec, chosen, classifier)
     # a fixed seed: the head that is found must not depend on chance
     noise = torch.randn((2, chosen.channels, *chosen.size), generator=torch.Generator().manual_seed(0))
     try:
