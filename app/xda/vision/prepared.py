@@ -1,0 +1,254 @@
+"""Labelled images that are already as the network takes them: a torch Dataset, a DataLoader, or two arrays.
+
+This is what a notebook has. Images keep the position that the data set gives them, since a training image is named by
+it; they are asked for once while features are computed and again, one by one, where a picture or a heat-map needs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
+
+from xda.errors import DataError
+
+LabelledImages = Dataset[Any] | DataLoader[Any] | tuple[ArrayLike | torch.Tensor, ArrayLike | torch.Tensor]
+"""Everything that ``PreparedSet`` takes."""
+
+_BATCH = 256
+_PROBES = 3
+_ITEM = "each item must be (image tensor as the network takes it, label)"
+
+
+@dataclass(frozen=True, slots=True)
+class AsGiven:
+    """The preparation of images that need none.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (C, H, W) of every image.
+    """
+
+    shape: tuple[int, int, int]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W)."""
+        return self.shape[1:]
+
+    @property
+    def channels(self) -> int:
+        """Number of channels, C."""
+        return self.shape[0]
+
+    def array(self, images: Sequence[NDArray[np.floating]], /) -> NDArray[np.float32]:
+        """Return the images stacked, shape (B, C, H, W).
+
+        Raises
+        ------
+        DataError
+            If one has another shape.
+        """
+        for image in images:
+            if image.shape != self.shape:
+                raise DataError(f"An image has the shape {image.shape}, the others have {self.shape}; make them equal.")
+        return np.stack(images).astype(np.float32) if images else np.empty((0, *self.shape), dtype=np.float32)
+
+
+class PreparedSet:
+    """Labelled images in a fixed order.
+
+    Parameters
+    ----------
+    data : Dataset, DataLoader or pair of arrays
+        Items (image, label), where the image is a floating-point tensor or array (C, H, W) as the network takes it and
+        the label a whole number from 0. Of a DataLoader its data set is read in order, in batches of its size, by its
+        workers and put together by its ``collate_fn``; its shuffling and sampling are left out. A pair is
+        images (N, C, H, W) and labels (N,).
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (C, H, W) of every image.
+
+    Raises
+    ------
+    DataError
+        If there are no items, if they are of another kind, or if an image asked for twice is not the same (random
+        augmentation): then no attribution to it would mean anything.
+    """
+
+    def __init__(self, data: LabelledImages) -> None:
+        loader: Any = data if isinstance(data, DataLoader) else None
+        self._dataset: Any = data if loader is None else loader.dataset
+        if isinstance(data, tuple):
+            self._dataset = _ArrayPairs(*_two(data))
+        if (
+            isinstance(self._dataset, IterableDataset)
+            or not hasattr(self._dataset, "__len__")
+            or not hasattr(self._dataset, "__getitem__")
+        ):
+            raise DataError(
+                f"The images come as {type(self._dataset).__name__}, which cannot be asked for an image by its "
+                "position; give a torch Dataset with __len__ and __getitem__, a DataLoader of one, or (images, labels)."
+            )
+        if len(self._dataset) == 0:
+            raise DataError("The data set is empty; at least one image is needed.")
+        self.shape: tuple[int, int, int] = self._read(0)[0].shape
+        self._refuse_augmentation()
+        self._loader = DataLoader(
+            self._dataset,
+            batch_size=(loader.batch_size if loader is not None else None) or _BATCH,
+            shuffle=False,
+            num_workers=loader.num_workers if loader is not None else 0,
+            collate_fn=loader.collate_fn if loader is not None else default_collate,
+        )
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self._dataset)
+
+    def image(self, index: int) -> NDArray[np.float32]:
+        """Return one image, shape (C, H, W).
+
+        Raises
+        ------
+        DataError
+            If the data set does not give an image of the common shape.
+        """
+        image, _ = self._read(index)
+        if image.shape != self.shape:
+            raise DataError(f"Image {index} has the shape {image.shape}, image 0 has {self.shape}; make them equal.")
+        return image
+
+    def batches(self) -> Iterator[tuple[torch.Tensor, NDArray[np.int64]]]:
+        """Yield images (B, C, H, W) and labels (B,) in order.
+
+        Raises
+        ------
+        DataError
+            If images cannot be put into one batch, or labels are no whole numbers.
+        """
+        done = 0
+        try:
+            for batch in self._loader:
+                images, labels = _parts(batch)
+                values = torch.as_tensor(labels)
+                if values.dtype.is_floating_point or values.dtype.is_complex or values.ndim != 1:
+                    raise DataError(
+                        f"The labels come as {values.dtype} of the shape {tuple(values.shape)}; one whole number from "
+                        "0 for each image is needed."
+                    )
+                yield _pixels(images), values.cpu().numpy().astype(np.int64)
+                done += len(values)
+        except (RuntimeError, TypeError, ValueError) as error:
+            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise DataError(
+                f"The images from {done:,} on cannot be read as a batch ({first}); {_ITEM}, all images of one shape."
+            ) from error
+
+    def _read(self, index: int) -> tuple[NDArray[np.float32], Any]:
+        image, label = _parts(self._dataset[index])
+        if not isinstance(image, torch.Tensor | np.ndarray):
+            raise DataError(
+                f"Image {index} is a {type(image).__name__}, not a tensor; {_ITEM}, so give the data set its transform."
+            )
+        pixels = _pixels(image).detach().cpu().float().numpy()
+        if pixels.ndim != 3:
+            raise DataError(f"Image {index} has the shape {pixels.shape}; (channels, height, width) is needed.")
+        return pixels, label
+
+    def _refuse_augmentation(self) -> None:
+        for index in sorted({0, len(self) // 2, len(self) - 1})[:_PROBES]:
+            once, again = self._read(index)[0], self._read(index)[0]
+            if not np.array_equal(once, again, equal_nan=True):
+                raise DataError(
+                    f"Image {index} is another one each time it is asked for; give the training set without random "
+                    "augmentation, as the network sees images when it is tested."
+                )
+
+
+class _ArrayPairs(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """Images and labels from two arrays of one length."""
+
+    def __init__(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+        if images.ndim != 4 or labels.ndim != 1 or len(images) != len(labels):
+            raise DataError(
+                f"Images of the shape {tuple(images.shape)} and labels of the shape {tuple(labels.shape)} do not "
+                "belong together; (N, channels, height, width) and (N,) are needed."
+            )
+        self._images, self._labels = images, labels
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return self._images[index], self._labels[index]
+
+
+def as_batch(images: ArrayLike | torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:
+    """Return one image or several as a batch.
+
+    Parameters
+    ----------
+    images : tensor or array-like, shape (C, H, W) or (B, C, H, W)
+        As the network takes them.
+    shape : tuple of int
+        (C, H, W) that is expected.
+
+    Returns
+    -------
+    torch.Tensor
+        Shape (B, C, H, W), where the images are.
+
+    Raises
+    ------
+    DataError
+        If they have another shape or are no floating-point numbers.
+    """
+    tensor = _pixels(_tensor(images))
+    batch = tensor[None] if tensor.ndim == 3 else tensor
+    if batch.shape[1:] != shape:
+        raise DataError(
+            f"The images have the shape {tuple(tensor.shape)}; {shape} for one or (B, {', '.join(map(str, shape))}) "
+            "for several is what the training images have."
+        )
+    return batch
+
+
+def _parts(item: Any) -> tuple[Any, Any]:
+    if not isinstance(item, tuple | list) or len(item) < 2:
+        raise DataError(f"The data set gives {type(item).__name__} items; {_ITEM}.")
+    return item[0], item[1]
+
+
+def _two(pair: tuple[Any, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+    if len(pair) != 2:
+        raise DataError(f"A tuple of {len(pair)} was given as data set; two arrays are needed: images and labels.")
+    return _tensor(pair[0]), _tensor(pair[1])
+
+
+def _tensor(values: Any) -> torch.Tensor:
+    try:
+        return torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(
+            f"{type(values).__name__} cannot be read as numbers ({error}); give a tensor or array."
+        ) from None
+
+
+def _pixels(images: Any) -> torch.Tensor:
+    """Refuse whole numbers: whether 255 means 1, and with which mean and spread, only the user knows."""
+    tensor = _tensor(images)
+    if not tensor.dtype.is_floating_point:
+        raise DataError(
+            f"The images are {tensor.dtype}; give them as the network takes them, scaled and normalised to "
+            "floating-point numbers."
+        )
+    return tensor
