@@ -120,8 +120,11 @@ def test_a_head_that_is_named_is_taken(factory: str) -> None:
     loaded = load_network(NetworkSpec(factory, 3, "factory", head="4"), None, SMALL)
     assert isinstance(loaded.classifier, Classifier)
     assert loaded.classifier.head == "4"
-    with pytest.raises(ConfigError, match="no layer 'fc'"):
-        load_network(NetworkSpec(factory, 3, "factory", head="fc"), None, SMALL)
+    for head, reason in (("fc", "no layer 'fc'"), ("0", "'0' is Conv2d")):
+        with pytest.raises(ConfigError, match=reason):
+            load_network(NetworkSpec(factory, 3, "factory", head=head), None, SMALL)
+    with pytest.raises(ConfigError, match="'4' has 7 outputs, but there are 3 classes"):
+        load_network(NetworkSpec("my_networks:too_many", 3, "factory", head="4"), None, SMALL)
 
 
 def test_a_run_whose_factory_is_gone_says_which(factory: str, monkeypatch: pytest.MonkeyPatch) -> None:

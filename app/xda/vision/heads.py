@@ -120,11 +120,9 @@ def split_head(network: nn.Module) -> tuple[nn.Module, nn.Linear]:
     ConfigError
         If there is no such layer or it is not linear.
     """
-    name = ""
+    name = head_name(network)
     if isinstance(network, Classifier):
-        name = network.head
         network = network.network
-    name = name or _last_with_parameters(network)
     module = _module(network, name)
     linear = _as_linear(module)
     if not name or linear is None:
@@ -136,6 +134,14 @@ def split_head(network: nn.Module) -> tuple[nn.Module, nn.Linear]:
     rest = (nn.AdaptiveAvgPool2d(1), nn.Flatten()) if isinstance(module, nn.Conv2d) else (nn.Identity(),)
     body = _replaced(network, name.split("."), _Tap(*rest).train(network.training))
     return FeatureExtractor(_without_softmax_behind(body, name)), linear
+
+
+def head_name(network: nn.Module) -> str:
+    """Return the name of the layer that ``split_head`` takes for the head."""
+    if isinstance(network, Classifier):
+        return network.head
+    names = [name for name, module in network.named_modules() if any(True for _ in module.parameters(recurse=False))]
+    return names[-1] if names else ""
 
 
 def find_head(network: nn.Module, images: torch.Tensor, n_classes: int) -> str:
@@ -310,11 +316,6 @@ def _tensors(output: object) -> Iterator[torch.Tensor]:
             yield from _tensors(part)
     elif is_dataclass(output):
         yield from _tensors({field.name: getattr(output, field.name) for field in fields(output)})
-
-
-def _last_with_parameters(network: nn.Module) -> str:
-    names = [name for name, module in network.named_modules() if any(True for _ in module.parameters(recurse=False))]
-    return names[-1] if names else ""
 
 
 def _module(network: nn.Module, name: str) -> nn.Module:

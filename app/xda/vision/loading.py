@@ -12,7 +12,7 @@ from torch import nn
 
 from xda.errors import ConfigError
 from xda.vision.checkpoints import fill_weights, load_weights, pack
-from xda.vision.heads import Classifier, find_head, split_head
+from xda.vision.heads import Classifier, check_head, find_head, head_name, split_head
 from xda.vision.networks import NetworkSpec, build_network, default_preprocessing
 from xda.vision.preprocessing import Preprocessing
 
@@ -33,6 +33,11 @@ class LoadedNetwork:
         """Return the weights as safetensors, for ``open_network``."""
         named = self.classifier
         return pack((named.network if isinstance(named, Classifier) else named).state_dict(), {})
+
+    @property
+    def head(self) -> str:
+        """Name of the last linear layer."""
+        return head_name(self.classifier)
 
     @property
     def n_features(self) -> int:
@@ -69,14 +74,14 @@ def load_network(spec: NetworkSpec, checkpoint: Path | None, preprocessing: Mapp
         load_weights(network, checkpoint)
     network.eval()
     chosen = _preprocessing(spec, network, preprocessing)
-    if spec.head or spec.kind == "preset":
-        classifier = _named(network, spec.head)
-        split_head(classifier)
-        return LoadedNetwork(spec, chosen, classifier)
+    if spec.kind == "preset":
+        return LoadedNetwork(spec, chosen, _named(network, spec.head))
     # a fixed seed: the head that is found must not depend on chance
     noise = torch.randn((2, chosen.channels, *chosen.size), generator=torch.Generator().manual_seed(0))
     try:
-        head = find_head(network, noise, spec.n_classes)
+        if spec.head:
+            _check_named(Classifier(network, spec.head), noise, spec.n_classes)
+        head = spec.head or find_head(network, noise, spec.n_classes)
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:
         raise ConfigError(
             f"The network cannot take images of {chosen.channels} × {chosen.size[0]} × {chosen.size[1]} "
@@ -110,6 +115,17 @@ def open_network(spec: NetworkSpec, weights: bytes, where: str) -> nn.Module:
 
 def _named(network: nn.Module, head: str) -> nn.Module:
     return Classifier(network, head) if head else network
+
+
+def _check_named(classifier: Classifier, images: torch.Tensor, n_classes: int) -> None:
+    phi, head = split_head(classifier)
+    if head.out_features != n_classes:
+        raise ConfigError(
+            f"The layer '{classifier.head}' has {head.out_features} outputs, but there are {n_classes} classes; name "
+            "the layer that gives one logit for each class."
+        )
+    with torch.no_grad():
+        check_head(classifier, head, phi(images), images)
 
 
 def _preprocessing(spec: NetworkSpec, network: nn.Module, given: Mapping[str, Any]) -> Preprocessing:
