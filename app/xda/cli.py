@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from pydantic import ValidationError
 
-from xda.errors import ConfigError, XdaError
+from xda.errors import BadImagesError, ConfigError, XdaError
 from xda.progress import TerminalProgress
 from xda.settings import Settings
 
@@ -53,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)
+    except BadImagesError as error:
+        return _complain(error.sentence, error.listed)
     except XdaError as error:
         return _complain(str(error))
     except ValidationError as error:
@@ -72,8 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _complain(message: str) -> int:
-    print("xda: " + " ".join(message.split()), file=sys.stderr)
+def _complain(message: str, listed: Sequence[str] = ()) -> int:
+    print("xda: " + " ".join(message.split()), *listed, sep="\n  ", file=sys.stderr)
     return USAGE_ERROR
 
 
@@ -101,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--no-serve", action="store_true", help="stop when the run is built and verified")
     add_server(demo)
     data = add("data", _data, "fetch a known data set into the data folder")
-    data.add_argument("name", metavar="NAME", help="such as mnist")
+    data.add_argument("name", metavar="NAME", help="such as mnist, fashion-mnist, cifar10, cifar100, svhn")
     train = add("train", _train, "train a preset network and write its checkpoint")
     train.add_argument("preset", metavar="PRESET", help="such as mnist-cnn")
     train.add_argument("--out", type=Path, help="checkpoint file (default: checkpoints/PRESET.safetensors)")
@@ -110,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("config", type=Path, metavar="CONFIG.toml")
     build.add_argument("--out", type=Path, required=True, metavar="RUN", help="the run folder to write")
     build.add_argument("--c", type=float, action="append", metavar="C", help="fit this C (repeat for several)")
+    build.add_argument("--skip-bad", action="store_true", help="leave out images that cannot be used, and say which")
     add_device(build)
     verify = add("verify", _verify, "check hashes, decomposition and KKT certificate; exit status 0 only if all hold")
     verify.add_argument("run", type=Path, metavar="RUN")
@@ -180,12 +183,14 @@ def _train(options: argparse.Namespace) -> int:
 def _build(options: argparse.Namespace) -> int:
     from xda.services.build import build_run
     from xda.services.config import load_config
-    from xda.vision import datasets
+    from xda.services.data import load_dataset
 
     settings = _settings(options)
     config = load_config(options.config, c=options.c)
+    if options.skip_bad:
+        config = config.model_copy(update={"data": config.data.model_copy(update={"skip_bad": True})})
     with TerminalProgress() as progress:
-        dataset = datasets.load(config.data.name, settings.data_dir)
+        dataset = load_dataset(config.data, settings, progress=progress)
         run = build_run(config, dataset, options.out, device=settings.device, progress=progress)
     print(f"{options.out}: run '{run.manifest.id}' is built; serve it with `xda serve {options.out}`.")
     return 0
@@ -296,6 +301,8 @@ def _run_server(options: argparse.Namespace, runs: Sequence[Path]) -> int:
 
 def _describe(run: RunFolder) -> str:
     """Return what a person wants to know of a run."""
+    from xda.services.left_out import MOST_NAMED, left_out_in_words, read_left_out
+
     manifest = run.manifest
     lines = [
         f"{manifest.title}  ({manifest.id}, digest {run.digest[:16]})",
@@ -304,6 +311,12 @@ def _describe(run: RunFolder) -> str:
         f"  network: {manifest.network.accuracy:.2%} of the test images classified as labelled; "
         f"heat-maps: {manifest.composite}",
     ]
+    if words := left_out_in_words(run):
+        left_out = read_left_out(run)
+        lines.append(f"  {words}, because they cannot be used:")
+        lines += [f"    {each.name}: {each.reason}" for each in left_out[:MOST_NAMED]]
+        if len(left_out) > MOST_NAMED:
+            lines.append(f"    and {len(left_out) - MOST_NAMED:,} more; {run.path / 'left_out.parquet'} names them all")
     for entry in manifest.surrogates:
         certificate = entry.certificate
         lines.append(

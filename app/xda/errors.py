@@ -6,6 +6,7 @@ with status 2; the web layer turns it into a problem+json body or an error page 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -26,6 +27,23 @@ class DataError(XdaError):
     """A data set is missing, damaged or not what its checksum promises."""
 
     title = "The data cannot be used"
+
+
+class BadImagesError(DataError):
+    """Images of a data set cannot be used; the sentence is followed by a list of them.
+
+    Parameters
+    ----------
+    sentence : str
+        What happened and what to do, ending with a colon.
+    listed : sequence of str
+        A line for each image, as many as a person reads.
+    """
+
+    def __init__(self, sentence: str, listed: Sequence[str]) -> None:
+        super().__init__("\n  ".join((sentence, *listed)))
+        self.sentence = sentence
+        self.listed = tuple(listed)
 
 
 class RunError(XdaError):

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.vision.conftest import CPU, make_split
+from tests.vision.zoo import BAD, GOOD
 from xda.errors import DataError
 from xda.progress import silent
 from xda.vision.features import extract
-from xda.vision.image_folder import class_names, load_split
+from xda.vision.image_folder import FileSource, class_names, load_files, load_split
+from xda.vision.images import LeftOut, refuse_bad
 from xda.vision.networks import NetworkSpec, build_network, get_preset
 
 
@@ -75,3 +80,88 @@ def test_a_file_that_vanished_is_named(tmp_path: Path) -> None:
     (tmp_path / "dog" / "1.png").unlink()
     with pytest.raises(DataError, match=r"1\.png cannot be read"):
         list(split.all_encoded())
+
+
+def test_bad_images_are_left_out_and_named_with_their_reason(tmp_path: Path) -> None:
+    for name, make in GOOD.items():
+        (tmp_path / "cat").mkdir(exist_ok=True)
+        (tmp_path / "cat" / name).write_bytes(make())
+    for name, (spoilt, _) in BAD.items():
+        (tmp_path / "dog").mkdir(exist_ok=True)
+        (tmp_path / "dog" / name).write_bytes(spoilt())
+    (tmp_path / "dog" / "good.png").write_bytes(GOOD["grey.png"]())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        split = load_split(tmp_path, ("cat", "dog"))
+    assert split.labels.tolist() == [0] * len(GOOD) + [1]
+    assert len(list(split.all_encoded())) == len(GOOD) + 1
+    assert {Path(each.name).name for each in split.left_out} == set(BAD)
+    for each in split.left_out:
+        assert BAD[Path(each.name).name][1] in each.reason
+    with pytest.raises(DataError, match=r"^6 images cannot be used") as caught:
+        refuse_bad(split.left_out)
+    assert all(str(tmp_path / "dog" / name) in str(caught.value) for name in BAD)
+
+
+def test_a_report_of_very_many_bad_images_is_bounded_and_counts_them() -> None:
+    with pytest.raises(DataError) as caught:
+        refuse_bad([LeftOut(f"{k}.png", "it is damaged") for k in range(12_345)])
+    assert len(str(caught.value).splitlines()) == 22
+    assert str(caught.value).startswith("12,345 images cannot be used")
+    assert str(caught.value).endswith("and 12,325 more")
+    refuse_bad([])
+
+
+def test_the_order_is_that_of_torchvisions_image_folder(tmp_path: Path) -> None:
+    from torchvision.datasets import ImageFolder
+
+    for place in ("b/9.png", "b/10.png", "b/z/1.png", "b/a b/1.PNG", "a/b/c/d.jpg", "a/b-c/d.png"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_bytes(GOOD["grey.png"]())
+    split = load_split(tmp_path, ("a", "b"))
+    assert isinstance(split.source, FileSource)
+    assert list(zip(split.source.paths, split.labels.tolist(), strict=True)) == ImageFolder(tmp_path).samples
+
+
+def test_links_are_followed_once_and_hidden_files_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tree, elsewhere = tmp_path / "tree", tmp_path / "elsewhere"
+    write_tree(tree, {"dog": 2, "cat": 2})
+    elsewhere.mkdir()
+    (elsewhere / "linked.png").write_bytes(GOOD["grey.png"]())
+    (tree / "cat" / "link").symlink_to(elsewhere)
+    (tree / "cat" / "loop").symlink_to(tree / "cat")
+    (tree / "cat" / "._0.png").write_bytes(b"AppleDouble")
+    (tree / ".ipynb_checkpoints").mkdir()
+    split = load_split(tree, class_names(tree))
+    assert isinstance(split.source, FileSource)
+    assert sum("linked" in path for path in split.source.paths) == 1
+    assert len(split) == 5
+    assert split.left_out == ()
+    assert "1 file(s) that are not called like images were passed over" in caplog.text
+
+
+def test_what_is_known_of_the_files_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tree(tmp_path / "tree", {"dog": 2, "cat": 2})
+    for path in (tmp_path / "tree").rglob("*"):
+        os.utime(path, (1_500_000_000, 1_500_000_000))
+    kept = tmp_path / "kept.parquet"
+    first = load_split(tmp_path / "tree", ("cat", "dog"), kept=kept)
+    monkeypatch.setattr("xda.vision.image_folder._read", lambda path: pytest.fail(f"{path} is read again"))
+    again = load_split(tmp_path / "tree", ("cat", "dog"), kept=kept)
+    assert again.fingerprint == first.fingerprint
+    assert again.labels.tolist() == first.labels.tolist()
+
+
+def test_a_class_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "cat").mkdir()
+    (tmp_path / os.fsdecode(b"caf\xe9")).mkdir()
+    with pytest.raises(DataError, match="not UTF-8"):
+        class_names(tmp_path)
+
+
+def test_given_files_are_checked_alike(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(GOOD["grey.png"]())
+    (tmp_path / "b.png").write_bytes(b"")
+    split = load_files([str(tmp_path / "b.png"), str(tmp_path / "a.png")], [1, 0])
+    assert split.labels.tolist() == [0]
+    assert [Path(each.name).name for each in split.left_out] == ["b.png"]

@@ -216,7 +216,7 @@ def test_missing_and_damaged_files_are_refused(tmp_path: Path, contents: Content
 
 def test_an_unknown_name_is_refused(tmp_path: Path) -> None:
     for call in (lambda: datasets.load("emnist", tmp_path), lambda: datasets.fetch("emnist", tmp_path, silent)):
-        with pytest.raises(ConfigError, match="known are: mnist, cifar10"):
+        with pytest.raises(ConfigError, match="known are: mnist, fashion-mnist, cifar10"):
             call()
 
 

@@ -10,7 +10,7 @@ import json
 import math
 import platform
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -37,6 +37,7 @@ from xda.storage.manifest import (
     CertificateEntry,
     Counts,
     DatasetEntry,
+    LeftOutEntry,
     NetworkEntry,
     RunDescription,
     SparsityEntry,
@@ -132,6 +133,7 @@ class _Build:
         for c in self.config.surrogate.c:
             self._write_index(c)
         self._write_tables()
+        self._write_left_out()
         return self.writer.commit(self._describe(composite))
 
     @property
@@ -319,6 +321,16 @@ class _Build:
             for split in SPLITS:
                 self.writer.write_table(layout.table(split), pa.table(columns[split]))
 
+    def _write_left_out(self) -> None:
+        """Write which images were left out, if any."""
+        rows = [[split, *astuple(each)] for split in SPLITS for each in getattr(self.dataset, split).left_out]
+        inputs = fingerprint([FORMAT, rows])
+        if not rows or self.writer.finished("left out", inputs):
+            return
+        columns = dict(zip(("split", "name", "reason"), map(list, zip(*rows, strict=True)), strict=True))
+        with self.writer.stage("left out", inputs):
+            self.writer.write_table(layout.LEFT_OUT, pa.table(columns))
+
     def _composite(self) -> str:
         """Name the rules for heat-maps; a network that relevance cannot be propagated through is refused here."""
         with RelevanceModel(self.network.classifier, self.network.preprocessing, self.device) as model:
@@ -336,7 +348,10 @@ class _Build:
                 features=self.writer.array(layout.features("train")).shape[1],
             ),
             dataset=DatasetEntry(
-                name=self.dataset.name, title=self.dataset.title, fingerprint=fingerprint(self._data_key)
+                name=self.dataset.name,
+                title=self.dataset.title,
+                fingerprint=fingerprint(self._data_key),
+                left_out=_left_out(self.dataset),
             ),
             network=NetworkEntry(
                 spec=self.network.spec.to_dict(),
@@ -362,6 +377,12 @@ def _outcome(writer: RunWriter, split: Split, labels: NDArray[np.int64]) -> dict
         "confidence": confidence,
         "margin": margin,
     }
+
+
+def _left_out(dataset: ImageDataset) -> LeftOutEntry | None:
+    if not dataset.left_out:
+        return None
+    return LeftOutEntry(train=len(dataset.train.left_out), test=len(dataset.test.left_out))
 
 
 def _gap_progress(progress: Progress, cs: tuple[float, ...], tol: float) -> Callable[[int, float], None]:

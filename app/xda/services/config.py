@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import glob
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -35,6 +37,10 @@ def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
 
 RelativePath = Annotated[Path, AfterValidator(_beside_the_file)]
 """A path that is relative to the configuration file."""
+RelativePaths = Annotated[
+    tuple[RelativePath, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str | Path) else value)
+]
+"""One such path or several; file names may be patterns."""
 
 
 class _Table(BaseModel):
@@ -49,9 +55,36 @@ class RunTable(_Table):
 
 
 class DataTable(_Table):
-    """``[data]``: where the images are."""
+    """``[data]``: where the images are; exactly one of ``name``, ``train`` with ``test``, and ``factory``."""
 
-    name: str = Field(description="A data set that `xda data` knows, such as 'mnist'.")
+    name: str | None = Field(default=None, description="A data set that `xda data` knows, such as 'mnist'.")
+    train: RelativePaths = Field(default=(), description="Folder with a folder for each class, or Parquet files.")
+    test: RelativePaths = Field(default=(), description="The same of the test images.")
+    image: str | None = Field(default=None, description="Parquet column of the images, if it is not called so.")
+    label: str | None = Field(default=None, description="Parquet column of the labels, if it is not called so.")
+    factory: str | None = Field(default=None, description="'module:function', called with 'train' and 'test'.")
+    classes: tuple[str, ...] | None = Field(default=None, min_length=2, description="Names of the classes.")
+    skip_bad: bool = Field(default=False, description="Leave out images that cannot be used.")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        given = [key for key in ("name", "train", "test", "factory") if getattr(self, key)]
+        if given not in (["name"], ["train", "test"], ["factory"]):
+            found = " with ".join(given) or "none"
+            raise ValueError(f"exactly one of name, train with test, and factory is needed, not {found}")
+        if (self.image or self.label) and not self.train:
+            raise ValueError("image and label are columns of Parquet files, which train and test must name")
+        if self.classes is not None and len(set(self.classes)) != len(self.classes):
+            raise ValueError("classes holds a name twice")
+        return self
+
+    @property
+    def is_parquet(self) -> bool:
+        """Whether the images are in Parquet files: named, meant by a pattern, or in a folder of them."""
+        return any(
+            glob.has_magic(path.name) or path.suffix.lower() == ".parquet" or any(path.glob("*.parquet"))
+            for path in self.train
+        )
 
 
 class PreprocessingTable(_Table):

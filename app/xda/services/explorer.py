@@ -25,6 +25,7 @@ from xda.services.bounds import Bounds
 from xda.services.device_queue import DeviceQueue
 from xda.services.gallery import Gallery
 from xda.services.heatmaps import Heatmaps, MapCache, MapRequest, cache_key
+from xda.services.left_out import LeftOutImage, read_left_out
 from xda.services.network_check import open_model, refuse_foreign_weights
 from xda.services.served_surrogate import ServedSurrogate
 from xda.services.views import (
@@ -404,6 +405,11 @@ class Explainer:
         self.bounds.check_image(split, index)
         content = self.run.image(split, index)
         return content, "image/png" if content.startswith(b"\x89PNG") else "image/jpeg"
+
+    @property
+    def left_out(self) -> tuple[LeftOutImage, ...]:
+        """The images that the run was built without, because they cannot be used."""
+        return read_left_out(self.run)
 
     def label(self, split: Split, index: int) -> int:
         """Return the label of an image in the data set."""

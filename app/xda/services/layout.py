@@ -6,6 +6,8 @@ from xda.services.views import Split
 from xda.storage.layout import WEIGHTS, surrogate_folder
 
 NETWORK = WEIGHTS
+LEFT_OUT = "left_out.parquet"
+"""Images that could not be used: split, name, reason. Only in runs built with ``skip_bad`` that left some out."""
 COEF = "coef"
 SUPPORT = "support"
 DUAL_DATA = "dual_data"

@@ -47,6 +47,13 @@ class FileEntry(_Part):
     shape: tuple[Count, ...] | None = None
 
 
+class LeftOutEntry(_Part):
+    """How many images could not be used and were left out, by split; the file ``left_out.parquet`` names them."""
+
+    train: Count
+    test: Count
+
+
 class DatasetEntry(_Part):
     """The data set the run was built from."""
 
@@ -54,6 +61,8 @@ class DatasetEntry(_Part):
     title: str
     fingerprint: Sha256
     """SHA-256 over the content of both splits."""
+    left_out: LeftOutEntry | None = None
+    """None where all images were used."""
 
 
 class NetworkEntry(_Part):

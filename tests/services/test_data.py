@@ -1,0 +1,190 @@
+"""The images of a configuration: folders, Parquet, names, factories; what cannot be used is named once, or left out."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.vision.conftest import make_split
+from tests.vision.zoo import BAD
+from tests.world import World
+from xda.cli import main
+from xda.errors import ConfigError, DataError
+from xda.services.config import BuildConfig, load_config
+from xda.services.data import load_dataset
+from xda.services.explorer import Explainer
+from xda.settings import Settings
+from xda.vision.images import ImageSplit
+
+CONFIG = """
+[run]
+id = "own"
+title = "My own images"
+[data]
+{data}
+[network]
+preset = "mnist-cnn"
+checkpoint = "cnn.safetensors"
+[surrogate]
+c = [1e-2]
+"""
+
+
+def config(folder: Path, data: str) -> BuildConfig:
+    (folder / "own.toml").write_text(CONFIG.format(data=data))
+    return load_config(folder / "own.toml")
+
+
+def write_tree(folder: Path, split: ImageSplit, classes: tuple[str, ...]) -> None:
+    for i, label in enumerate(split.labels.tolist()):
+        path = folder / classes[label] / f"{i:04d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(split.encoded(i))
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path / "home")
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name, n in (("train", 30), ("test", 12)):
+        write_tree(tmp_path / "flowers" / name, make_split(n, n, n_classes=3), ("rose", "tulip", "violet"))
+    return tmp_path
+
+
+FOLDERS = 'train = "flowers/train"\ntest = "flowers/test"'
+
+
+def test_folders_are_relative_to_the_file(tree: Path, home: Settings) -> None:
+    dataset = load_dataset(config(tree, FOLDERS).data, home)
+    assert dataset.classes == ("rose", "tulip", "violet")
+    assert (dataset.name, len(dataset.train), len(dataset.test)) == ("flowers", 30, 12)
+    assert sorted(dataset.train.labels.tolist()) == dataset.train.labels.tolist()
+
+
+def test_classes_give_the_order_of_folders_or_their_names(tree: Path, home: Settings) -> None:
+    order = config(tree, FOLDERS + '\nclasses = ["violet", "rose", "tulip"]').data
+    plain = load_dataset(config(tree, FOLDERS).data, home)
+    dataset = load_dataset(order, home)
+    assert dataset.classes == ("violet", "rose", "tulip")
+    assert np.bincount(dataset.train.labels).tolist() == np.roll(np.bincount(plain.train.labels), 1).tolist()
+    named = load_dataset(config(tree, FOLDERS + '\nclasses = ["Rose", "Tulpe", "Veilchen"]').data, home)
+    assert named.classes == ("Rose", "Tulpe", "Veilchen")
+    assert named.train.labels.tolist() == plain.train.labels.tolist()
+    with pytest.raises(ConfigError, match="has 2 names, but the data set has 3 classes: rose, tulip, violet"):
+        load_dataset(config(tree, FOLDERS + '\nclasses = ["a", "b"]').data, home)
+
+
+def test_parquet_is_told_by_pattern_file_or_folder(tmp_path: Path, home: Settings) -> None:
+    split = make_split(12, 0, n_classes=3)
+    images = [{"bytes": data, "path": None} for data in split.all_encoded()]
+    table = pa.table({"image": images, "label": split.labels})
+    for name in ("train-0", "train-1", "test-0"):
+        (tmp_path / "data").mkdir(exist_ok=True)
+        pq.write_table(table, tmp_path / "data" / f"{name}.parquet")
+    for train, n in (
+        ('"data/train-*.parquet"', 24),
+        ('"data/train-0.parquet"', 12),
+        ('["data/train-0.parquet", "data/train-1.parquet"]', 24),
+        ('"data"', 36),
+    ):
+        data = f'train = {train}\ntest = "data/test-*.parquet"\nimage = "image"\nlabel = "label"'
+        dataset = load_dataset(config(tmp_path, data).data, home)
+        assert len(dataset.train) == n
+        assert dataset.classes == ("0", "1", "2")
+
+
+def test_a_factory_is_imported(tmp_path: Path, home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "two_greys.py").write_text(
+        "import torch\n"
+        "def dataset(split): return torch.utils.data.TensorDataset(torch.rand(8, 1, 9, 9), torch.arange(8) % 2)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    table = config(tmp_path, 'factory = "two_greys:dataset"\nclasses = ["dark", "light"]').data
+    assert load_dataset(table, home).classes == ("dark", "light")
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ("", "exactly one of name, train with test, and factory is needed, not none"),
+        ('name = "mnist"\nfactory = "a:b"', "not name with factory"),
+        ('train = "a"', "not train"),
+        ('name = "mnist"\nimage = "x"', "image and label are columns of Parquet files"),
+        ('name = "mnist"\nclasses = ["a", "a"]', "holds a name twice"),
+        ('nam = "mnist"', "nam"),
+        ('name = "mnist"\nskip_bad = "perhaps"', "skip_bad"),
+    ],
+)
+def test_mistakes_in_the_table_are_named(tmp_path: Path, data: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        config(tmp_path, data)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ('name = "imagenet22k"', "no data set 'imagenet22k'"),
+        ('name = "mnist"', "run `xda data mnist`"),
+        ('train = "flowers/train"\ntest = "flowers/none"', "none must be a folder"),
+        ('train = ["flowers/train", "flowers/test"]\ntest = "flowers/test"', "must each be one folder"),
+        (FOLDERS + '\nimage = "x"', "train names a folder of images"),
+        ('train = "flowers/*.parquet"\ntest = "x.parquet"', "no Parquet file"),
+    ],
+)
+def test_what_is_not_there_is_named(tree: Path, home: Settings, data: str, words: str) -> None:
+    with pytest.raises((ConfigError, DataError), match=words):
+        load_dataset(config(tree, data).data, home)
+
+
+def test_a_split_of_bad_images_only_is_refused_even_if_they_may_be_left_out(tree: Path, home: Settings) -> None:
+    for path in (tree / "flowers" / "test").rglob("*.png"):
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match="The test split has no image that can be used"):
+        load_dataset(config(tree, FOLDERS + "\nskip_bad = true").data, home)
+
+
+def test_bad_images_are_reported_at_once_or_left_out_and_recorded(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From the command line to the run: nothing is built without images unless asked for, and then it is said."""
+    checkpoint = world.config.network.checkpoint
+    assert checkpoint is not None
+    (tmp_path / "cnn.safetensors").write_bytes(checkpoint.read_bytes())
+    for name in ("train", "test"):
+        write_tree(tmp_path / "digits" / name, getattr(world.dataset, name), world.dataset.classes)
+    spoilt = [tmp_path / "digits" / "train" / "3" / "aa.png", tmp_path / "digits" / "test" / "4" / "zz.jpg"]
+    spoilt[0].write_bytes(b"")
+    spoilt[1].write_bytes(BAD["truncated.jpg"][0]())
+    config(tmp_path, 'train = "digits/train"\ntest = "digits/test"')
+    build = ["build", str(tmp_path / "own.toml"), "--out", str(tmp_path / "run"), "--home", str(tmp_path / "home")]
+    assert main([*build, "--device", "cpu"]) == 2
+    complaint = capsys.readouterr().err.splitlines()
+    (first,) = (line for line in complaint if "cannot be used" in line)
+    assert "2 images cannot be used" in first
+    assert "--skip-bad" in first
+    named = complaint[complaint.index(first) + 1 :]
+    assert [re.split(": ", line.strip())[0] for line in named] == [str(path) for path in spoilt]
+    assert not (tmp_path / "run").exists()
+
+    assert main([*build, "--device", "cpu", "--skip-bad"]) == 0
+    assert main(["info", str(tmp_path / "run")]) == 0
+    told = capsys.readouterr().out
+    assert "2 images left out (1 for training, 1 for testing)" in told
+    assert "aa.png: the file is empty" in told
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["dataset"]["left_out"] == {"train": 1, "test": 1}
+    with Explainer.open(tmp_path / "run", device="cpu") as explainer:
+        assert (explainer.n_train, explainer.n_test) == (600, 120)
+        assert [(each.split, Path(each.name)) for each in explainer.left_out] == list(
+            zip(("train", "test"), spoilt, strict=True)
+        )
+    assert main(["verify", str(tmp_path / "run"), "--device", "cpu"]) == 0

@@ -1,0 +1,106 @@
+"""Tests of xda.vision.decoding."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.vision.zoo import BAD, BOTTOM, GOOD, HEIGHT, TOP, WIDTH, encode, exif, grey, noise_jpeg
+from xda.vision.decoding import BadImageError, decode, dimensions, is_shown_alike, media_type
+
+ODD = {"bilevel.png": (255, 0)}
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", None])
+@pytest.mark.parametrize("name", GOOD)
+def test_every_kind_is_upright_and_of_its_own_brightness(name: str, mode: str | None) -> None:
+    data = GOOD[name]()
+    image = decode(data, mode)  # type: ignore[arg-type]
+    assert image.mode == (mode or image.mode)
+    assert image.mode in ("L", "RGB")
+    assert image.size == (WIDTH, HEIGHT)
+    assert dimensions(data) == (WIDTH, HEIGHT)
+    pixels = np.asarray(image.convert("RGB")).astype(int)
+    top, bottom = ODD.get(name, (TOP, BOTTOM))
+    # lossy formats mix the rows at the edge
+    assert np.abs(pixels[: HEIGHT // 2 - 4] - top).max() <= 3
+    assert np.abs(pixels[HEIGHT // 2 + 4 :] - bottom).max() <= 3
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_cannot_be_used_says_why(name: str) -> None:
+    make, words = BAD[name]
+    with warnings.catch_warnings():
+        # as in production, where Pillow's warning is none
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with pytest.raises(BadImageError, match="cannot be decoded") as caught:
+            decode(make())
+    assert words in caught.value.reason
+    assert "0x" not in caught.value.reason
+
+
+def test_too_many_pixels_are_refused_before_they_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    from xda.vision import decoding
+
+    monkeypatch.setattr(decoding, "MOST_PIXELS", WIDTH * HEIGHT - 1)
+    with pytest.raises(BadImageError, match="30 x 20 pixels"):
+        decode(encode(grey()))
+
+
+def test_a_truncated_photograph_is_found_at_a_fraction_of_its_size_too() -> None:
+    whole = noise_jpeg()
+    assert decode(whole, longest=16).size == (20, 20)
+    with pytest.raises(BadImageError, match="truncated"):
+        decode(whole[:-1500], longest=16)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_dimensions_are_those_of_the_upright_image(orientation: int) -> None:
+    for kind in ("PNG", "JPEG"):
+        data = encode(grey(), kind, exif=exif(orientation))
+        assert dimensions(data) == decode(data).size
+
+
+def test_damaged_exif_data_do_not_make_an_image_useless() -> None:
+    data = encode(grey(), "JPEG", exif=b"Exif\x00\x00MM\x00\x2a\x00\x00\x00\x08\xff\xff")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert decode(data).size == (WIDTH, HEIGHT)
+
+
+def test_the_callers_image_is_left_as_it_is() -> None:
+    from xda.vision.decoding import eight_bit
+
+    image = Image.new("P", (2, 2))
+    image.info["transparency"] = b"\0\0"
+    eight_bit(image)
+    assert image.info["transparency"] == b"\0\0"
+
+
+def test_only_what_browsers_show_as_the_network_sees_it_may_be_shown_as_it_is() -> None:
+    alike = {name for name in GOOD if is_shown_alike(GOOD[name]())}
+    assert alike == {
+        "grey.png",
+        "colour.png",
+        "photo.jpg",
+        "bilevel.png",
+        "palette.png",
+        "wrong-extension.png",
+        "lossless.webp",
+    }
+    assert not is_shown_alike(b"no image")
+
+
+def test_media_types_follow_from_the_content() -> None:
+    assert media_type(GOOD["wrong-extension.png"]()) == "image/jpeg"
+    assert media_type(GOOD["grey.png"]()) == "image/png"
+    assert media_type(GOOD["animated.gif"]()) == "image/gif"
+    assert media_type(b"no image") == "application/octet-stream"
+
+
+def test_dimensions_of_what_is_no_image_are_refused() -> None:
+    with pytest.raises(BadImageError):
+        dimensions(b"no image")

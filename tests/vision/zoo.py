@@ -1,0 +1,111 @@
+"""One small image of every kind that people have, and one of every kind that cannot be used."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+HEIGHT, WIDTH = 20, 30
+TOP, BOTTOM = 200, 40
+"""Grey levels of the two halves of every good image, so that one can see whether it is upright."""
+
+
+def halves(height: int = HEIGHT, width: int = WIDTH) -> NDArray[np.uint8]:
+    """Return a grey image, bright above and dark below."""
+    pixels = np.full((height, width), BOTTOM, dtype=np.uint8)
+    pixels[: height // 2] = TOP
+    return pixels
+
+
+def encode(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    """Return an image as a file."""
+    buffer = io.BytesIO()
+    image.save(buffer, format=kind, **options)
+    return buffer.getvalue()
+
+
+def grey() -> Image.Image:
+    return Image.fromarray(halves())
+
+
+def exif(orientation: int) -> Image.Exif:
+    """Return EXIF data that say how to turn an image."""
+    data = Image.Exif()
+    data[0x0112] = orientation
+    return data
+
+
+def palette_with_transparency() -> bytes:
+    """Return a palette image whose colours have opacities of their own."""
+    image = Image.fromarray((halves() == TOP).astype(np.uint8)).convert("P")
+    image.putpalette([BOTTOM] * 3 + [TOP] * 3)
+    return encode(image, transparency=bytes([128, 0]))
+
+
+def with_alpha() -> bytes:
+    """Return a colour image that is wholly transparent."""
+    image = grey().convert("RGBA")
+    image.putalpha(0)
+    return encode(image)
+
+
+def animated() -> bytes:
+    """Return a GIF with two frames, of which the first counts."""
+    return encode(grey(), "GIF", save_all=True, append_images=[Image.new("L", (WIDTH, HEIGHT), 255)])
+
+
+def sixteen_bit() -> Image.Image:
+    return Image.fromarray(halves().astype(np.uint16) * 257)
+
+
+def bomb() -> bytes:
+    """Return a PNG of some hundred bytes that claims to have 10,000,000,000 pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    )
+
+
+def noise_jpeg() -> bytes:
+    return encode(Image.fromarray(np.random.default_rng(0).integers(0, 256, (80, 80, 3)).astype(np.uint8)), "JPEG")
+
+
+GOOD: dict[str, Callable[[], bytes]] = {
+    "grey.png": lambda: encode(grey()),
+    "colour.png": lambda: encode(grey().convert("RGB")),
+    "photo.jpg": lambda: encode(grey().convert("RGB"), "JPEG", quality=95),
+    "bilevel.png": lambda: encode(grey().point(lambda v: 255 * (v > 100)).convert("1")),
+    "palette.png": lambda: encode(grey().convert("P")),
+    "transparent-palette.png": palette_with_transparency,
+    "transparent.png": with_alpha,
+    "grey-alpha.png": lambda: encode(grey().convert("LA")),
+    "sixteen-bit.png": lambda: encode(sixteen_bit()),
+    "sixteen-bit.tif": lambda: encode(sixteen_bit(), "TIFF"),
+    "rotated.jpg": lambda: encode(
+        grey().transpose(Image.Transpose.ROTATE_90).convert("RGB"), "JPEG", quality=95, exif=exif(6)
+    ),
+    "cmyk.jpg": lambda: encode(grey().convert("CMYK"), "JPEG", quality=95),
+    "cmyk.tiff": lambda: encode(grey().convert("CMYK"), "TIFF"),
+    "wrong-extension.png": lambda: encode(grey().convert("RGB"), "JPEG", quality=95),
+    "animated.gif": animated,
+    "lossless.webp": lambda: encode(grey().convert("RGB"), "WEBP", lossless=True),
+    "LOUD.BMP": lambda: encode(grey(), "BMP"),
+}
+BAD: dict[str, tuple[Callable[[], bytes], str]] = {
+    "empty.png": (lambda: b"", "empty"),
+    "text.jpg": (lambda: b"this is no image", "no image"),
+    "truncated.jpg": (lambda: noise_jpeg()[:-1500], "truncated"),
+    "truncated.png": (lambda: encode(Image.effect_noise((64, 64), 50))[:600], "damaged"),
+    "bomb.png": (bomb, "bomb"),
+    "float.tif": (lambda: encode(Image.new("F", (9, 9), 0.5), "TIFF"), "floating-point"),
+}
