@@ -309,7 +309,8 @@ def _describe(run: RunFolder) -> str:
         f"  {manifest.counts.train:,} training and {manifest.counts.test:,} test images of {manifest.dataset.title}, "
         f"{len(manifest.classes)} classes, {manifest.counts.features} features",
         f"  network: {manifest.network.accuracy:.2%} of the test images classified as labelled; "
-        f"heat-maps: {manifest.composite}",
+        f"heat-maps: {manifest.composite or 'none'}",
+        *([f"  {manifest.no_heatmaps}"] if manifest.no_heatmaps else []),
     ]
     if words := left_out_in_words(run):
         left_out = read_left_out(run)

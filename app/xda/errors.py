@@ -60,6 +60,12 @@ class NotFoundError(XdaError):
     title = "Not found"
 
 
+class NoHeatmapsError(NotFoundError):
+    """The network of the run is one through which relevance cannot be propagated; all else is served."""
+
+    title = "This run has no heat-maps"
+
+
 class InvalidRequestError(XdaError):
     """The request is understood but one of its values cannot be used."""
 

@@ -125,7 +125,7 @@ class _Build:
 
     def run(self) -> RunFolder:
         # first: a network that is refused is refused before hours of work
-        composite = self._composite()
+        composite, no_heatmaps = self._composite()
         self._write_network()
         self._write_images()
         self._write_features()
@@ -134,7 +134,7 @@ class _Build:
             self._write_index(c)
         self._write_tables()
         self._write_left_out()
-        return self.writer.commit(self._describe(composite))
+        return self.writer.commit(self._describe(composite, no_heatmaps))
 
     @property
     def _data_key(self) -> list[str]:
@@ -331,12 +331,12 @@ class _Build:
         with self.writer.stage("left out", inputs):
             self.writer.write_table(layout.LEFT_OUT, pa.table(columns))
 
-    def _composite(self) -> str:
-        """Name the rules for heat-maps; a network that relevance cannot be propagated through is refused here."""
+    def _composite(self) -> tuple[str, str | None]:
+        """Name the rules for heat-maps, or say why there are none; attribution needs none."""
         with RelevanceModel(self.network.classifier, self.network.preprocessing, self.device) as model:
-            return model.composite
+            return model.composite, model.refusal or None
 
-    def _describe(self, composite: str) -> RunDescription:
+    def _describe(self, composite: str, no_heatmaps: str | None) -> RunDescription:
         predicted = self.writer.array(layout.logits("test")).argmax(axis=1)
         return RunDescription(
             id=self.config.run.id,
@@ -360,6 +360,7 @@ class _Build:
                 accuracy=float(np.mean(predicted == self.dataset.test.labels)),
             ),
             composite=composite,
+            no_heatmaps=no_heatmaps,
             intercept=self.config.surrogate.intercept,
             per_sign=self.config.index.per_sign,
             surrogates=tuple(self._entry(c) for c in self.config.surrogate.c),

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from xda.attribution.decomposition import self_influence, strongest
 from xda.attribution.fidelity import confidence_and_margin
 from xda.attribution.results import Decomposition, Explanation, TestSample
-from xda.errors import InvalidRequestError
+from xda.errors import InvalidRequestError, NoHeatmapsError
 from xda.services import layout
 from xda.services.bounds import Bounds
 from xda.services.device_queue import DeviceQueue
@@ -62,6 +62,8 @@ class Explainer:
     test_features : ndarray of float32, shape (n_test, d)
     default_c : float
         Used where no C is asked for: the middle one.
+    no_heatmaps : str
+        Why the run has no heat-maps; empty where it has.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Explainer:
         self.classes = manifest.classes
         self.surrogates: tuple[SurrogateEntry, ...] = tuple(sorted(manifest.surrogates, key=lambda entry: entry.c))
         self.c_values = tuple(entry.c for entry in self.surrogates)
+        self.no_heatmaps = model.refusal
         self._model = model
         self._owns_queue = False
         self._queue = device_queue
@@ -310,15 +313,19 @@ class Explainer:
         c: float | None = None,
         target: int | None = None,
         against: int | None = None,
+        blank: bool = False,
     ) -> Future[list[PairRelevance]]:
         """Return the two heat-maps of each pair of a test image and training images, in their order.
 
-        Both maps of a pair start from ``R = (alpha_i^c - alpha_i^e) phi(x) * phi(x_i)`` (method section 4).
+        Both maps of a pair start from ``R = (alpha_i^c - alpha_i^e) phi(x) * phi(x_i)`` (method section 4). ``blank``
+        gives maps without relevance, for pictures, where the run has none.
 
         Raises
         ------
         NotFoundError, InvalidRequestError
             As for ``explain``.
+        NoHeatmapsError
+            If the run has none.
         BusyError
             If the queue in front of the device is full.
         """
@@ -338,10 +345,16 @@ class Explainer:
                     relevance=weight * query * features[index],
                 )
             )
-        return self.heatmaps.request(self.run.image("test", test), requests)
+        return self._maps(test, requests, blank)
 
     def own_relevance(
-        self, test: int, *, c: float | None = None, target: int | None = None, against: int | None = None
+        self,
+        test: int,
+        *,
+        c: float | None = None,
+        target: int | None = None,
+        against: int | None = None,
+        blank: bool = False,
     ) -> Future[list[PairRelevance]]:
         """Return the LRP map of the surrogate's logit on the test image: the sum of all partners' test-side maps.
 
@@ -357,7 +370,17 @@ class Explainer:
             # An augmented intercept has a weight of its own that no pixel carries.
             relevance=weight[: len(query)] * query,
         )
-        return self.heatmaps.request(self.run.image("test", test), [request])
+        return self._maps(test, [request], blank)
+
+    def _maps(self, test: int, requests: Sequence[MapRequest], blank: bool) -> Future[list[PairRelevance]]:
+        if not self.no_heatmaps:
+            return self.heatmaps.request(self.run.image("test", test), requests)
+        if not blank:
+            raise NoHeatmapsError(self.no_heatmaps)
+        empty = np.zeros(self._model.size, dtype=np.float32)
+        future: Future[list[PairRelevance]] = Future()
+        future.set_result([PairRelevance(asked.train_index, empty, empty, asked.attribution) for asked in requests])
+        return future
 
     # Browsing
 

@@ -262,8 +262,8 @@ def write_explanation_png(
     story = tell(explainer, test, c=c, target=target, against=against, limit=limit)
     told = story.explanation
     listed = [part.index for part in (*told.supporting, *told.opposing)]
-    own = explainer.own_relevance(test, c=told.c, target=told.target, against=told.against)
-    pairs = explainer.relevance(test, listed, c=told.c, target=told.target, against=told.against)
+    own = explainer.own_relevance(test, c=told.c, target=told.target, against=told.against, blank=True)
+    pairs = explainer.relevance(test, listed, c=told.c, target=told.target, against=told.against, blank=True)
     content = explanation_png(
         story,
         test_image=explainer.image("test", test)[0],

@@ -128,8 +128,8 @@ def _heatmaps(
     sides = (told.supporting, told.opposing)
     ranked = [side[k].index for k in range(max(map(len, sides))) for side in sides if k < len(side)]
     listed = list(dict.fromkeys([*([] if state.train is None else [state.train]), *ranked]))
-    own = explainer.own_relevance(state.test, c=told.c, target=told.target, against=told.against)
-    pairs = explainer.relevance(state.test, listed, c=told.c, target=told.target, against=told.against)
+    own = explainer.own_relevance(state.test, c=told.c, target=told.target, against=told.against, blank=True)
+    pairs = explainer.relevance(state.test, listed, c=told.c, target=told.target, against=told.against, blank=True)
     deadline = time.monotonic() + wait_seconds
     try:
         return own.result(wait_seconds)[0], pairs.result(max(0.0, deadline - time.monotonic()))

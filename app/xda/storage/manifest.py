@@ -137,7 +137,9 @@ class RunDescription(_Part):
     dataset: DatasetEntry
     network: NetworkEntry
     composite: str
-    """Rules of the layer-wise relevance propagation, for people."""
+    """Rules of the layer-wise relevance propagation, for people; empty where the run has no heat-maps."""
+    no_heatmaps: str | None = None
+    """Why the run has no heat-maps, one sentence; None where it has."""
     intercept: Literal["none", "augment"]
     per_sign: Annotated[int, Field(ge=1)]
     """Contributions of each sign that the index holds for a test image."""

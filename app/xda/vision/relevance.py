@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import nn
 from zennit.composites import EpsilonPlusFlat
 
-from xda.errors import ConfigError
+from xda.errors import ConfigError, NoHeatmapsError
 from xda.vision.architectures import canonize
 from xda.vision.networks import split_head
 from xda.vision.propagation import Propagator
@@ -125,6 +125,11 @@ class RelevanceModel:
         """Number of features, d."""
         return self._head.in_features
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of the network's input and so of every map."""
+        return self._preprocessing.size
+
     def features(self, images: Sequence[Image]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Compute features and logits of images, as ``features.extract`` does.
 
@@ -181,7 +186,7 @@ class RelevanceModel:
         ------
         DataError
             If an image cannot be decoded.
-        ConfigError
+        NoHeatmapsError
             If there are no heat-maps for this network; see ``refusal``.
         ValueError
             If the relevance has another shape, or ``shown`` names an image that is not there.
@@ -278,7 +283,7 @@ class RelevanceModel:
     def _propagate(self, images: torch.Tensor, seeds: torch.Tensor, rows: torch.Tensor) -> NDArray[np.float32]:
         """Return the maps (n, H, W) of n seeds, of which each is on one of the m images."""
         if self._propagator is None:
-            raise ConfigError(self.refusal or "The heat-maps of this network are closed; open the model again.")
+            raise NoHeatmapsError(self.refusal or "The heat-maps of this network are closed; open the model again.")
         seeds, rows = seeds.to(images.device, images.dtype), rows.to(images.device)
         recording = self._propagator.record(images)
         maps = np.empty((len(seeds), *images.shape[2:]), dtype=np.float32)

@@ -60,6 +60,8 @@ class RunHeader:
     """Hidden fields that "go to #" carries along."""
     listed_in: Choice | None = None
     """The filtered gallery that "previous" and "next" go through."""
+    no_heatmaps: str = ""
+    """Why the run has no heat-maps; empty where it has."""
     large_images: bool = False
     """Images with more pixels than a thumbnail shows: they are smoothed instead of keeping their pixels."""
 
@@ -131,6 +133,7 @@ def run_header(
         c_values=c_choices(explainer.c_values, c, with_c),
         keep=tuple((key, str(value)) for key, value in (keep or {}).items() if value is not None),
         listed_in=None if view is None else _listed_in(view, explainer, urls),
+        no_heatmaps=explainer.no_heatmaps,
         large_images=_pixels(explainer) > LARGE,
     )
 

@@ -53,6 +53,8 @@ class ServedPictures:
     urls: Urls
     story: Story
     view: View
+    with_maps: bool = True
+    """Whether the run has heat-maps; addresses of those it has not are empty."""
 
     def test(self) -> str:
         """Return the test image."""
@@ -71,6 +73,8 @@ class ServedPictures:
         return self._map(index, side)
 
     def _map(self, index: int | None, side: Side) -> str:
+        if not self.with_maps:
+            return ""
         told = self.story.explanation
         # The own map sums over all training images: sharing its scale would blank the pairs, so it keeps its own.
         query = {**map_query(self.view, "page"), "scale": None, **self.view.listed()}

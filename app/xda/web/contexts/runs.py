@@ -86,7 +86,7 @@ def _card(explainer: Explainer, urls: Urls) -> RunCard:
         n_test=count(explainer.n_test),
         classes=_listed(explainer.classes),
         accuracy=percent(manifest.network.accuracy, 1),
-        composite=manifest.composite,
+        composite=manifest.composite or "none",
         intercept="none" if manifest.intercept == "none" else "as a constant feature",
         surrogates=tuple(
             SurrogateRow(

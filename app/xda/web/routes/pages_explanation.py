@@ -19,7 +19,6 @@ from xda.web.contexts.base import Chrome, run_header
 from xda.web.contexts.pictures import ServedPictures
 from xda.web.dependencies import CatalogDep, ExplainerDep, SettingsDep, TestIndexDep
 from xda.web.rendering import render, urls_of
-from xda.web.routes.media import Subject
 from xda.web.view import View, ViewDep
 from xda.web.waiting import finished
 
@@ -84,7 +83,7 @@ def explanation_page(
         view,
         chrome,
         urls,
-        ServedPictures(urls, story, view),
+        ServedPictures(urls, story, view, not explainer.no_heatmaps),
         neighbours=explainer.neighbours(test.index, view.listing.choice, c=view.c, order=view.listing.order),
         shared=shared,
         predicted=partial(explainer.predicted, "train"),
@@ -167,10 +166,12 @@ async def get_png(
         return not_modified(tag)
     story = told(explainer, test, view)
     asked = story.explanation
-    page = Subject(asked.c, test, None, asked.target, asked.against)
     listed = [part.index for part in (*asked.supporting, *asked.opposing)]
-    own = await finished(page.own(explainer), settings)
-    pairs = await finished(page.pairs(explainer, listed), settings)
+    c, target, against = asked.c, asked.target, asked.against
+    own = await finished(explainer.own_relevance(test, c=c, target=target, against=against, blank=True), settings)
+    pairs = await finished(
+        explainer.relevance(test, listed, c=c, target=target, against=against, blank=True), settings
+    )
     content = explanation_png(
         story,
         test_image=explainer.image("test", test)[0],

@@ -50,6 +50,8 @@ def pair_page(
     kind = "oppose" if pair.attribution < 0 else "support"
 
     def picture(name: str, colouring: dict[str, object] | None) -> str:
+        if explainer.no_heatmaps:
+            return ""
         return urls.relevance(
             explainer.digest, told.c, told.test.index, pair.train, told.target, told.against, name, colouring
         )

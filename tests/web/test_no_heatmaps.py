@@ -1,0 +1,108 @@
+"""Tests of a run whose network has no heat-maps: all else is served, and each page says why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from starlette.testclient import TestClient
+from torch import nn
+
+from tests.web.conftest import MakeClient
+from tests.world import World
+from xda.cli import main
+from xda.errors import NoHeatmapsError
+from xda.services.build import build_run
+from xda.services.catalog import Catalog
+from xda.services.config import BuildConfig
+from xda.services.device_queue import DeviceQueue
+from xda.services.explorer import Explainer
+
+REASON = "it normalises by each image&#39;s own mean and spread"
+
+
+def normalising(n_classes: int) -> nn.Module:
+    """Return a network with a layer for which there is no rule."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 5, stride=3), nn.GroupNorm(2, 4), nn.ReLU(), nn.Flatten(), nn.Linear(256, n_classes)
+    )
+
+
+@pytest.fixture(scope="module")
+def run(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    document = world.config.model_dump(exclude_none=True) | {
+        "run": {"id": "normalising", "title": "No heat-maps"},
+        "network": {
+            "factory": f"{__name__}:normalising",
+            "preprocessing": {"mode": "L", "size": [28, 28], "mean": [0.5], "std": [0.5]},
+        },
+        "surrogate": {"c": [1e-3]},
+    }
+    path = tmp_path_factory.mktemp("no-heatmaps") / "run"
+    build_run(BuildConfig.model_validate(document), world.dataset, path, device="cpu")
+    return path
+
+
+@pytest.fixture(scope="module")
+def unmapped(run: Path) -> Iterator[Explainer]:
+    with Explainer.open(run, device="cpu") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def served(unmapped: Explainer, make_client: MakeClient) -> Iterator[TestClient]:
+    queue = DeviceQueue()
+    yield make_client(Catalog([unmapped], {}, queue))
+    queue.close()
+
+
+def test_the_run_says_so(unmapped: Explainer, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = unmapped.run.manifest
+    assert manifest.composite == ""
+    assert manifest.no_heatmaps is not None
+    assert "own mean and spread" in manifest.no_heatmaps
+    assert main(["info", str(run)]) == 0
+    assert manifest.no_heatmaps in capsys.readouterr().out
+    assert main(["verify", str(run)]) == 0
+
+
+def test_attributions_are_served_and_maps_refused(unmapped: Explainer) -> None:
+    explanation = unmapped.explain(3, limit=4)
+    assert len(explanation.supporting) == 4
+    partners = [part.index for part in explanation.supporting]
+    with pytest.raises(NoHeatmapsError, match="own mean and spread"):
+        unmapped.relevance(3, partners)
+    with pytest.raises(NoHeatmapsError, match="own mean and spread"):
+        unmapped.own_relevance(3)
+    blank = unmapped.relevance(3, partners, blank=True).result()
+    assert [pair.train_index for pair in blank] == partners
+    assert not any(np.any(pair.test) or np.any(pair.train) for pair in blank)
+
+
+def test_pages_say_why_and_show_no_map(unmapped: Explainer, served: TestClient) -> None:
+    train = unmapped.explain(3, limit=1).supporting[0].index
+    for address in ("/r/normalising/test/3", f"/r/normalising/test/3/train/{train}"):
+        page = served.get(address)
+        assert page.status_code == 200
+        assert REASON in page.text
+        assert "data-heatmap" not in page.text
+        assert "/relevance/" not in page.text
+    assert "heat-maps none" in served.get("/").text
+
+
+def test_the_api_refuses_maps_with_the_reason(unmapped: Explainer, served: TestClient) -> None:
+    assert served.get("/api/v1/runs/normalising/test/3/explanation").status_code == 200
+    refused = served.get("/api/v1/runs/normalising/pairs/3/5/relevance")
+    assert refused.status_code == 404
+    assert "own mean and spread" in refused.json()["detail"]
+
+
+def test_pictures_are_drawn_without_maps(unmapped: Explainer, served: TestClient) -> None:
+    assert served.get("/r/normalising/test/3/explanation.png").headers["content-type"] == "image/png"
+    shared = served.post("/api/v1/links", json={"run": "normalising", "test": 3})
+    assert shared.status_code == 201
+    assert REASON in served.get(f"/s/{shared.json()['id']}").text
