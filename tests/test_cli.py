@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.services.foreign import write_tree
 from xda.cli import main
 from xda.services.explorer import Explainer
+from xda.vision.networks import NetworkSpec, build_network, save_weights
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -144,3 +146,28 @@ def test_a_bad_setting_in_the_environment_is_named(
     status, _, err = run(capsys, "data", "mnist")
     assert status == 2
     assert "XDA_QUEUE_SIZE" in err
+
+
+def test_a_build_needs_a_folder_unless_it_is_only_looked_at(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    write_tree(tmp_path / "images")
+    config = tmp_path / "build.toml"
+    config.write_text(
+        '[run]\nid = "colours"\ntitle = "Colours"\n[data]\ntrain = "images/train"\ntest = "images/test"\n'
+        f'[network]\npreset = "mnist-cnn"\ncheckpoint = "{tmp_path / "cnn.safetensors"}"\n'
+    )
+    status, out, err = run(capsys, "build", config, "--home", tmp_path / "home")
+    assert (status, out) == (2, "")
+    assert "--out RUN is needed" in err
+    status, out, err = run(capsys, "build", config, "--check", "--home", tmp_path / "home", "--device", "cpu")
+    assert (status, out) == (2, "")
+    assert "cnn.safetensors does not exist" in err
+    save_weights(build_network(NetworkSpec("mnist-cnn", 3)), tmp_path / "cnn.safetensors")
+    status, out, _ = run(capsys, "build", config, "--check", "--home", tmp_path / "home", "--device", "cpu")
+    assert status == 0
+    assert "Colours: 45 training and 12 test images" in out
+    assert "preset mnist-cnn" in out
+    for file in (tmp_path / "images" / "train" / "red").iterdir():
+        file.unlink()
+    status, out, err = run(capsys, "build", config, "--check", "--home", tmp_path / "home", "--device", "cpu")
+    assert status == 2
+    assert "class 'red' has no training image" in err

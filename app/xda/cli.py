@@ -20,6 +20,7 @@ from xda.settings import Settings
 
 if TYPE_CHECKING:
     from xda.attribution.results import Contribution, Explanation
+    from xda.services.config import BuildConfig
     from xda.services.explorer import Explainer
     from xda.storage.run_folder import RunFolder
 
@@ -110,7 +111,8 @@ def _parser() -> argparse.ArgumentParser:
     add_device(train)
     build = add("build", _build, "features, surrogates and index as a run folder; goes on where it stopped")
     build.add_argument("config", type=Path, metavar="CONFIG.toml")
-    build.add_argument("--out", type=Path, required=True, metavar="RUN", help="the run folder to write")
+    build.add_argument("--out", type=Path, metavar="RUN", help="the run folder to write")
+    build.add_argument("--check", action="store_true", help="say what would happen, without doing it")
     build.add_argument("--c", type=float, action="append", metavar="C", help="fit this C (repeat for several)")
     build.add_argument("--skip-bad", action="store_true", help="leave out images that cannot be used, and say which")
     add_device(build)
@@ -186,13 +188,31 @@ def _build(options: argparse.Namespace) -> int:
     from xda.services.data import load_dataset
 
     settings = _settings(options)
+    if options.out is None and not options.check:
+        raise ConfigError("--out RUN is needed, the run folder to write; or --check, to see what would happen.")
     config = load_config(options.config, c=options.c)
     if options.skip_bad:
         config = config.model_copy(update={"data": config.data.model_copy(update={"skip_bad": True})})
+    if options.check:
+        return _check_build(options, config)
     with TerminalProgress() as progress:
         dataset = load_dataset(config.data, settings, progress=progress)
         run = build_run(config, dataset, options.out, device=settings.device, progress=progress)
     print(f"{options.out}: run '{run.manifest.id}' is built; serve it with `xda serve {options.out}`.")
+    return 0
+
+
+def _check_build(options: argparse.Namespace, config: BuildConfig) -> int:
+    from xda.services.build_check import check_build
+    from xda.services.data import load_dataset
+
+    settings = _settings(options)
+    with TerminalProgress() as progress:
+        dataset = load_dataset(config.data, settings, progress=progress)
+        outlook = check_build(config, dataset, options.out, device=settings.device, progress=progress)
+    print("\n".join(outlook.lines()))
+    if outlook.problems:
+        return _complain(f"{options.config}: this would stop the build: {'; '.join(outlook.problems)}.")
     return 0
 
 

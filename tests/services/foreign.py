@@ -1,0 +1,70 @@
+"""Networks and images that are not the product's own: a tiny data set in colour, and configurations for it."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from xda.services.config import BuildConfig, DataTable, NetworkTable, PreprocessingTable, RunTable, SurrogateTable
+from xda.vision.images import ArraySource, ImageDataset, ImageSplit
+from xda.vision.networks import NetworkSpec, build_network
+
+CLASSES = ("red", "green", "blue")
+FACTORY = """
+import torch
+from torch import nn
+
+def network(n_classes, width=6):
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, width, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4 * width, n_classes)
+    )
+"""
+
+
+def make_split(n: int, seed: int) -> ImageSplit:
+    """Return images of noise, 24 x 30, with more of the colour that is their label."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % len(CLASSES)
+    images = rng.integers(0, 150, (n, 24, 30, 3)).astype(np.uint8)
+    images[np.arange(n), :, :, labels] += 90
+    digest = sha256(labels.tobytes() + images.tobytes()).hexdigest()
+    return ImageSplit(labels, digest, ArraySource(images))
+
+
+def make_dataset() -> ImageDataset:
+    """Return 45 + 12 images."""
+    return ImageDataset("colours", "Colours", CLASSES, make_split(45, 0), make_split(12, 1))
+
+
+def write_tree(folder: Path) -> None:
+    """Write the images as an image folder."""
+    dataset = make_dataset()
+    for name in ("train", "test"):
+        split: ImageSplit = getattr(dataset, name)
+        for position, label in enumerate(split.labels.tolist()):
+            path = folder / name / CLASSES[label] / f"{position:03}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(split.encoded(position))
+
+
+def make_config(network: dict[str, Any], **preprocessing: Any) -> BuildConfig:
+    """Return a configuration with a network and changes of its preprocessing."""
+    table = PreprocessingTable.model_validate(preprocessing)
+    return BuildConfig(
+        run=RunTable(id="colours", title="Colours"),
+        data=DataTable(name="colours"),
+        network=NetworkTable.model_validate(network | {"preprocessing": table}),
+        surrogate=SurrogateTable(c=(1e-2,)),
+    )
+
+
+def write_checkpoint(spec: NetworkSpec, path: Path) -> Path:
+    """Write weights drawn with a fixed seed as a state dict of torch."""
+    torch.manual_seed(0)
+    torch.save({"state_dict": build_network(spec).state_dict()}, path)
+    return path

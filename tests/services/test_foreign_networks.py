@@ -1,0 +1,142 @@
+"""Networks that are not the product's own, all the way: configuration, build, verification, explanation, heat-maps."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.services.foreign import FACTORY, make_config, make_dataset, write_checkpoint
+from xda.errors import ConfigError, DataError, RunError, XdaError
+from xda.services.build import build_run
+from xda.services.config import BuildConfig
+from xda.services.explorer import Explainer
+from xda.services.verify import verify_run
+from xda.storage.run_folder import RunFolder
+from xda.vision.networks import NetworkSpec
+
+SMALL = {"size": [24, 24], "resize": 26}
+OWN = SMALL | {"mode": "RGB", "mean": [0.5] * 3, "std": [0.25] * 3}
+
+
+@pytest.fixture
+def factory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    folder = tmp_path / "modules"
+    folder.mkdir()
+    (folder / "colour_networks.py").write_text(FACTORY)
+    monkeypatch.syspath_prepend(str(folder))
+    yield "colour_networks:network"
+    sys.modules.pop("colour_networks", None)
+
+
+def torchvision_config(folder: Path) -> BuildConfig:
+    checkpoint = write_checkpoint(NetworkSpec("resnet18", 3, "torchvision"), folder / "resnet18.pt")
+    return make_config({"torchvision": "resnet18", "checkpoint": checkpoint}, **SMALL)
+
+
+def assert_explained(path: Path) -> None:
+    """Every check holds, and both maps of a pair sum to its attribution."""
+    findings = verify_run(path, device="cpu")
+    assert all(finding.passed for finding in findings), findings
+    with Explainer.open(path, device="cpu") as explainer:
+        explanation = explainer.explain(4, limit=3)
+        contributions = explanation.supporting + explanation.opposing
+        assert contributions
+        total = explanation.sum_supporting + explanation.sum_opposing
+        assert total == pytest.approx(explanation.surrogate_logit, rel=1e-6)
+        maps = explainer.relevance(4, [contribution.index for contribution in contributions]).result(60)
+        for contribution, pair in zip(contributions, maps, strict=True):
+            assert pair.test.shape == pair.train.shape == (24, 24)
+            assert pair.test.sum() == pytest.approx(contribution.attribution, rel=1e-3)
+            assert pair.train.sum() == pytest.approx(contribution.attribution, rel=1e-3)
+
+
+def test_a_model_of_torchvision(tmp_path: Path) -> None:
+    run = build_run(torchvision_config(tmp_path), make_dataset(), tmp_path / "run", device="cpu")
+    assert run.manifest.network.spec == {"torchvision": "resnet18", "n_classes": 3, "head": "fc"}
+    assert run.manifest.network.preprocessing == {
+        "mode": "RGB",
+        "size": [24, 24],
+        "mean": [0.485, 0.456, 0.406],
+        "std": [0.229, 0.224, 0.225],
+        "resize": 26,
+    }
+    assert run.manifest.counts.features == 512
+    assert_explained(tmp_path / "run")
+
+
+def test_a_model_of_timm(tmp_path: Path) -> None:
+    checkpoint = write_checkpoint(NetworkSpec("resnet18", 3, "timm"), tmp_path / "resnet18.pt")
+    config = make_config({"timm": "resnet18", "checkpoint": checkpoint}, **SMALL)
+    run = build_run(config, make_dataset(), tmp_path / "run", device="cpu")
+    assert run.manifest.network.spec == {"timm": "resnet18", "n_classes": 3, "head": "fc"}
+    assert run.manifest.network.preprocessing["interpolation"] == "bicubic"
+    assert "timm" in run.manifest.libraries
+    assert_explained(tmp_path / "run")
+
+
+def test_a_factory(tmp_path: Path, factory: str) -> None:
+    config = make_config({"factory": factory, "arguments": {"width": 5}}, **OWN)
+    run = build_run(config, make_dataset(), tmp_path / "run", device="cpu")
+    assert run.manifest.network.spec == {"factory": factory, "n_classes": 3, "arguments": {"width": 5}, "head": "4"}
+    assert_explained(tmp_path / "run")
+
+
+def test_a_run_whose_factory_cannot_be_imported_is_refused_by_name(
+    tmp_path: Path, factory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_run(make_config({"factory": factory}, **OWN), make_dataset(), tmp_path / "run", device="cpu")
+    sys.modules.pop("colour_networks")
+    monkeypatch.setattr(sys, "path", sys.path[1:])
+    with pytest.raises(RunError, match=r"run: the network of this run cannot be made here.*'colour_networks'"):
+        Explainer.open(tmp_path / "run", device="cpu")
+    failed = [finding for finding in verify_run(tmp_path / "run", device="cpu") if not finding.passed]
+    assert [finding.name for finding in failed] == ["features"]
+    assert "colour_networks" in failed[0].detail
+
+
+def test_a_factory_that_has_changed_since_is_refused(tmp_path: Path, factory: str) -> None:
+    build_run(make_config({"factory": factory}, **OWN), make_dataset(), tmp_path / "run", device="cpu")
+    sys.modules.pop("colour_networks")
+    (tmp_path / "modules" / "colour_networks.py").write_text(FACTORY.replace("nn.ReLU()", "nn.Tanh()") + "# longer\n")
+    with pytest.raises(RunError, match="not of the same build"):
+        Explainer.open(tmp_path / "run", device="cpu")
+
+
+def test_another_checkpoint_or_preprocessing_computes_the_features_again(tmp_path: Path) -> None:
+    dataset = make_dataset()
+    first = build_run(torchvision_config(tmp_path), dataset, tmp_path / "run", device="cpu").manifest
+    config = torchvision_config(tmp_path)
+    spec = NetworkSpec("resnet18", 3, "torchvision")
+    table = config.network.preprocessing.model_copy(update={"resize": 30})
+    network = config.network.model_copy(update={"preprocessing": table})
+    changed = build_run(
+        config.model_copy(update={"network": network}), dataset, tmp_path / "run", device="cpu"
+    ).manifest
+    assert changed.network.weights_sha256 == first.network.weights_sha256
+    assert changed.files["test/features.npy"] != first.files["test/features.npy"]
+    state = torch.load(write_checkpoint(spec, tmp_path / "other.pt"), weights_only=True)["state_dict"]
+    state["conv1.weight"] += 0.1
+    torch.save(state, tmp_path / "resnet18.pt")
+    other = build_run(config, dataset, tmp_path / "run", device="cpu").manifest
+    assert other.network.weights_sha256 != first.network.weights_sha256
+
+
+def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path: Path, factory: str) -> None:
+    dataset = make_dataset()
+    mistakes: list[tuple[BuildConfig, dict[str, Any], type[XdaError], str]] = [
+        (torchvision_config(tmp_path), {"torchvision": "resnet34"}, DataError, "do not belong"),
+        (torchvision_config(tmp_path), {"checkpoint": tmp_path / "none.pt"}, DataError, "are missing"),
+        (torchvision_config(tmp_path), {"head": "layer4"}, ConfigError, "'layer4' is Sequential"),
+        (make_config({"factory": factory}, **SMALL), {}, ConfigError, "comes without a preprocessing"),
+    ]
+    for config, changes, kind, words in mistakes:
+        changed = config.model_copy(update={"network": config.network.model_copy(update=changes)})
+        with pytest.raises(kind, match=words):
+            build_run(changed, dataset, tmp_path / "run", device="cpu")
+    with pytest.raises(RunError):
+        RunFolder.open(tmp_path / "run")
