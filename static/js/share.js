@@ -1,4 +1,5 @@
-// "Copy link" makes the link in place and copies it; without this module its form leads to the shared page instead.
+// "Copy link" makes the link in place and copies it; without this module its form leads to the shared page instead. Where
+// the address itself says everything it is a link to that, and this copies it.
 import { announce } from "./announce.js";
 
 const NUMBERS = new Set(["test", "train", "target", "against", "c", "train_class", "show", "opacity"]);
@@ -9,6 +10,12 @@ export function installShare() {
     if (!form) return;
     event.preventDefault();
     share(form);
+  });
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.("a[data-copy]");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    tell(link.parentElement, link.href);
   });
   const dismiss = (inside) => {
     for (const answer of document.querySelectorAll("[data-answer]")) {

@@ -21,6 +21,7 @@ PAGES = {
     "explanation": "/r/digits/test/14?show=12",
     "contrast": "/r/digits/test/14?against=9&train_class=4",
     "other colours": "/r/digits/test/14?map=orange-purple&scale=page",
+    "comparison": "/r/digits/test/14/compare?c=1e-4&with=digits&with_c=1e-2&map=orange-purple",
     "pair": "/r/digits/test/14/train/0",
     "training": "/r/digits/train/4",
     "help": "/help",

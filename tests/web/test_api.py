@@ -187,6 +187,7 @@ def test_openapi_describes_every_route(client: TestClient) -> None:
         "listRuns": ("get", "/api/v1/runs"),
         "listTestImages": ("get", "/api/v1/runs/{run}/test"),
         "getExplanation": ("get", "/api/v1/runs/{run}/test/{test}/explanation"),
+        "getComparison": ("get", "/api/v1/runs/{run}/test/{test}/comparison"),
         "getPairRelevance": ("get", "/api/v1/runs/{run}/pairs/{test}/{train}/relevance"),
         "getTrainingSample": ("get", "/api/v1/runs/{run}/train/{train}"),
         "createLink": ("post", "/api/v1/links"),

@@ -16,7 +16,15 @@ from tests.web.conftest import MakeClient
 from xda.services import numbers
 from xda.services.explorer import Explainer
 
-PAGES = ["/", "/help", "/r/digits", "/r/digits/test/14", "/r/digits/test/14/train/3", "/r/digits/train/3"]
+PAGES = [
+    "/",
+    "/help",
+    "/r/digits",
+    "/r/digits/test/14",
+    "/r/digits/test/14/compare",
+    "/r/digits/test/14/train/3",
+    "/r/digits/train/3",
+]
 HTMX = {"HX-Request": "true", "HX-Target": "div#page"}
 
 

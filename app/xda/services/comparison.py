@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from xda.attribution.comparison import Matched, match
 from xda.attribution.results import ClassContribution, Explanation
 from xda.errors import InvalidRequestError
-from xda.services.explorer import Explainer
 from xda.services.matching import By, match_runs
+
+if TYPE_CHECKING:
+    from xda.services.explorer import Explainer
 
 Only = Literal["all", "both", "first", "second", "flipped"]
 ONLY: tuple[Only, ...] = ("all", "both", "first", "second", "flipped")
@@ -45,6 +47,8 @@ class Side:
     """Share of all test images that the network classifies as labelled."""
     relative_gap: float
     by_class: tuple[ClassContribution, ...]
+    no_heatmaps: str
+    """Why the run has no heat-maps; empty where it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +278,7 @@ def _side(run: Explainer, told: Explanation, by_class: tuple[ClassContribution, 
         accuracy=run.run.manifest.network.accuracy,
         relative_gap=entry.certificate.relative_gap,
         by_class=by_class,
+        no_heatmaps=run.no_heatmaps,
     )
 
 

@@ -12,7 +12,7 @@ from collections import defaultdict, deque
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,9 @@ from xda.attribution.comparison import NOWHERE
 from xda.errors import InvalidRequestError
 from xda.services.views import Split
 from xda.storage.layout import image_files
-from xda.storage.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from xda.storage.run_folder import RunFolder
 
 By = Literal["run", "data", "images", "content"]
 MOST_BYTES = 2_000_000_000

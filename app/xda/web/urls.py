@@ -75,6 +75,14 @@ class Urls:
         """Return the address of an explanation as a file: csv, json or png."""
         return with_query(f"{self.root}/r/{quote(run)}/test/{test}/explanation.{kind}", query)
 
+    def comparison(self, run: str, test: int, query: Query | None = None) -> str:
+        """Return the address of a comparison of two surrogates on one test image."""
+        return with_query(f"{self.root}/r/{quote(run)}/test/{test}/compare", query)
+
+    def comparison_export(self, run: str, test: int, kind: str, query: Query | None = None) -> str:
+        """Return the address of a comparison as a file: csv or json."""
+        return with_query(f"{self.root}/r/{quote(run)}/test/{test}/comparison.{kind}", query)
+
     def pair(self, run: str, test: int, train: int, query: Query | None = None) -> str:
         """Return the address of a pair."""
         return with_query(f"{self.root}/r/{quote(run)}/test/{test}/train/{train}", query)

@@ -56,6 +56,8 @@ class RunHeader:
     runs: tuple[Choice, ...]
     c_values: tuple[Choice, ...]
     """Empty where the page does not depend on C or the run has only one."""
+    compare: str | None = None
+    """The same test image under another C or in another run, side by side; None where there is neither."""
     keep: tuple[tuple[str, str], ...] = ()
     """Hidden fields that "go to #" carries along."""
     listed_in: Choice | None = None
@@ -105,6 +107,8 @@ def run_header(
     with_c: Callable[[float], str] | None = None,
     keep: Mapping[str, object] | None = None,
     view: View | None = None,
+    in_run: Callable[[Explainer], str] | None = None,
+    compare: str | None = None,
 ) -> RunHeader:
     """Describe a run for the header.
 
@@ -122,15 +126,27 @@ def run_header(
         Query that "go to #" carries along.
     view : View, optional
         Of a page about one test image; it knows which gallery leads back.
+    in_run : callable, optional
+        Gives this page's address in another run over the same data; without it the run switch leads to galleries.
+    compare : str, optional
+        Address of the comparison of this page's test image.
     """
+    data = explainer.run.manifest.dataset.fingerprint
+
+    def switched(run: Explainer) -> str:
+        if in_run is None or run.run.manifest.dataset.fingerprint != data:
+            return urls.gallery(run.id)
+        return in_run(run)
+
     return RunHeader(
         id=explainer.id,
         title=explainer.title,
         gallery=urls.gallery(explainer.id, None if view is None else view.gallery()),
         go_to=urls.go_to(explainer.id),
         n_test=explainer.n_test,
-        runs=tuple(Choice(run.title, urls.gallery(run.id), run.id == explainer.id, run.id) for run in runs.values()),
+        runs=tuple(Choice(run.title, switched(run), run.id == explainer.id, run.id) for run in runs.values()),
         c_values=c_choices(explainer.c_values, c, with_c),
+        compare=compare,
         keep=tuple((key, str(value)) for key, value in (keep or {}).items() if value is not None),
         listed_in=None if view is None else _listed_in(view, explainer, urls),
         no_heatmaps=explainer.no_heatmaps,

@@ -25,7 +25,7 @@ from xda.services.views import PairRelevance
 from xda.settings import Settings
 from xda.web.conditional import IMMUTABLE, matches, not_modified, run_tag
 from xda.web.dependencies import CatalogDep, SettingsDep
-from xda.web.view import DEFAULT_SHOWN, choice, integer
+from xda.web.view import DEFAULT_SHOWN, choice, flag, integer
 from xda.web.waiting import finished
 
 if TYPE_CHECKING:
@@ -167,11 +167,12 @@ async def get_heatmap(
     scale: Annotated[str | None, Query(max_length=40)] = None,
     show: Annotated[str | None, Query(max_length=40)] = None,
     train_class: Annotated[str | None, Query(max_length=40)] = None,
+    alone: Annotated[str | None, Query(max_length=40)] = None,
 ) -> Response:
     """Return a heat-map as a transparent layer.
 
     ``scale`` is own, pair or page (all pairs of it); ``show`` and ``train_class`` say which page. The test image's own
-    map, the sum over all training images, is always on its own.
+    map, the sum over all training images, is always on its own; ``alone`` says that its page shows no pairs.
     """
     explainer = catalog.by_digest(digest)
     tag = run_tag(request, digest)
@@ -183,7 +184,7 @@ async def get_heatmap(
     shown = integer("show", show, 1, settings.max_page) or DEFAULT_SHOWN
     label = integer("train_class", train_class)
     future = asked.own(explainer) if asked.train is None else asked.pairs(explainer, [asked.train])
-    if asked.train is None:
+    if asked.train is None and not flag("alone", alone):
         start(explainer, asked, shown, label)
     pair = (await finished(future, settings))[0]
     relevance = pair.test if side == "test" else pair.train

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import orjson
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from xda.services.comparison import opponents
 from xda.services.figure import explanation_png
 from xda.services.story import Story, tell
 from xda.web.conditional import REVALIDATE, matches, not_modified, run_tag
@@ -19,7 +21,7 @@ from xda.web.contexts.base import Chrome, run_header
 from xda.web.contexts.pictures import ServedPictures
 from xda.web.dependencies import CatalogDep, ExplainerDep, SettingsDep, TestIndexDep
 from xda.web.rendering import render, urls_of
-from xda.web.view import View, ViewDep
+from xda.web.view import Listing, View, ViewDep
 from xda.web.waiting import finished
 
 if TYPE_CHECKING:
@@ -64,6 +66,13 @@ def explanation_page(
     def with_c(value: float) -> str:
         return urls.explanation(explainer.id, test.index, view.query(c=value, target=story.explanation.target))
 
+    def in_run(run: Explainer) -> str:
+        # what is listed there depends on what its network says
+        kept = replace(view, c=view.c if view.c in run.c_values else None, listing=Listing())
+        return urls.explanation(run.id, test.index, kept.query())
+
+    asked = view.query(c=story.explanation.c, target=story.explanation.target, train_class=None, shown=View().shown)
+    comparable = len(explainer.c_values) > 1 or len(opponents(explainer, catalog.runs)) > 1
     header = run_header(
         explainer,
         catalog.runs,
@@ -72,6 +81,8 @@ def explanation_page(
         with_c=with_c,
         keep=view.elsewhere().query(),
         view=view,
+        in_run=in_run,
+        compare=urls.comparison(explainer.id, test.index, asked) if comparable else None,
     )
     chrome = Chrome(
         explanation_context.title(story),
@@ -169,9 +180,7 @@ async def get_png(
     listed = [part.index for part in (*asked.supporting, *asked.opposing)]
     c, target, against = asked.c, asked.target, asked.against
     own = await finished(explainer.own_relevance(test, c=c, target=target, against=against, blank=True), settings)
-    pairs = await finished(
-        explainer.relevance(test, listed, c=c, target=target, against=against, blank=True), settings
-    )
+    pairs = await finished(explainer.relevance(test, listed, c=c, target=target, against=against, blank=True), settings)
     content = explanation_png(
         story,
         test_image=explainer.image("test", test)[0],
