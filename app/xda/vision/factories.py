@@ -28,15 +28,13 @@ _PACKAGES = frozenset({"site-packages", "dist-packages"})
 Made = TypeVar("Made")
 
 
-def load_factory(name: str, kind: type) -> Callable[..., Any]:
-    """Import a factory.
+def import_function(name: str) -> Callable[..., Any]:
+    """Import what a configuration names, which is as much to be trusted as whoever wrote it.
 
     Parameters
     ----------
     name : str
         ``module:function``, or ``module:Class``.
-    kind : type
-        What it makes, such as ``torch.nn.Module``.
 
     Returns
     -------
@@ -45,7 +43,7 @@ def load_factory(name: str, kind: type) -> Callable[..., Any]:
     Raises
     ------
     ConfigError
-        If there is no such module or function, importing it fails, or it may not be called; the message names it.
+        If there is no such module or function, or importing it fails; the message names it.
     """
     module_name, _, function = name.partition(":")
     if not all(part.isidentifier() for part in (*module_name.split("."), function)):
@@ -66,13 +64,36 @@ def load_factory(name: str, kind: type) -> Callable[..., Any]:
     made = getattr(module, function, None)
     if not callable(made):
         raise ConfigError(f"The module '{module_name}' has no function '{function}'; correct the factory '{name}'.")
+    function_or_class: Callable[..., Any] = made
+    return function_or_class
+
+
+def load_factory(name: str, kind: type) -> Callable[..., Any]:
+    """Import a factory that a run may name, which need not be trusted.
+
+    Parameters
+    ----------
+    name : str
+        ``module:function``, or ``module:Class``.
+    kind : type
+        What it makes, such as ``torch.nn.Module``.
+
+    Returns
+    -------
+    Callable
+
+    Raises
+    ------
+    ConfigError
+        As ``import_function``; or if it is not one that may be called.
+    """
+    made = import_function(name)
     if not (_makes(made, kind) or _is_own_code(made)):
         raise ConfigError(
             f"The factory '{name}' belongs to an installed package and is not declared to return a {kind.__name__}, so "
             f"it is not called; annotate what it returns, or wrap it in a function of your own."
         )
-    factory: Callable[..., Any] = made
-    return factory
+    return made
 
 
 def call_factory(name: str, kind: type[Made], arguments: Mapping[str, Any], n_classes: int | None = None) -> Made:

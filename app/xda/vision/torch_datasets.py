@@ -24,7 +24,7 @@ from xda.errors import DataError
 from xda.progress import Progress, silent
 from xda.vision.checking import examine, for_people
 from xda.vision.decoding import BadImageError, eight_bit
-from xda.vision.factories import load_factory
+from xda.vision.factories import import_function
 from xda.vision.images import ImageDataset, ImageSplit, LeftOut
 
 _SPLITS = ("train", "test")
@@ -108,7 +108,7 @@ def load_factory_dataset(
     DataError
         If it fails, or returns no data set, or labels are unknown.
     """
-    make = load_factory(factory, torch.utils.data.Dataset)
+    make = import_function(factory)
     made = {}
     for split in _SPLITS:
         try:
