@@ -70,6 +70,22 @@ def _mnist_cnn(n_classes: int) -> nn.Module:
     )
 
 
+def _fashion_cnn(n_classes: int) -> nn.Module:
+    """Build two convolutions with pooling and a hidden layer: more channels than for digits, at about the same cost."""
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(32 * 7 * 7, 128),
+        nn.ReLU(),
+        nn.Linear(128, n_classes),
+    )
+
+
 def _cifar_resnet18(n_classes: int) -> nn.Module:
     """Build torchvision's ResNet-18 with a first convolution for 32 x 32 images (method section 5)."""
     from torchvision.models import resnet18
@@ -88,6 +104,16 @@ PRESETS: Mapping[str, Preset] = {
         preprocessing=Preprocessing(mode="L", size=(28, 28), mean=(0.1307,), std=(0.3081,)),
         recipe=Recipe(
             epochs=4, batch_size=128, peak_lr=2e-3, weight_decay=0.01, warm_up=0.2, crop_padding=0, flip=False
+        ),
+    ),
+    "fashion-mnist-cnn": Preset(
+        name="fashion-mnist-cnn",
+        title="Fashion-MNIST · CNN",
+        dataset="fashion-mnist",
+        build=_fashion_cnn,
+        preprocessing=Preprocessing(mode="L", size=(28, 28), mean=(0.286,), std=(0.353,)),
+        recipe=Recipe(
+            epochs=6, batch_size=128, peak_lr=3e-3, weight_decay=0.01, warm_up=0.2, crop_padding=0, flip=True
         ),
     ),
     "cifar10-resnet18": Preset(
