@@ -72,7 +72,7 @@ def make_dataset() -> tuple[ImageDataset, NDArray[np.int64]]:
     return dataset, mislabelled
 
 
-def make_config(checkpoint: Path, *, run_id: str = RUN_ID, **surrogate: object) -> BuildConfig:
+def make_config(checkpoint: Path | None, *, run_id: str = RUN_ID, **surrogate: object) -> BuildConfig:
     """Return the configuration of the world's run."""
     return BuildConfig(
         run=RunTable(id=run_id, title="Drawn digits · CNN of the DualXDA paper"),

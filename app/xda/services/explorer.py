@@ -274,7 +274,7 @@ class Explainer:
             own = np.array(self.run.array(layout.features("train"))[index])
             norm = float(served.features.products(rows, own)[0])
             if limit > 0:
-                values = row[self._predicted["test"]] * served.features.products(rows, self.test_features)[0]
+                values = served.influence(position, self.test_features, self._predicted["test"])
                 supports, opposes = (self._influences(values, limit, sign) for sign in (1, -1))
         return TrainingSample(
             index=index,
@@ -287,7 +287,7 @@ class Explainer:
             at_bound=position is not None and bool(served.support.at_bound[position]),
             self_influence=float(self_influence(row[label : label + 1], np.array([norm]))[0]),
             slack=float(served.slack[index]),
-            slack_rank=int(served.slack_rank[index]),
+            slack_rank=served.slack_rank(index),
             supports=supports,
             opposes=opposes,
         )

@@ -18,6 +18,9 @@ from xda.attribution.results import Contribution, Decomposition
 from xda.attribution.support import SupportSet
 from xda.services.served_index import DeviceFeatures
 
+QUERIES = 1 << 12
+"""Queries looked at together."""
+
 
 @dataclass(frozen=True)
 class Ranked:
@@ -62,9 +65,12 @@ class FittedSurrogate:
         self.slack = slack
 
     @cached_property
-    def slack_rank(self) -> NDArray[np.int64]:
-        """Rank of every training sample by slack, 1 for the largest; equal slacks share the best rank, shape (N,)."""
-        return np.asarray(1 + len(self.slack) - np.searchsorted(np.sort(self.slack), self.slack, side="right"))
+    def _sorted_slack(self) -> NDArray[np.float32]:
+        return np.sort(self.slack)
+
+    def slack_rank(self, index: int) -> int:
+        """Return the rank of a training sample by slack, 1 for the largest; equal slacks share the best rank."""
+        return 1 + len(self.slack) - int(np.searchsorted(self._sorted_slack, self.slack[index], side="right"))
 
     def logits(self, queries: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the surrogate's logits of query features, (n, d) to (n, K), the intercept's share included."""
@@ -89,6 +95,26 @@ class FittedSurrogate:
         """
         rows, weights = self.support.weights(target, against)
         return rows, attributions(weights, self.features.products(rows, queries))
+
+    def influence(self, position: int, queries: NDArray[np.float32], targets: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the attributions of one support vector to many decisions, shape (n,).
+
+        Parameters
+        ----------
+        position : int
+            Within the support set.
+        queries : ndarray of float32, shape (n, d)
+            May be memory-mapped; only those are read whose class the support vector has to do with.
+        targets : ndarray of int64, shape (n,)
+            Class to explain for each query.
+        """
+        values = self.support.row(int(self.support.index[position]))[targets]
+        moved = np.flatnonzero(values)
+        rows = np.array([position], dtype=np.int64)
+        for start in range(0, len(moved), QUERIES):
+            part = moved[start : start + QUERIES]
+            values[part] *= self.features.products(rows, queries[part])[0]
+        return values
 
     def decompose(self, query: NDArray[np.float32], target: int, against: int | None) -> Decomposition:
         """Return all non-zero contributions to a decision."""
