@@ -140,7 +140,7 @@ def test_killed_between_two_batches_of_images_it_goes_on_with_the_next(
     _killed_build(world, out, f"Features: {split} {killed_at}")
     told: list[int] = []
     monkeypatch.setattr(build, "extract_batches", partial(extract_batches, batch_size=100))
-    monkeypatch.setattr(build, "_gap_progress", lambda *_: None)
+    monkeypatch.setattr(build, "gap_progress", lambda *_: None)
     run = build_run(
         world.config,
         world.dataset,

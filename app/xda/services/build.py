@@ -7,9 +7,7 @@ last finished stage, and a changed input redoes what depends on it (``xda.storag
 from __future__ import annotations
 
 import json
-import math
 import platform
-from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from hashlib import sha256
 from importlib.metadata import version
@@ -28,6 +26,7 @@ from xda.errors import DataError
 from xda.progress import Progress, silent
 from xda.services import layout
 from xda.services.config import BuildConfig
+from xda.services.fit_progress import STAGE, gap_progress
 from xda.services.served_index import DeviceFeatures
 from xda.services.stored_support import read_support
 from xda.services.views import SPLITS, Split
@@ -215,9 +214,9 @@ class _Build:
             table.c,
             tol=table.tol,
             intercept=table.intercept,
-            progress=_gap_progress(self.progress, table.c, table.tol),
+            progress=gap_progress(self.progress, table.c, table.tol),
         )
-        self.progress("Fitting surrogates", 100, 100)
+        self.progress(STAGE, 100, 100)
         with self.writer.stage("surrogates", inputs):
             for svc in fitted:
                 self._write_surrogate(svc)
@@ -384,18 +383,3 @@ def _left_out(dataset: ImageDataset) -> LeftOutEntry | None:
     if not dataset.left_out:
         return None
     return LeftOutEntry(train=len(dataset.train.left_out), test=len(dataset.test.left_out))
-
-
-def _gap_progress(progress: Progress, cs: tuple[float, ...], tol: float) -> Callable[[int, float], None]:
-    """Return a callback for the solver that shows the gap of each C in turn fall from 1 to the tolerance."""
-    finished, last_sweeps = 0, 0
-
-    def report(sweeps: int, gap: float) -> None:
-        nonlocal finished, last_sweeps
-        if sweeps < last_sweeps:
-            finished = min(finished + 1, len(cs) - 1)
-        last_sweeps = sweeps
-        fallen = math.log(min(1.0, max(gap, tol))) / math.log(tol)
-        progress("Fitting surrogates", int(100 * (finished + min(0.99, fallen)) / len(cs)), 100)
-
-    return report

@@ -1,0 +1,39 @@
+"""How far a fit of several surrogates is, told by the gap that falls."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from xda.progress import Progress
+
+STAGE = "Fitting surrogates"
+
+
+def gap_progress(progress: Progress, cs: Sequence[float], tol: float) -> Callable[[int, float], None]:
+    """Return a callback for the solver that shows the gap of each C in turn fall from 1 to the tolerance.
+
+    Parameters
+    ----------
+    progress : Progress
+    cs : sequence of float
+        Regularisation parameters that are fitted one after the other.
+    tol : float
+        Relative gap at which each fit stops.
+
+    Returns
+    -------
+    callable
+        Called as ``callback(sweeps, gap)``.
+    """
+    finished, last_sweeps = 0, 0
+
+    def report(sweeps: int, gap: float) -> None:
+        nonlocal finished, last_sweeps
+        if sweeps < last_sweeps:
+            finished = min(finished + 1, len(cs) - 1)
+        last_sweeps = sweeps
+        fallen = math.log(min(1.0, max(gap, tol))) / math.log(tol)
+        progress(STAGE, int(100 * (finished + min(0.99, fallen)) / len(cs)), 100)
+
+    return report
