@@ -28,11 +28,12 @@ function watch(probe) {
   const output = probe.parentElement.querySelector("[data-probe-value]");
   const cross = Object.assign(document.createElement("span"), { className: "cross", hidden: true });
   probe.append(cross);
+  // the map's pixels, and the part of the picture that they cover, in shares of it
+  const [width, height, ...seen] = probe.dataset.grid.split(" ").map(Number);
   let at = null;
 
   const show = async (column, row) => {
-    const [width, height] = [image.naturalWidth, image.naturalHeight];
-    if (!width) return;
+    if (!image.naturalWidth) return;
     at = [Math.max(0, Math.min(width - 1, column)), Math.max(0, Math.min(height - 1, row))];
     const [x, y] = at;
     const box = fitted(image);
@@ -55,17 +56,17 @@ function watch(probe) {
     }
   };
 
-  // where the picture lies in its square, which it fills only if it is square itself
+  // where the map lies: the picture fills its square only if it is square itself, and the map may cover a part of it
   function fitted(picture) {
     const outer = probe.getBoundingClientRect();
     const inner = picture.getBoundingClientRect();
     const scale = Math.min(inner.width / picture.naturalWidth, inner.height / picture.naturalHeight);
-    const [width, height] = [picture.naturalWidth * scale, picture.naturalHeight * scale];
+    const [across, down] = [picture.naturalWidth * scale, picture.naturalHeight * scale];
     return {
-      left: inner.left - outer.left + (inner.width - width) / 2,
-      top: inner.top - outer.top + (inner.height - height) / 2,
-      width,
-      height,
+      left: inner.left - outer.left + (inner.width - across) / 2 + seen[0] * across,
+      top: inner.top - outer.top + (inner.height - down) / 2 + seen[1] * down,
+      width: seen[2] * across,
+      height: seen[3] * down,
     };
   }
 
@@ -74,8 +75,8 @@ function watch(probe) {
     const outer = probe.getBoundingClientRect();
     const box = fitted(image);
     show(
-      Math.floor(((event.clientX - outer.left - box.left) / box.width) * image.naturalWidth),
-      Math.floor(((event.clientY - outer.top - box.top) / box.height) * image.naturalHeight),
+      Math.floor(((event.clientX - outer.left - box.left) / box.width) * width),
+      Math.floor(((event.clientY - outer.top - box.top) / box.height) * height),
     );
   };
   // a finger has no place to point from before it touches
@@ -85,7 +86,7 @@ function watch(probe) {
     const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     if (!step) return;
     event.preventDefault();
-    const [x, y] = at ?? [Math.floor(image.naturalWidth / 2), Math.floor(image.naturalHeight / 2)];
+    const [x, y] = at ?? [Math.floor(width / 2), Math.floor(height / 2)];
     show(x + step[0], y + step[1]);
   });
 }

@@ -15,6 +15,7 @@ from xda.services.colormap import Colours
 from xda.services.explorer import Explainer
 from xda.services.story import Story, tell
 from xda.services.views import PairRelevance
+from xda.vision.preprocessing import Preprocessing
 
 
 def flat(split: int) -> bytes:
@@ -35,6 +36,7 @@ def material(story: Story) -> dict[str, object]:
         "train_images": {index: flat(90) for index in listed},
         "own_map": relevance,
         "pairs": {index: PairRelevance(index, relevance, -relevance, 0.0) for index in listed},
+        "preprocessing": Preprocessing(mode="L", size=(8, 8), mean=(0.0,), std=(1.0,)),
     }
 
 

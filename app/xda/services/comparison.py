@@ -17,6 +17,7 @@ from xda.attribution.comparison import Matched, match
 from xda.attribution.results import ClassContribution, Explanation
 from xda.errors import InvalidRequestError
 from xda.services.matching import By, match_runs
+from xda.services.overlay import Place
 
 if TYPE_CHECKING:
     from xda.services.explorer import Explainer
@@ -49,6 +50,8 @@ class Side:
     by_class: tuple[ClassContribution, ...]
     no_heatmaps: str
     """Why the run has no heat-maps; empty where it has."""
+    place: Place
+    """Where on the test image its heat-map lies; each network may have looked at another part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +282,7 @@ def _side(run: Explainer, told: Explanation, by_class: tuple[ClassContribution, 
         relative_gap=entry.certificate.relative_gap,
         by_class=by_class,
         no_heatmaps=run.no_heatmaps,
+        place=run.images.place("test", told.test.index),
     )
 
 

@@ -28,6 +28,7 @@ from xda.services.heatmaps import Heatmaps, MapCache, MapRequest, cache_key
 from xda.services.left_out import LeftOutImage, read_left_out
 from xda.services.network_check import open_model, refuse_foreign_weights
 from xda.services.served_surrogate import ServedSurrogate
+from xda.services.shown_images import ShownImages
 from xda.services.views import (
     GalleryFilter,
     GalleryOrder,
@@ -41,6 +42,7 @@ from xda.settings import DeviceChoice
 from xda.storage.manifest import SurrogateEntry
 from xda.storage.run_folder import RunFolder
 from xda.vision.device import resolve_device
+from xda.vision.preprocessing import Preprocessing
 from xda.vision.relevance import RelevanceModel
 
 
@@ -60,6 +62,10 @@ class Explainer:
         One for each C, ascending, with certificate and fidelity.
     c_values : tuple of float
     test_features : ndarray of float32, shape (n_test, d)
+    preprocessing : Preprocessing
+        What the network does to an image first.
+    images : ShownImages
+        The images as pages show them, and where on them heat-maps lie.
     default_c : float
         Used where no C is asked for: the middle one.
     no_heatmaps : str
@@ -87,6 +93,8 @@ class Explainer:
         self._owns_queue = False
         self._queue = device_queue
         self.heatmaps = Heatmaps(model, device_queue, cache)
+        self.preprocessing = Preprocessing.from_dict(manifest.network.preprocessing)
+        self.images = ShownImages(run, self.preprocessing, cache)
         self.test_features = np.asarray(run.array(layout.features("test")))
         self._logits = {split: np.asarray(run.array(layout.logits(split))) for split in ("train", "test")}
         self._labels: dict[Split, NDArray[np.int64]] = {}
@@ -426,8 +434,7 @@ class Explainer:
             If there is no such image.
         """
         self.bounds.check_image(split, index)
-        content = self.run.image(split, index)
-        return content, "image/png" if content.startswith(b"\x89PNG") else "image/jpeg"
+        return self.images.original(split, index)
 
     @property
     def left_out(self) -> tuple[LeftOutImage, ...]:

@@ -20,9 +20,12 @@ from PIL import Image, ImageDraw, ImageFont
 from xda.attribution.results import Contribution
 from xda.services.colormap import Colours, full_scale, palette, rgb
 from xda.services.numbers import MINUS, addends, signed
+from xda.services.overlay import Place, place_of
 from xda.services.story import Story, tell
 from xda.services.views import PairRelevance
 from xda.settings import resource_dir
+from xda.vision.decoding import decode, dimensions
+from xda.vision.geometry import Resizing
 
 if TYPE_CHECKING:
     from xda.services.explorer import Explainer
@@ -53,6 +56,24 @@ def _sign_colors(colours: Colours) -> tuple[Color, Color]:
     return (r, g, b), (u, v, w)
 
 
+def fitted(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """Return (width, height) of a picture that is scaled into a square."""
+    scale = side / max(size)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _laid(painted: Image.Image, where: Place, base: Image.Image) -> Image.Image:
+    """Lay a painted heat-map on a picture of the whole original, at the part that the network saw."""
+    x, y = base.width / where.original[0], base.height / where.original[1]
+    left, top = round(where.seen.left * x), round(where.seen.top * y)
+    right = round((where.seen.left + where.seen.width) * x)
+    bottom = round((where.seen.top + where.seen.height) * y)
+    size = max(1, right - left), max(1, bottom - top)
+    resample = Image.Resampling.NEAREST if min(size) > 2 * max(painted.size) else Image.Resampling.BILINEAR
+    base.paste(painted.resize(size, resample), (left, top))
+    return base
+
+
 class _Canvas:
     """A picture with the few things drawn on it that both layouts need."""
 
@@ -79,8 +100,7 @@ class _Canvas:
 
     def picture(self, picture: Image.Image, left: int, top: int, side: int) -> None:
         """Fit a picture into a square; small ones keep their pixels."""
-        scale = side / max(picture.size)
-        size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+        scale, size = side / max(picture.size), fitted(picture.size, side)
         resample = Image.Resampling.NEAREST if scale > 2 else Image.Resampling.LANCZOS
         at = (left + (side - size[0]) // 2, top + (side - size[1]) // 2)
         self.image.paste(picture.resize(size, resample), at)
@@ -88,12 +108,11 @@ class _Canvas:
 
     def original(self, encoded: bytes, left: int, top: int, side: int) -> None:
         """Place an encoded image."""
-        with Image.open(io.BytesIO(encoded)) as image:
-            self.picture(image.convert("RGB"), left, top, side)
+        self.picture(decode(encoded, "RGB", longest=side), left, top, side)
 
-    def heatmap(self, relevance: Map, scale: float, colours: Colours, left: int, top: int, side: int) -> None:
-        """Place a heat-map, opaque."""
-        self.picture(Image.fromarray(rgb(relevance, scale, colours)), left, top, side)
+    def heatmap(self, painted: Image.Image, where: Place, left: int, top: int, side: int) -> None:
+        """Place a heat-map, opaque, where in a square the seen part of the original is; the rest stays paper."""
+        self.picture(_laid(painted, where, Image.new("RGB", fitted(where.original, side), PAPER)), left, top, side)
 
     def balance(self, story: Story, colours: Colours, left: int, top: int, width: int, height: int) -> None:
         """Draw the sum: all that supports to the right of zero, all that opposes back from there, the logit."""
@@ -172,6 +191,7 @@ def explanation_png(
     train_images: Mapping[int, bytes],
     own_map: Map,
     pairs: Mapping[int, PairRelevance],
+    preprocessing: Resizing,
     colours: Colours = "red-blue",
     one_scale: bool = False,
 ) -> bytes:
@@ -188,6 +208,8 @@ def explanation_png(
         The test image's own heat-map.
     pairs : mapping of int to PairRelevance
         By training image.
+    preprocessing : Resizing
+        Says which part of an original its heat-map covers.
     colours : {"red-blue", "orange-purple"}
     one_scale : bool
         All pairs' maps on one scale rather than each on its own maximum; the own map is always on its own.
@@ -207,8 +229,10 @@ def explanation_png(
     canvas = _Canvas(width, top + rows + 212)
     shared = _pair_scale(pairs, one_scale)
 
-    def scale(relevance: Map) -> float:
-        return full_scale(relevance) if shared is None else shared
+    def painted(relevance: Map) -> Image.Image:
+        return Image.fromarray(rgb(relevance, full_scale(relevance) if shared is None else shared, colours))
+
+    test_place = place_of(dimensions(test_image), preprocessing)
 
     canvas.text((margin, 40), question(story), 40, bold=True)
     subtitle = f"Test image {told.test.index:,}: {decision_in_words(story)}{filter_in_words(story)}"
@@ -224,16 +248,17 @@ def explanation_png(
     side = (rows - gap) // 2
     inset = (big - side) // 2
     canvas.original(test_image, centre + inset, top, side)
-    canvas.heatmap(own_map, full_scale(own_map), colours, centre + inset, top + side + gap, side)
+    own = Image.fromarray(rgb(own_map, full_scale(own_map), colours))
+    canvas.heatmap(own, test_place, centre + inset, top + side + gap, side)
     canvas.text((centre + big / 2, top - 14), "test image, its own map below", 18, FAINT, anchor="ms")
 
     def column(part: Contribution, left: int, color: Color) -> None:
         words = f"{signed(part.attribution)} · {names[part.label]}"
         canvas.text((left + tile / 2, top - 14), words, 20, color, anchor="ms")
-        pair = pairs[part.index]
-        canvas.heatmap(pair.train, scale(pair.train), colours, left, top, tile)
-        canvas.original(train_images[part.index], left, top + tile + gap, tile)
-        canvas.heatmap(pair.test, scale(pair.test), colours, left, top + 2 * (tile + gap), tile)
+        pair, image = pairs[part.index], train_images[part.index]
+        canvas.heatmap(painted(pair.train), place_of(dimensions(image), preprocessing), left, top, tile)
+        canvas.original(image, left, top + tile + gap, tile)
+        canvas.heatmap(painted(pair.test), test_place, left, top + 2 * (tile + gap), tile)
 
     for place, part in enumerate(opposing):
         column(part, centre - 56 - tile - place * (tile + gap), oppose_color)
@@ -270,6 +295,7 @@ def write_explanation_png(
         train_images={index: explainer.image("train", index)[0] for index in listed},
         own_map=own.result()[0].test,
         pairs={pair.train_index: pair for pair in pairs.result()},
+        preprocessing=explainer.preprocessing,
     )
     path.write_bytes(content)
 
@@ -294,6 +320,7 @@ def card_png(
     train_images: Mapping[int, bytes],
     own_map: Map,
     pairs: Mapping[int, PairRelevance],
+    preprocessing: Resizing,
     colours: Colours = "red-blue",
 ) -> bytes:
     """Draw the card of a shared link: the test image, the strongest two of each sign, the sum; parameters as above.
@@ -313,14 +340,12 @@ def card_png(
     tile, gap, top, centre = 186, 14, 214, 232
 
     def half_and_half(encoded: bytes, relevance: Map, left: int, where: int, side: int) -> None:
-        with Image.open(io.BytesIO(encoded)) as image:
-            base = image.convert("RGB")
-        layer = Image.fromarray(rgb(relevance, full_scale(relevance), colours))
+        base = decode(encoded, "RGB", longest=side)
         resample = Image.Resampling.NEAREST if side > 2 * max(base.size) else Image.Resampling.LANCZOS
-        blend = Image.blend(
-            base.resize((side, side), resample), layer.resize((side, side), Image.Resampling.NEAREST), 0.6
-        )
-        canvas.picture(blend, left, where, side)
+        base = base.resize(fitted(base.size, side), resample)
+        painted = Image.fromarray(rgb(relevance, full_scale(relevance), colours))
+        covered = _laid(painted, place_of(dimensions(encoded), preprocessing), base.copy())
+        canvas.picture(Image.blend(base, covered, 0.6), left, where, side)
 
     middle = (CARD_SIZE[0] - centre) // 2
     canvas.original(test_image, middle, top, centre)

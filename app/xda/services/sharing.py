@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from xda.errors import BusyError
 from xda.services.colormap import Colours, colorize, full_scale
 from xda.services.figure import card_png
+from xda.services.overlay import layer
 from xda.services.pair import pair_facts
 from xda.services.story import Story, tell, to_snapshot
 from xda.services.views import PairRelevance, Split
@@ -102,6 +103,7 @@ def capture(explainer: Explainer, state: SharedState, *, wait_seconds: float, ca
             train_images={part.index: explainer.image("train", part.index)[0] for part in listed},
             own_map=own.test,
             pairs={pair.train_index: pair for pair in pairs},
+            preprocessing=explainer.preprocessing,
             colours=state.colours,
         )
         media["card"] = ("image/png", picture)
@@ -148,16 +150,19 @@ def _pictures(
     """
     one = full_scale(*(side for pair in pairs if pair.train_index in seen for side in (pair.test, pair.train)))
 
-    def drawn(relevance: NDArray[np.float32], scale: float) -> tuple[str, bytes]:
-        return "image/png", colorize(
-            relevance, scale if state.scale == "page" else full_scale(relevance), state.colours
-        )
-
-    def original(split: Split, index: int) -> tuple[str, bytes]:
-        content, kind = explainer.image(split, index)
+    def drawn(split: Split, index: int, relevance: NDArray[np.float32], scale: float) -> tuple[str, bytes]:
+        painted = colorize(relevance, scale if state.scale == "page" else full_scale(relevance), state.colours)
+        content, kind = layer(painted, explainer.images.place(split, index))
         return kind, content
 
-    media: Media = {"test": original("test", state.test), "map-own": drawn(own.test, full_scale(own.test))}
+    def original(split: Split, index: int) -> tuple[str, bytes]:
+        content, kind = explainer.images.shown(split, index)
+        return kind, content
+
+    media: Media = {
+        "test": original("test", state.test),
+        "map-own": drawn("test", state.test, own.test, full_scale(own.test)),
+    }
     size = sum(len(content) for _, content in media.values())
     for position, pair in enumerate(pairs):
         j = pair.train_index
@@ -165,8 +170,8 @@ def _pictures(
         scale = full_scale(pair.test, pair.train) if j == state.train else one
         pictures: Media = {
             f"train-{j}": original("train", j),
-            f"map-{j}-test": drawn(pair.test, scale),
-            f"map-{j}-train": drawn(pair.train, scale),
+            f"map-{j}-test": drawn("test", state.test, pair.test, scale),
+            f"map-{j}-train": drawn("train", j, pair.train, scale),
         }
         size += sum(len(content) for _, content in pictures.values())
         if size > MAX_MEDIA_BYTES and position > 0:

@@ -91,9 +91,9 @@ class Urls:
         """Return the address of a training image's page."""
         return with_query(f"{self.root}/r/{quote(run)}/train/{train}", query)
 
-    def image(self, digest: str, split: str, index: int) -> str:
-        """Return the address of an original image of a run."""
-        return f"{self.root}/media/{digest[:16]}/{split}/{index}"
+    def image(self, digest: str, split: str, index: int, *, thumb: bool = False) -> str:
+        """Return the address of an image of a run as pages show it, or of its thumbnail."""
+        return f"{self.root}/media/{digest[:16]}/{split}/{index}{'?size=thumb' if thumb else ''}"
 
     def relevance(
         self,

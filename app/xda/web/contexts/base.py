@@ -163,12 +163,9 @@ def _listed_in(view: View, explainer: Explainer, urls: Urls) -> Choice | None:
 
 
 def _pixels(explainer: Explainer) -> int:
-    size = explainer.run.manifest.network.preprocessing.get("size")
-    return (
-        max((int(side) for side in size if isinstance(side, int | float)), default=0)
-        if isinstance(size, list | tuple)
-        else 0
-    )
+    """Return the longest side of what is shown: the network's input, or an original that is larger."""
+    original = explainer.images.place("test", 0).original if explainer.n_test else (0, 0)
+    return max(*explainer.preprocessing.size, *original)
 
 
 def c_choices(

@@ -122,7 +122,7 @@ def build(
             Thumb(
                 number=count(item.index),
                 url=urls.explanation(run, item.index, page_query),
-                image=urls.image(explainer.digest, "test", item.index),
+                image=urls.image(explainer.digest, "test", item.index, thumb=True),
                 label=names[item.label],
                 predicted=names[item.predicted],
                 correct=item.label == item.predicted,

@@ -173,7 +173,7 @@ def _row(compared: Comparison, image: ComparedImage, shapes: tuple[Bar, Bar], st
         number=" / ".join(dict.fromkeys(numbers)),
         label=" → ".join(labels) if relabelled else labels[0],
         relabelled=relabelled,
-        image=urls.image(digest, "train", shown if shown is not None else 0),
+        image=urls.image(digest, "train", shown if shown is not None else 0, thumb=True),
         url=lines[main].url or "",
         lines=tuple(lines),
         change=signed(image.attribution[1] - image.attribution[0]),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from xda.attribution.results import Explanation
 from xda.services.colormap import Colours
 from xda.services.numbers import count, number, signed
+from xda.services.overlay import Place
 from xda.services.pair import PairFacts
 from xda.web.contexts.base import Choice, Chrome, Option
 from xda.web.contexts.explanation import Shared, fields
@@ -26,6 +27,7 @@ class Panel:
     map: str
     values: str | None
     """Raw relevances, float32, row by row; None where they are not kept."""
+    grid: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,16 @@ class PairPictures:
     train_map: str
     test_values: str | None = None
     train_values: str | None = None
+    test_grid: str = ""
+    train_grid: str = ""
+    """Where on the original the pixels of the heat-map lie, see ``grid_of``."""
+
+
+def grid_of(where: Place) -> str:
+    """Return columns, rows, and left, top, width, height of the seen part as shares of the original, for the probe."""
+    (width, height), seen = where.original, where.seen
+    shares = (seen.left / width, seen.top / height, seen.width / width, seen.height / height)
+    return " ".join(f"{value:.6g}" for value in (*where.grid, *shares))
 
 
 COLOUR_NAMES: tuple[tuple[Colours, str], ...] = (("red-blue", "red – blue"), ("orange-purple", "orange – purple"))
@@ -166,6 +178,7 @@ def build(
                 pictures.test,
                 pictures.test_map,
                 pictures.test_values,
+                pictures.test_grid,
             ),
             Panel(
                 "train",
@@ -175,6 +188,7 @@ def build(
                 pictures.train,
                 pictures.train_map,
                 pictures.train_values,
+                pictures.train_grid,
             ),
         ),
         action=here(),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from xda.services.overlay import Place
 from xda.services.story import Story
 from xda.web.urls import Urls
 from xda.web.view import View
@@ -46,6 +48,11 @@ def map_query(view: View, reference: str) -> dict[str, object]:
     return query
 
 
+def layer_name(side: Side, where: Place | None) -> str:
+    """Return what the file of a heat-map is called that lies on an original rightly."""
+    return f"{side}.png" if where is None or where.is_whole else f"{side}.svg"
+
+
 @dataclass(frozen=True, slots=True)
 class ServedPictures:
     """Pictures of a run that is served, at content-addressed URLs."""
@@ -55,6 +62,8 @@ class ServedPictures:
     view: View
     with_maps: bool = True
     """Whether the run has heat-maps; addresses of those it has not are empty."""
+    place: Callable[[Side, int], Place] | None = None
+    """Gives where on an original its heat-map lies; without it, maps are as they are."""
 
     def test(self) -> str:
         """Return the test image."""
@@ -76,6 +85,7 @@ class ServedPictures:
         if not self.with_maps:
             return ""
         told = self.story.explanation
+        shown = told.test.index if index is None or side == "test" else index
         # The own map sums over all training images: sharing its scale would blank the pairs, so it keeps its own.
         query = {**map_query(self.view, "page"), "scale": None, **self.view.listed()}
         return self.urls.relevance(
@@ -85,7 +95,7 @@ class ServedPictures:
             index,
             told.target,
             told.against,
-            f"{side}.png",
+            layer_name(side, None if self.place is None else self.place(side, shown)),
             query if index is None else map_query(self.view, "page"),
         )
 

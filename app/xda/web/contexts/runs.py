@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from xda.services.left_out import MOST_NAMED, left_out_in_words
 from xda.services.numbers import count, number, parameter, percent
 from xda.web.contexts.base import Chrome
 from xda.web.urls import Urls
@@ -48,6 +49,11 @@ class RunCard:
     classes: str
     accuracy: str
     composite: str
+    left_out: str
+    """How many images could not be used; empty where all could."""
+    left_out_named: tuple[str, ...]
+    """The first of them, with the reason."""
+    left_out_more: str
     intercept: str
     surrogates: tuple[SurrogateRow, ...]
     samples: tuple[tuple[str, str, str], ...]
@@ -75,6 +81,7 @@ def build(runs: Mapping[str, Explainer], refused: Mapping[str, str], urls: Urls)
 def _card(explainer: Explainer, urls: Urls) -> RunCard:
     manifest = explainer.run.manifest
     step = max(1, explainer.n_test // SAMPLES)
+    left_out = explainer.left_out
     return RunCard(
         id=explainer.id,
         title=explainer.title,
@@ -87,6 +94,9 @@ def _card(explainer: Explainer, urls: Urls) -> RunCard:
         classes=_listed(explainer.classes),
         accuracy=percent(manifest.network.accuracy, 1),
         composite=manifest.composite or "none",
+        left_out=left_out_in_words(explainer.run),
+        left_out_named=tuple(f"{each.name}: {each.reason}" for each in left_out[:MOST_NAMED]),
+        left_out_more=count(len(left_out) - MOST_NAMED) if len(left_out) > MOST_NAMED else "",
         intercept="none" if manifest.intercept == "none" else "as a constant feature",
         surrogates=tuple(
             SurrogateRow(
@@ -105,7 +115,7 @@ def _card(explainer: Explainer, urls: Urls) -> RunCard:
         ),
         samples=tuple(
             (
-                urls.image(explainer.digest, "test", i),
+                urls.image(explainer.digest, "test", i, thumb=True),
                 urls.explanation(explainer.id, i),
                 f"Explain test image {count(i)}, label {explainer.classes[explainer.label('test', i)]}",
             )

@@ -25,7 +25,7 @@ from xda.web.contexts.matched import (
     rows,
     side_query,
 )
-from xda.web.contexts.pictures import map_query
+from xda.web.contexts.pictures import layer_name, map_query
 from xda.web.urls import Urls
 
 if TYPE_CHECKING:
@@ -295,7 +295,8 @@ def _side(side: Side, place: int, names: Sequence[str], state: CompareView, urls
 def _own_map(side: Side, state: CompareView, urls: Urls) -> str:
     told = side.explanation
     query = {**map_query(replace(state.view, scale="own"), "page"), "alone": True}
-    return urls.relevance(side.run_digest, told.c, told.test.index, None, told.target, told.against, "test.png", query)
+    name = layer_name("test", side.place)
+    return urls.relevance(side.run_digest, told.c, told.test.index, None, told.target, told.against, name, query)
 
 
 def _verdict(compared: Comparison) -> str:

@@ -116,7 +116,7 @@ def build(
             label=names[each.label],
             predicted=names[each.predicted],
             correct=each.label == each.predicted,
-            image=urls.image(explainer.digest, "test", each.test),
+            image=urls.image(explainer.digest, "test", each.test, thumb=True),
             url=urls.pair(run, each.test, sample.index, query),
         )
 

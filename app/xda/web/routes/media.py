@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import numpy as np
 from fastapi import APIRouter, Path, Query, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from numpy.typing import NDArray
 
 from xda.errors import NotFoundError, XdaError
 from xda.services.colormap import COLOURS, Colours, colorize, full_scale
+from xda.services.overlay import layer
 from xda.services.views import PairRelevance
 from xda.settings import Settings
 from xda.web.conditional import IMMUTABLE, matches, not_modified, run_tag
@@ -143,18 +145,32 @@ def page_scales(request: Request) -> PageScales:
 
 @router.get("/media/{digest}/{split}/{index}")
 async def get_image(
-    request: Request, catalog: CatalogDep, digest: Digest, split: Literal["train", "test"], index: int
+    request: Request,
+    catalog: CatalogDep,
+    digest: Digest,
+    split: Literal["train", "test"],
+    index: int,
+    size: Annotated[str | None, Query(max_length=40)] = None,
 ) -> Response:
-    """Return an original image."""
+    """Return an image as pages show it: of bounded size (``view``, ``thumb``), or the ``original`` file."""
     explainer = catalog.by_digest(digest)
     tag = run_tag(request, digest)
     if matches(request, tag):
         return not_modified(tag, IMMUTABLE)
-    content, media_type = explainer.image(split, index)
+    asked = cast(Literal["view", "thumb", "original"], choice("size", size, ("view", "thumb", "original")))
+    if asked == "original":
+        content, media_type = explainer.image(split, index)
+    else:
+        explainer.bounds.check_image(split, index)
+        if (shown := explainer.images.at_hand(split, index, asked)) is None:
+            # decoding a photograph would hold up everybody else
+            shown = await run_in_threadpool(explainer.images.shown, split, index, asked)
+        content, media_type = shown
     return Response(content, headers={"ETag": tag, "Cache-Control": IMMUTABLE}, media_type=media_type)
 
 
 @router.get("/media/{digest}/relevance/{c}/{subject}/{side}.png")
+@router.get("/media/{digest}/relevance/{c}/{subject}/{side}.svg")
 async def get_heatmap(
     request: Request,
     catalog: CatalogDep,
@@ -169,7 +185,7 @@ async def get_heatmap(
     train_class: Annotated[str | None, Query(max_length=40)] = None,
     alone: Annotated[str | None, Query(max_length=40)] = None,
 ) -> Response:
-    """Return a heat-map as a transparent layer.
+    """Return a heat-map as a transparent layer: as .png of the network's input, as .svg over the whole original.
 
     ``scale`` is own, pair or page (all pairs of it); ``show`` and ``train_class`` say which page. The test image's own
     map, the sum over all training images, is always on its own; ``alone`` says that its page shows no pairs.
@@ -194,8 +210,11 @@ async def get_heatmap(
         full = full_scale(pair.test, pair.train)
     else:
         full = full_scale(relevance)
-    content = colorize(relevance, full, colours)
-    return Response(content, headers={"ETag": tag, "Cache-Control": IMMUTABLE}, media_type="image/png")
+    content, media_type = colorize(relevance, full, colours), "image/png"
+    if request.url.path.endswith(".svg"):
+        index = asked.test if side == "test" else asked.train
+        content, media_type = layer(content, explainer.images.place(side, -1 if index is None else index))
+    return Response(content, headers={"ETag": tag, "Cache-Control": IMMUTABLE}, media_type=media_type)
 
 
 @router.get("/media/{digest}/relevance/{c}/{subject}/{side}.f32")

@@ -94,7 +94,7 @@ def explanation_page(
         view,
         chrome,
         urls,
-        ServedPictures(urls, story, view, not explainer.no_heatmaps),
+        ServedPictures(urls, story, view, not explainer.no_heatmaps, explainer.images.place),
         neighbours=explainer.neighbours(test.index, view.listing.choice, c=view.c, order=view.listing.order),
         shared=shared,
         predicted=partial(explainer.predicted, "train"),
@@ -187,6 +187,7 @@ async def get_png(
         train_images={index: explainer.image("train", index)[0] for index in listed},
         own_map=own[0].test,
         pairs={pair.train_index: pair for pair in pairs},
+        preprocessing=explainer.preprocessing,
         colours=view.colours,
         one_scale=view.scale == "page",
     )

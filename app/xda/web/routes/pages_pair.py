@@ -13,7 +13,7 @@ from xda.web.contexts import pair as pair_context
 from xda.web.contexts import training as training_context
 from xda.web.contexts.base import Chrome, run_header
 from xda.web.contexts.pair import PairPictures
-from xda.web.contexts.pictures import map_query
+from xda.web.contexts.pictures import layer_name, map_query
 from xda.web.dependencies import CatalogDep, ExplainerDep, TestIndexDep, TrainIndexDep
 from xda.web.rendering import render, urls_of
 from xda.web.view import View, ViewDep, decimal
@@ -73,13 +73,16 @@ def pair_page(
         header,
         f"How one training image {kind}s the class {explainer.classes[told.target]}.",
     )
+    places = explainer.images.place("test", told.test.index), explainer.images.place("train", pair.train)
     pictures = PairPictures(
         test=urls.image(explainer.digest, "test", told.test.index),
         train=urls.image(explainer.digest, "train", pair.train),
-        test_map=picture("test.png", query),
-        train_map=picture("train.png", query),
+        test_map=picture(layer_name("test", places[0]), query),
+        train_map=picture(layer_name("train", places[1]), query),
         test_values=picture("test.f32", None),
         train_values=picture("train.f32", None),
+        test_grid=pair_context.grid_of(places[0]),
+        train_grid=pair_context.grid_of(places[1]),
     )
     page = pair_context.build(
         pair,
