@@ -68,6 +68,26 @@ def test_nothing_scrolls_sideways(open_page: Opener, shared: str, width: int) ->
             assert over <= 0, path
 
 
+def test_on_a_small_screen_the_images_come_before_the_filters(open_page: Opener) -> None:
+    with open_page(viewport={"width": 390, "height": 844}) as page:
+        page.goto("/r/digits")
+        label = page.get_by_label("label", exact=True)
+        expect(label).to_be_hidden()
+        box = page.locator(".grid a").first.bounding_box()
+        assert box is not None
+        assert box["y"] < 420
+        page.get_by_role("button", name="Filters").click()
+        label.select_option("4")
+        expect(page.get_by_role("heading", name="12 of 120 test images")).to_be_visible()
+        expect(page.get_by_role("link", name="Remove filter: label 4")).to_be_visible()
+
+
+def test_where_there_is_room_the_filters_are_open(page: Page) -> None:
+    page.goto("/r/digits")
+    expect(page.get_by_label("label", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Filters")).to_be_hidden()
+
+
 def test_the_head_of_an_explanation_stays_on_one_line_with_a_listing(page: Page) -> None:
     page.goto("/r/digits/test/14?label=4&correct=true&disagrees=false&max_margin=1&against=9")
     box = page.locator(".head").bounding_box()
