@@ -5,6 +5,7 @@ relevance of its outputs (Bach et al. 2015; Lapuschkin et al. 2019 for the flat 
 
     epsilon    R_j = sum_k a_j w_kj / (z_k + eps sign(z_k)) R_k,     z_k = sum_j a_j w_kj
     z-plus     R_j = sum_k (a_j w_kj)^+ / (z_k + eps) R_k,           z_k = sum_j (a_j w_kj)^+
+    z+flat     as z-plus, and [k sees j] / n_k (1 - z_k / (z_k + eps)) R_k, what the stabiliser takes, on top
     flat       R_j = sum_k [k sees j] / (n_k + eps) R_k,             n_k = number of inputs that k sees
 
 where sign(0) = 1. Biases take part in the forward pass only, and a ReLU passes relevance unchanged. The composite
@@ -23,13 +24,14 @@ from numpy.typing import NDArray
 EPSILON = 1e-6
 
 Matrix = NDArray[np.float64]
+Rule = Literal["epsilon", "z-plus", "z-plus-flat", "flat"]
 
 
 @dataclass(frozen=True)
 class MatrixLayer:
     """An affine layer as a matrix, followed by a ReLU."""
 
-    rule: Literal["epsilon", "z-plus", "flat"]
+    rule: Rule
     weight: Matrix
     """Shape (outputs, inputs)."""
     bias: Matrix
@@ -38,28 +40,32 @@ class MatrixLayer:
     """Which input each output is connected with, also by a weight of zero; shape (outputs, inputs)."""
 
 
-def convolution(kernel: Matrix, bias: Matrix, size: tuple[int, int], rule: Literal["z-plus", "flat"]) -> MatrixLayer:
+def convolution(kernel: Matrix, bias: Matrix, size: tuple[int, int], rule: Rule, groups: int = 1) -> MatrixLayer:
     """Write a convolution without padding as a matrix, entry by entry.
 
     Parameters
     ----------
     kernel : array of float64
-        Shape (O, I, h, w).
+        Shape (O, I / groups, h, w).
     bias : array of float64
         Shape (O,).
     size : (H, W)
         Of the input.
-    rule : {"z-plus", "flat"}
+    rule : {"z-plus", "z-plus-flat", "flat"}
+    groups : int
+        Output o sees the channels of its group only.
     """
-    n_out, n_in, kernel_h, kernel_w = kernel.shape
+    n_out, per_group, kernel_h, kernel_w = kernel.shape
+    n_in = per_group * groups
     height, width = size
     out_h, out_w = height - kernel_h + 1, width - kernel_w + 1
     weight = np.zeros((n_out, out_h, out_w, n_in, height, width))
     sees = np.zeros(weight.shape, dtype=bool)
     for o in range(n_out):
+        first = o // (n_out // groups) * per_group
         for row in range(out_h):
             for column in range(out_w):
-                window = (slice(None), slice(row, row + kernel_h), slice(column, column + kernel_w))
+                window = (slice(first, first + per_group), slice(row, row + kernel_h), slice(column, column + kernel_w))
                 weight[o, row, column][window] = kernel[o]
                 sees[o, row, column][window] = True
     shape = (n_out * out_h * out_w, n_in * height * width)
@@ -101,9 +107,12 @@ def heat_map(layers: Sequence[MatrixLayer], x: Matrix, relevance: Matrix) -> Mat
         share = {
             "epsilon": layer.weight * a,
             "z-plus": np.maximum(layer.weight * a, 0),
+            "z-plus-flat": np.maximum(layer.weight * a, 0),
             "flat": layer.sees.astype(np.float64),
         }[layer.rule]
         z = share.sum(axis=1)
-        relevance = share.T @ (relevance / (z + EPSILON * np.where(z >= 0, 1, -1)))
+        stable = z + EPSILON * np.where(z >= 0, 1, -1)
+        rest = relevance * (1 - z / stable) if layer.rule == "z-plus-flat" else np.zeros_like(relevance)
+        relevance = share.T @ (relevance / stable) + layer.sees.T @ (rest / layer.sees.sum(axis=1))
     summed: Matrix = relevance.reshape(x.shape).sum(axis=0)
     return summed

