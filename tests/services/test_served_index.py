@@ -38,6 +38,7 @@ def test_support_vectors_of_a_file_give_the_same_numbers_wherever_they_are_kept(
 ) -> None:
     monkeypatch.setattr(served_index, "COPIED_BYTES", copied)
     monkeypatch.setattr(served_index, "BLOCK_VALUES", block)
+    monkeypatch.setattr(served_index, "BLOCK_VALUES_OF_MANY", block)
     np.save(tmp_path / "features.npy", FEATURES)
     index = np.array([1, 3, 7, 19])
     features = DeviceFeatures(np.load(tmp_path / "features.npy", mmap_mode="r"), torch.device("cpu"), 1.0, index)

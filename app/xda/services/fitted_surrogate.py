@@ -7,7 +7,7 @@ In: what a fit gives (support set, weights, slacks) and the features of the supp
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from xda.attribution.index import SIGNS
 from xda.attribution.results import Contribution, Decomposition
 from xda.attribution.support import SupportSet
 from xda.services.served_index import DeviceFeatures
+
+REMEMBERED = 4
+"""Decisions whose attributions are kept."""
 
 QUERIES = 1 << 12
 """Queries looked at together."""
@@ -63,6 +66,8 @@ class FittedSurrogate:
         self.support = support
         self.features = features
         self.slack = slack
+        # One page asks for the same decision up to three times.
+        self._values_of_one = lru_cache(REMEMBERED)(self._of_one)
 
     @cached_property
     def _sorted_slack(self) -> NDArray[np.float32]:
@@ -93,8 +98,18 @@ class FittedSurrogate:
         rows : ndarray of int64, shape (m,)
         values : ndarray of float64, shape (m,) or (m, n)
         """
+        if queries.ndim == 1:
+            return self._values_of_one(queries.tobytes(), queries.dtype, target, against)
         rows, weights = self.support.weights(target, against)
         return rows, attributions(weights, self.features.products(rows, queries))
+
+    def _of_one(
+        self, query: bytes, dtype: np.dtype[np.floating], target: int, against: int | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        rows, weights = self.support.weights(target, against)
+        values = attributions(weights, self.features.products(rows, np.frombuffer(query, dtype)))
+        values.flags.writeable = False
+        return rows, values
 
     def influence(self, position: int, queries: NDArray[np.float32], targets: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the attributions of one support vector to many decisions, shape (n,).
