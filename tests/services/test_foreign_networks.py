@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,6 +20,7 @@ from xda.services.build import build_run
 from xda.services.config import BuildConfig
 from xda.services.explorer import Explainer
 from xda.services.verify import verify_run
+from xda.settings import Settings
 from xda.storage.run_folder import RunFolder
 from xda.vision.networks import NetworkSpec
 
@@ -140,3 +145,38 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path: Path,
             build_run(changed, dataset, tmp_path / "run", device="cpu")
     with pytest.raises(RunError):
         RunFolder.open(tmp_path / "run")
+
+
+def test_it_is_served_with_pages_and_heat_maps(tmp_path: Path) -> None:
+    from starlette.testclient import TestClient
+
+    from xda.web.factory import create_app
+
+    build_run(torchvision_config(tmp_path), make_dataset(), tmp_path / "run", device="cpu")
+    app = create_app(Settings(home=tmp_path, runs=str(tmp_path / "run"), device="cpu"))
+    with TestClient(app) as client:
+        app.state.lifecycle.wait(60)
+        assert client.get("/readyz").status_code == 200
+        explanation = client.get("/api/v1/runs/colours/test/4/explanation?limit=1").json()
+        (strongest,) = explanation["supporting"]
+        page = client.get("/r/colours/test/4")
+        assert page.status_code == 200
+        assert f"/train/{strongest['index']}" in page.text
+        found = client.get(f"/api/v1/runs/colours/pairs/4/{strongest['index']}/relevance")
+        maps = np.load(io.BytesIO(found.content))
+        assert maps["test"].sum() == pytest.approx(strongest["attribution"], rel=1e-3)
+        assert maps["train"].sum() == pytest.approx(strongest["attribution"], rel=1e-3)
+
+
+def test_runs_of_presets_are_served_without_the_libraries_of_others(run_path: Path) -> None:
+    program = """
+        import sys
+        from xda.services.explorer import Explainer
+
+        with Explainer.open(sys.argv[1], device="cpu") as explainer:
+            explainer.relevance(3, [explainer.explain(3, limit=1).supporting[0].index]).result(60)
+        found = {"torchvision", "timm"} & sys.modules.keys()
+        assert not found, found
+        """
+    command = [sys.executable, "-c", textwrap.dedent(program), str(run_path)]
+    subprocess.run(command, check=True, timeout=120, cwd=Path(__file__).parents[2])
