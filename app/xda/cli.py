@@ -334,7 +334,7 @@ def _describe(run: RunFolder) -> str:
     ]
     if words := left_out_in_words(run):
         left_out = read_left_out(run)
-        lines.append(f"  {words}, because they cannot be used:")
+        lines.append(f"  {words}:")
         lines += [f"    {each.name}: {each.reason}" for each in left_out[:MOST_NAMED]]
         if len(left_out) > MOST_NAMED:
             lines.append(f"    and {len(left_out) - MOST_NAMED:,} more; {run.path / 'left_out.parquet'} names them all")

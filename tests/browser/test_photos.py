@@ -97,4 +97,3 @@ def test_the_probe_reads_the_pixel_under_the_pointer(page: Page, explainer: Expl
     y = box["y"] + (box["height"] - 250 * scale) / 2 + (where.seen.top + (50 + 0.5) / 64 * where.seen.height) * scale
     page.mouse.move(x, y)
     expect(page.locator("#test-value")).to_contain_text("column 10, row 50")
-

@@ -178,7 +178,7 @@ def test_bad_images_are_reported_at_once_or_left_out_and_recorded(
     assert main([*build, "--device", "cpu", "--skip-bad"]) == 0
     assert main(["info", str(tmp_path / "run")]) == 0
     told = capsys.readouterr().out
-    assert "2 images left out (1 for training, 1 for testing)" in told
+    assert "2 images left out as unusable (1 for training, 1 for testing)" in told
     assert "aa.png: the file is empty" in told
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     assert manifest["dataset"]["left_out"] == {"train": 1, "test": 1}

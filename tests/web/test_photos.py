@@ -149,7 +149,7 @@ def test_the_figure_is_drawn_of_every_kind_of_image(client: TestClient) -> None:
 
 def test_what_was_left_out_is_said_where_the_runs_are_listed(client: TestClient) -> None:
     page = client.get("/").text
-    assert "1 image left out (1 for training, 0 for testing), because they cannot be used" in page
+    assert "1 image left out as unusable (1 for training, 0 for testing)" in page
     assert "93.jpg: the file is empty" in page
 
 

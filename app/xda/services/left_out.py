@@ -32,10 +32,10 @@ def read_left_out(run: RunFolder) -> tuple[LeftOutImage, ...]:
 
 
 def left_out_in_words(run: RunFolder) -> str:
-    """Return ``3 images left out (2 for training, 1 for testing)``, or an empty text where none is."""
+    """Return ``3 images left out as unusable (2 for training, 1 for testing)``, or an empty text where none is."""
     entry = run.manifest.dataset.left_out
     if entry is None:
         return ""
     total = entry.train + entry.test
     noun = "image" if total == 1 else "images"
-    return f"{count(total)} {noun} left out ({count(entry.train)} for training, {count(entry.test)} for testing)"
+    return f"{count(total)} {noun} left out as unusable ({count(entry.train)} for training, {count(entry.test)} for testing)"
