@@ -26,14 +26,16 @@ def gap_progress(progress: Progress, cs: Sequence[float], tol: float) -> Callabl
     callable
         Called as ``callback(sweeps, gap)``.
     """
-    finished, last_sweeps = 0, 0
+    finished, last_sweeps, shown = 0, 0, 0
 
     def report(sweeps: int, gap: float) -> None:
-        nonlocal finished, last_sweeps
+        nonlocal finished, last_sweeps, shown
         if sweeps < last_sweeps:
             finished = min(finished + 1, len(cs) - 1)
         last_sweeps = sweeps
         fallen = math.log(min(1.0, max(gap, tol))) / math.log(tol)
-        progress(STAGE, int(100 * (finished + min(0.99, fallen)) / len(cs)), 100)
+        # The gap may rise for a step; what is done stays done.
+        shown = max(shown, int(100 * (finished + min(0.99, fallen)) / len(cs)))
+        progress(STAGE, shown, 100)
 
     return report

@@ -101,6 +101,10 @@ class FrozenClassifier:
                 features[rows], logits[rows] = z.float().cpu().numpy(), self._linear(z).float().cpu().numpy()
         return features, logits
 
+    def pixels(self, images: ArrayLike | torch.Tensor) -> NDArray[np.float32]:
+        """Return images as an array (B, C, H, W); parameters and errors as for ``features``."""
+        return np.asarray(as_batch(images, self.shape).detach().float().cpu().numpy())
+
     def features_of(
         self, images: PreparedSet, progress: Progress, stage: str
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
@@ -137,7 +141,7 @@ class FrozenClassifier:
             progress(stage, done, len(images))
         if done != len(images):
             raise DataError(
-                f"The data set says that it has {len(images):,} images, but gave {done:,}; mend its length."
+                f"The data set has {len(images):,} images, but gave {done:,}; none may be left out on the way."
             )
         wrong = np.flatnonzero((labels < 0) | (labels >= self.n_classes))
         if len(wrong):

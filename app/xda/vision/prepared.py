@@ -76,6 +76,8 @@ class PreparedSet:
     ----------
     shape : tuple of int
         (C, H, W) of every image.
+    classes : tuple of str
+        Names of the classes where the data set has them (``classes``, as in torchvision), else empty.
 
     Raises
     ------
@@ -101,6 +103,7 @@ class PreparedSet:
         if len(self._dataset) == 0:
             raise DataError("The data set is empty; at least one image is needed.")
         self.shape: tuple[int, int, int] = self._read(0)[0].shape
+        self.classes = _class_names(self._dataset)
         self._refuse_augmentation()
         self._loader = DataLoader(
             self._dataset,
@@ -220,6 +223,14 @@ def as_batch(images: ArrayLike | torch.Tensor, shape: tuple[int, int, int]) -> t
             "for several is what the training images have."
         )
     return batch
+
+
+def _class_names(dataset: Any) -> tuple[str, ...]:
+    """Look for names in a data set, or in the one that it is a part of."""
+    while not hasattr(dataset, "classes") and hasattr(dataset, "dataset"):
+        dataset = dataset.dataset
+    names = getattr(dataset, "classes", ())
+    return tuple(map(str, names)) if isinstance(names, list | tuple) else ()
 
 
 def _parts(item: Any) -> tuple[Any, Any]:

@@ -1,0 +1,62 @@
+"""Explanations of several images asked for together: a sequence that is also one table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, overload
+
+import numpy as np
+
+from xda.attribution.results import Explanation
+from xda.attribution.tables import contribution_table, to_pandas
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Explanations(Sequence[Explanation]):
+    """Explanations in the order of their images."""
+
+    items: tuple[Explanation, ...]
+    classes: tuple[str, ...]
+    """Names of the classes."""
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.items)
+
+    @overload
+    def __getitem__(self, index: int) -> Explanation: ...
+    @overload
+    def __getitem__(self, index: slice) -> Explanations: ...
+    def __getitem__(self, index: int | slice) -> Explanation | Explanations:
+        """Return one explanation, or those of some images."""
+        return self.items[index] if isinstance(index, int) else Explanations(self.items[index], self.classes)
+
+    def __iter__(self) -> Iterator[Explanation]:
+        """Go through the explanations."""
+        return iter(self.items)
+
+    def to_arrow(self) -> pa.Table:
+        """Return the listed contributions to all images as one table.
+
+        Columns as in ``xda.attribution.tables``, before them ``test`` (position of the image among those explained)
+        and ``target`` (class that was explained).
+        """
+        import pyarrow as pa
+
+        nothing = np.empty(0, dtype=np.int64)
+        tables = [contribution_table(nothing, nothing, nothing.astype(np.float64), nothing > 0, 0.0, self.classes)]
+        tables += [item.to_arrow(self.classes) for item in self.items]
+        rows = [0, *(table.num_rows for table in tables[1:])]
+        whole = pa.concat_tables(tables)
+        for name, values in (("target", [0, *(e.target for e in self)]), ("test", [0, *(e.test.index for e in self)])):
+            whole = whole.add_column(0, name, pa.array(np.repeat(np.asarray(values, dtype=np.int64), rows)))
+        return whole
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return ``to_arrow`` as a DataFrame; ConfigError if pandas is not installed."""
+        return to_pandas(self.to_arrow())

@@ -1,0 +1,191 @@
+"""The figure of an explanation in the layout of the paper, drawn by matplotlib (method section 4).
+
+In the middle the test image and its own heat-map; to the left the opposing training images, to the right the supporting
+ones, strongest next to the centre; above each training image its side of the relevance, below it the test image's; over
+each its attribution and label. Colours are those of the explorer: red supports, blue opposes, white is zero.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xda.attribution.results import UNLABELLED, Contribution
+from xda.errors import ConfigError
+from xda.services.colormap import full_scale, palette, rgb
+from xda.services.numbers import addends, signed
+from xda.services.panel import Panel, run_panel
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+    from xda.services.explorer import Explainer
+    from xda.services.model_explainer import ModelExplainer
+
+TILE = 1.25
+"""Width of a training image in inches."""
+FAINT = "#706c65"
+
+
+def figure(
+    explainer: Explainer | ModelExplainer,
+    query: Any,
+    *,
+    c: float | None = None,
+    target: int | None = None,
+    against: int | None = None,
+    limit: int = 4,
+    one_scale: bool = False,
+    **options: Any,
+) -> Figure:
+    """Explain a decision and draw it.
+
+    Parameters
+    ----------
+    explainer : Explainer or ModelExplainer
+        An open run, or what ``xda.explain`` returned.
+    query : int, tensor or array
+        The test image: its position in the run, or for a ``ModelExplainer`` the image itself, (C, H, W).
+    c, target, against
+        As for ``explain``.
+    limit : int
+        Training images of each sign.
+    one_scale : bool
+        All pairs' maps on one scale rather than each on its own maximum; the own map is always on its own.
+    **options
+        ``label`` and ``show`` as for ``ModelExplainer.panel``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Shown by a notebook at the end of a cell; ``savefig`` writes it. It belongs to no window and needs no closing.
+
+    Raises
+    ------
+    ConfigError
+        If matplotlib is not installed.
+    NotFoundError, InvalidRequestError, DataError, NoHeatmapsError
+        As for ``explain`` and ``relevance``.
+    """
+    _figure_class()
+    from xda.services.explorer import Explainer
+
+    asked: dict[str, Any] = {"c": c, "target": target, "against": against, "limit": limit}
+    panel = (
+        run_panel(explainer, query, **asked, **options)
+        if isinstance(explainer, Explainer)
+        else explainer.panel(query, **asked, **options)
+    )
+    return draw(panel, one_scale=one_scale)
+
+
+def draw(panel: Panel, *, one_scale: bool = False) -> Figure:
+    """Draw a panel; ``one_scale`` and errors as for ``figure``.
+
+    Parameters
+    ----------
+    panel : Panel
+    one_scale : bool
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    told, names = panel.explanation, panel.classes
+    columns = max(2, len(told.supporting), len(told.opposing))
+    width = TILE * (2 * columns + 2.2)
+    drawn = _figure_class()(figsize=(width, 3 * TILE + 1.6), layout="constrained")
+    oppose, support = (tuple(color / 255) for color in palette()[[0, -1]])
+    left, centre, right = drawn.subfigures(1, 3, width_ratios=(columns, 2, columns), squeeze=False)[0]
+    scale = full_scale(*(side for pair in panel.pairs.values() for side in (pair.test, pair.train)))
+    aim = names[told.target] + ("" if told.against is None else f" rather than {names[told.against]}")
+    shared = scale if one_scale else None
+    heading = f"speaks against {aim}:\n{told.n_opposing:,} images, {signed(told.sum_opposing)}"
+    _wing(left, panel, told.opposing[::-1], columns, heading, oppose, shared, at_the_end=True)
+    heading = f"speaks for {aim}:\n{told.n_supporting:,} images, {signed(told.sum_supporting)}"
+    _wing(right, panel, told.supporting, columns, heading, support, shared, at_the_end=False)
+    upper, lower = centre.subplots(2, 1)
+    _picture(upper, panel.test_image)
+    _picture(lower, rgb(panel.own_map, full_scale(panel.own_map)))
+    lower.set_title("its own map", fontsize="small", color=FAINT)
+    centre.suptitle(_decision(panel), fontsize="small")
+    drawn.suptitle(_question(panel), fontweight="bold")
+    drawn.supxlabel(_sum(panel), fontsize="small")
+    return drawn
+
+
+def _wing(
+    where: SubFigure,
+    panel: Panel,
+    parts: Sequence[Contribution],
+    columns: int,
+    heading: str,
+    color: tuple[float, ...],
+    shared: float | None,
+    *,
+    at_the_end: bool,
+) -> None:
+    """Draw the training images of one sign, those of the other end of the row left empty."""
+    axes = where.subplots(3, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    first = columns - len(parts) if at_the_end else 0
+    for column, part in zip(axes.T[first:], parts, strict=False):
+        pair = panel.pairs[part.index]
+        _picture(column[0], rgb(pair.train, full_scale(pair.train) if shared is None else shared))
+        _picture(column[1], panel.train_images[part.index])
+        _picture(column[2], rgb(pair.test, full_scale(pair.test) if shared is None else shared))
+        words = f"{signed(part.attribution)}\n{panel.classes[part.label]}"
+        column[0].set_title(words, fontsize="small", color=color)
+        column[1].set_title(f"#{part.index:,}", fontsize="x-small", color=FAINT)
+    where.suptitle(heading, fontsize="medium", color=color)
+
+
+def _picture(axis: Axes, pixels: NDArray[Any]) -> None:
+    axis.imshow(pixels, cmap="gray", vmin=0, vmax=255 if pixels.dtype == np.uint8 else 1, interpolation="nearest")
+    axis.set_axis_on()
+    axis.set(xticks=[], yticks=[])
+
+
+def _question(panel: Panel) -> str:
+    told, names = panel.explanation, panel.classes
+    contrast = "" if told.against is None else f" and not {names[told.against]}"
+    return f"Why {names[told.target]}{contrast}?"
+
+
+def _decision(panel: Panel) -> str:
+    test, names = panel.explanation.test, panel.classes
+    label = "" if test.label == UNLABELLED else f"label {names[test.label]}, "
+    agrees = "agrees" if test.agrees else f"says {names[test.surrogate_predicted]}"
+    return f"test image: {label}network {names[test.predicted]},\nsurrogate {agrees}"
+
+
+def _sum(panel: Panel) -> str:
+    told, names = panel.explanation, panel.classes
+    (supporting, opposing), total = addends((told.sum_supporting, told.sum_opposing), told.surrogate_logit)
+    what = f"logit for {names[told.target]}"
+    if told.against is not None:
+        what += f" minus that for {names[told.against]}"
+    rows = "rows: relevance on the training image, the training image, relevance on the test image; white is zero"
+    return f"{supporting}  {opposing}  =  {total}, the surrogate's {what} (C = {told.c:g})\n{rows}"
+
+
+def _figure_class() -> type[Figure]:
+    """Return matplotlib's figure with a picture of itself, which a notebook shows whether pyplot is in use or not."""
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        raise ConfigError("A figure needs matplotlib: pip install 'dualxda-explorer[notebook]'.") from None
+
+    class ExplanationFigure(Figure):
+        def _repr_png_(self) -> bytes:
+            content = io.BytesIO()
+            self.savefig(content, format="png")
+            return content.getvalue()
+
+    return ExplanationFigure

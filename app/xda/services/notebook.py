@@ -1,0 +1,94 @@
+"""Explanations without a run folder: surrogates fitted in memory to a model and its training set, as in a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xda.errors import ConfigError, DataError
+from xda.progress import Progress, TerminalProgress
+from xda.services.fit_progress import STAGE, gap_progress
+from xda.services.model_explainer import ModelExplainer
+from xda.surrogate import CrammerSingerSVC
+from xda.vision.classifier import FrozenClassifier
+from xda.vision.prepared import LabelledImages, PreparedSet
+
+if TYPE_CHECKING:
+    import torch
+
+C_VALUES = (1e-5, 1e-3, 1e-1)
+"""Regularisation parameters where none are asked for, as in a build."""
+
+
+def explain(
+    model: torch.nn.Module,
+    train_set: LabelledImages,
+    *,
+    c: float | Sequence[float] = C_VALUES,
+    classes: Sequence[str] | None = None,
+    tol: float = 1e-6,
+    intercept: str = "none",
+    head: str = "",
+    progress: Progress | None = None,
+) -> ModelExplainer:
+    """Fit surrogates to a trained model, so that its decisions can be explained by its training images.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Trained classifier with a linear head. It is copied and left as it is; work is done where its parameters are.
+    train_set : Dataset, DataLoader or (images, labels)
+        What the model was trained on, without augmentation: floating-point tensors as the model takes them, labels
+        from 0. A DataLoader's shuffling is left out, so that position i is training image i.
+    c : float or sequence of float
+        Regularisation parameters, one surrogate each, fitted warm from the next smaller; larger is sparser.
+    classes : sequence of str, optional
+        Names of the classes; default the training set's ``classes``, else their numbers.
+    tol : float
+        Relative duality gap to reach.
+    intercept : {"none", "augment"}
+        As for ``CrammerSingerSVC``.
+    head : str
+        Name of the last linear layer; found by itself otherwise.
+    progress : Progress, optional
+        Called as ``progress(stage, done, total)``; default bars on stderr, ``xda.progress.silent`` for none.
+
+    Returns
+    -------
+    ModelExplainer
+
+    Raises
+    ------
+    ConfigError
+        If the model has no linear head, or a parameter makes no sense.
+    DataError
+        If the training set cannot be used; the message says why.
+    """
+    cs = (float(c),) if isinstance(c, int | float) else tuple(map(float, c))
+    if not cs or len(set(cs)) < len(cs) or not all(0 < value < float("inf") for value in cs):
+        raise ConfigError(f"C = {c}: one or more different positive numbers are needed.")
+    if intercept not in ("none", "augment"):
+        raise ConfigError(f'intercept must be "none" or "augment", not {intercept!r}.')
+    if not 0 < tol < 1:
+        raise ConfigError(f"tol = {tol}: a relative duality gap between 0 and 1 is needed, such as 1e-6.")
+    if progress is None:
+        with TerminalProgress() as bars:
+            return explain(
+                model, train_set, c=cs, classes=classes, tol=tol, intercept=intercept, head=head, progress=bars
+            )
+    images = PreparedSet(train_set)
+    classifier = FrozenClassifier(model, images, head=head, n_classes=None if classes is None else len(classes))
+    names = tuple(map(str, images.classes if classes is None else classes))
+    if len(names) != classifier.n_classes:
+        names = tuple(map(str, range(classifier.n_classes)))
+    features, logits, labels = classifier.features_of(images, progress, "Features of the training images")
+    absent = np.setdiff1d(np.arange(classifier.n_classes), labels)
+    if len(absent):
+        raise DataError(f"Class '{names[absent[0]]}' has no training image; give the model's whole training set.")
+    fitted = CrammerSingerSVC.path(
+        features, labels, cs, tol=tol, intercept=intercept, progress=gap_progress(progress, cs, tol)
+    )
+    progress(STAGE, 100, 100)
+    return ModelExplainer(classifier, images, names, features, logits, labels, fitted)
