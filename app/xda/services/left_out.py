@@ -38,4 +38,5 @@ def left_out_in_words(run: RunFolder) -> str:
         return ""
     total = entry.train + entry.test
     noun = "image" if total == 1 else "images"
-    return f"{count(total)} {noun} left out as unusable ({count(entry.train)} for training, {count(entry.test)} for testing)"
+    splits = f"{count(entry.train)} for training, {count(entry.test)} for testing"
+    return f"{count(total)} {noun} left out as unusable ({splits})"
