@@ -1,5 +1,5 @@
-// Selects send their form; empty choices stay out of the address; a new page is told to screen readers; and what htmx
-// cannot load, the browser does.
+// Selects and text fields with proposals send their form; empty choices stay out of the address; a new page is told to
+// screen readers; and what htmx cannot load, the browser does.
 import { announce } from "./announce.js";
 
 // With the keyboard every arrow press is a change: only a choice that has stood for a while is sent by itself.
@@ -29,6 +29,10 @@ export function installNavigation() {
     if (byKeyboard) pending.timer = setTimeout(send, PAUSE);
     else send();
   });
+  // a form that is sent by itself needs no sending later
+  document.addEventListener("submit", (event) => chosen().some(([field]) => field.form === event.target) && forget(), true);
+  // the proposals are those that match what is in the field, so the first letter typed replaces it
+  document.addEventListener("focusin", (event) => event.target.matches("input[list]") && event.target.select());
   document.addEventListener("focusout", (event) => {
     // on the way to the other select of the same question both may still change
     if (pending && chooser(event.target) && event.relatedTarget && event.relatedTarget.form !== event.target.form) send();
@@ -36,7 +40,11 @@ export function installNavigation() {
   document.addEventListener("htmx:config:request", (event) => {
     const body = event.detail.ctx.request.body;
     if (!(body instanceof FormData)) return;
-    for (const [name, value] of [...body.entries()]) if (value === "") body.delete(name);
+    for (const [name, value] of [...body.entries()]) {
+      if (value === "") body.delete(name);
+      // what was chosen from proposals, "281 · tabby cat", stands in the address by its number
+      else if (/^\d+ · /.test(value)) body.set(name, value.split(" ", 1)[0]);
+    }
   });
   // a request that failed on the way becomes a plain navigation, whose failure the browser itself explains
   document.addEventListener("htmx:error", (event) => {
@@ -68,14 +76,14 @@ export function installQuestion() {
 
 function keepApart(form) {
   const { target, against } = form.elements;
-  if (!target || !against) return;
+  if (!target?.options || !against?.options) return;
   for (const [select, other] of [[target, against], [against, target]]) {
     for (const option of select.options) option.disabled = option.value !== "" && option.value === other.value;
   }
 }
 
 function chooser(element) {
-  return element instanceof Element ? element.closest("select[data-submit]") : null;
+  return element instanceof Element ? element.closest("select[data-submit], input[data-submit]") : null;
 }
 
 function forget() {
@@ -84,7 +92,7 @@ function forget() {
 }
 
 function chosen() {
-  return [...pending.values].map(([id, value]) => [document.getElementById(id), value]).filter(([select]) => select);
+  return [...(pending?.values ?? [])].map(([id, value]) => [document.getElementById(id), value]).filter(([select]) => select);
 }
 
 function send() {

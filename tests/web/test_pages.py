@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Iterator
 from html.parser import HTMLParser
 
 import numpy as np
@@ -15,6 +16,7 @@ from starlette.testclient import TestClient
 from tests.web.conftest import MakeClient
 from xda.services import numbers
 from xda.services.explorer import Explainer
+from xda.web import rendering
 
 PAGES = [
     "/",
@@ -263,3 +265,36 @@ def test_pages_stay_under_the_prefix(make_client: MakeClient) -> None:
     for path in PAGES:
         for href in parsed(client.get(path).text).hrefs:
             assert href.startswith(("/team/xda/", "#")), href
+
+
+@pytest.fixture
+def long_lists(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have ten classes count as many."""
+    monkeypatch.setattr(rendering, "MANY_OPTIONS", 5)
+    rendering.environment.cache_clear()
+    yield
+    rendering.environment.cache_clear()
+
+
+@pytest.mark.usefixtures("long_lists")
+@pytest.mark.parametrize("path", ["/r/digits?label=4", "/r/digits/test/14", "/r/digits/test/14/compare"])
+def test_a_long_list_of_classes_is_a_field_with_proposals(client: TestClient, path: str) -> None:
+    page = client.get(path).text
+    parsed(page)
+    name = "label" if "label" in path else "target"
+    assert f'name="{name}" list="{name}-list"' in page
+    assert re.search(r'value="4 · 4[^"]*"', page)
+    assert len(re.findall('<option value="[0-9] · ', page)) == 20
+    assert f'<select id="{name}"' not in page
+
+
+@pytest.mark.usefixtures("long_lists")
+def test_what_was_not_chosen_is_a_hint(client: TestClient) -> None:
+    assert re.search(r'name="against"[^>]* data-submit placeholder="nothing">', client.get("/r/digits/test/14").text)
+    assert 'placeholder="any prediction (12)"' in client.get("/r/digits?label=4").text
+
+
+def test_a_class_is_asked_for_by_number_proposal_or_name(client: TestClient) -> None:
+    number = client.get("/r/digits/test/14?target=3").text
+    assert client.get("/r/digits/test/14", params={"target": "3 · 3 (label)"}).text == number
+    assert client.get("/r/digits/test/14", params={"target": "three"}).status_code == 422

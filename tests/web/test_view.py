@@ -9,7 +9,7 @@ import pytest
 from xda.errors import InvalidRequestError
 from xda.services.views import GalleryFilter
 from xda.web.urls import Urls, with_query
-from xda.web.view import Listing, View, choice, decimal, flag, integer
+from xda.web.view import Listing, View, choice, class_number, decimal, flag, integer
 
 FULL = View(
     c=0.001,
@@ -89,3 +89,38 @@ def test_words() -> None:
 def test_addresses_are_quoted() -> None:
     assert Urls().gallery("a/b?c") == "/r/a/b%3Fc"
     assert with_query("/x", {"a": "1&2", "b": None, "c": True}) == "/x?a=1%262&c=true"
+
+
+NAMES = ("tabby cat", "Crane", "crane", "4")
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        (None, None),
+        (" ", None),
+        ("2", 2),
+        ("0 · tabby cat (network)", 0),
+        ("Tabby Cat", 0),
+        ("1", 1),
+        # a number is a number, also where a class is called like one
+        ("4", 4),
+        ("3 · 4", 3),
+    ],
+)
+def test_a_class_by_number_proposal_or_name(value: str | None, number: int | None) -> None:
+    assert class_number("target", value, NAMES) == number
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("crane", "the name of classes 1, 2; give a number"),
+        ("dog", "must be a whole number from 0 to 3"),
+        ("x · tabby cat", "must be a whole number from 0 to 3"),
+        ("-1", "must be a whole number from 0 to 3"),
+    ],
+)
+def test_what_is_no_class_is_said(value: str, words: str) -> None:
+    with pytest.raises(InvalidRequestError, match=words):
+        class_number("target", value, NAMES)

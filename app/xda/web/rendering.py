@@ -19,12 +19,15 @@ from xda.settings import resource_dir
 from xda.web.contexts.base import Chrome, RunHeader, run_header
 from xda.web.contexts.error import ErrorPage
 from xda.web.urls import Urls, with_query
+from xda.web.view import OFFERED
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
     from xda.web.problems import Problem
 
+MANY_OPTIONS = 60
+"""A list of more options is a text field with proposals instead of a select."""
 VARY = "HX-Request, HX-History-Restore-Request, HX-Target"
 """Request headers that choose between page and fragment."""
 
@@ -75,6 +78,7 @@ def environment() -> Environment:
         percent=numbers.percent,
         parameter=numbers.parameter,
     )
+    env.globals.update(many_options=MANY_OPTIONS, offered=OFFERED)
     return env
 
 

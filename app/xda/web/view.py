@@ -6,6 +6,7 @@ Empty values count as absent, since that is what a form without JavaScript sends
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal, cast, get_args
 
@@ -23,6 +24,9 @@ MORE = (4, 12, 24, 48, 96)
 OPACITY_STEP = 5
 MOST = 2**31
 """Numbers up to here are read; whether there is such an image or class is for the run to say."""
+OFFERED = " · "
+"""Between number and name of a class where a long list offers both."""
+ClassParameter = Annotated[str | None, Query(max_length=300)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +132,34 @@ def integer(name: str, value: str | None, low: int = 0, high: int = MOST, *, kno
     return int(text)
 
 
+def class_number(name: str, value: str | None, names: Sequence[str]) -> int | None:
+    """Read a class from a query: its number, alone or as the page offers it (``281 · tabby cat``), or its name.
+
+    Parameters
+    ----------
+    name : str
+        Of the parameter, for the message.
+    value : str, optional
+    names : sequence of str
+        Of the run's classes; empty while that is not known.
+
+    Raises
+    ------
+    InvalidRequestError
+        If it is none of these, or a name that several classes have.
+    """
+    text = (value or "").strip()
+    number, offered, _ = text.partition(OFFERED)
+    if not offered:
+        alike = [k for k, each in enumerate(names) if each.casefold() == text.casefold()]
+        if not text.isdigit() and len(alike) == 1:
+            return alike[0]
+        if not text.isdigit() and alike:
+            several = ", ".join(map(str, alike[:10]))
+            raise InvalidRequestError(f"`{name}` is '{text[:40]}', the name of classes {several}; give a number.")
+    return integer(name, number if offered else value, known=len(names) - 1 if names else None)
+
+
 def decimal(name: str, value: str | None) -> float | None:
     """Read a finite number from a query.
 
@@ -174,17 +206,17 @@ def flag(name: str, value: str | None) -> bool | None:
     return None if not word else word == "true"
 
 
-def last_class(request: Request) -> int | None:
-    """Return the largest class number of the run in the address; None while that is not known."""
+def class_names(request: Request) -> Sequence[str]:
+    """Return the names of the classes of the run in the address; none while that is not known."""
     catalog = request.app.state.lifecycle.open_catalog
     explainer = None if catalog is None else catalog.runs.get(request.path_params.get("run", ""))
-    return None if explainer is None else len(explainer.classes) - 1
+    return () if explainer is None else explainer.classes
 
 
 def read_listing(
     request: Request,
-    label: Annotated[str | None, Query(max_length=40)] = None,
-    predicted: Annotated[str | None, Query(max_length=40)] = None,
+    label: ClassParameter = None,
+    predicted: ClassParameter = None,
     correct: Annotated[str | None, Query(max_length=40)] = None,
     disagrees: Annotated[str | None, Query(max_length=40)] = None,
     max_margin: Annotated[str | None, Query(max_length=40)] = None,
@@ -198,9 +230,10 @@ def read_listing(
     InvalidRequestError
         If a value cannot be used; the message names it.
     """
+    names = class_names(request)
     chosen = GalleryFilter(
-        label=integer("label", label, known=last_class(request)),
-        predicted=integer("predicted", predicted, known=last_class(request)),
+        label=class_number("label", label, names),
+        predicted=class_number("predicted", predicted, names),
         correct=flag("correct", correct),
         disagrees=flag("disagrees", disagrees),
         max_margin=decimal("max_margin", max_margin),
@@ -215,9 +248,9 @@ def read_view(
     request: Request,
     listing: ListingDep,
     c: Annotated[str | None, Query(max_length=40)] = None,
-    target: Annotated[str | None, Query(max_length=40)] = None,
-    against: Annotated[str | None, Query(max_length=40)] = None,
-    train_class: Annotated[str | None, Query(max_length=40)] = None,
+    target: ClassParameter = None,
+    against: ClassParameter = None,
+    train_class: ClassParameter = None,
     show: Annotated[str | None, Query(max_length=40)] = None,
     map: Annotated[str | None, Query(max_length=40)] = None,
     scale: Annotated[str | None, Query(max_length=40)] = None,
@@ -231,12 +264,12 @@ def read_view(
         If a value cannot be used; the message names it.
     """
     most = request.app.state.lifecycle.settings.max_page
-    percent, classes = integer("opacity", opacity, 0, 100), last_class(request)
+    percent, names = integer("opacity", opacity, 0, 100), class_names(request)
     return View(
         c=decimal("c", c),
-        target=integer("target", target, known=classes),
-        against=integer("against", against, known=classes),
-        train_class=integer("train_class", train_class, known=classes),
+        target=class_number("target", target, names),
+        against=class_number("against", against, names),
+        train_class=class_number("train_class", train_class, names),
         shown=integer("show", show, 1, most) or min(DEFAULT_SHOWN, most),
         colours=cast(Colours, choice("map", map, COLOURS)),
         scale=cast(Scale, choice("scale", scale, SCALES)),
