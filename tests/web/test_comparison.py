@@ -7,12 +7,14 @@ import io
 import re
 from collections.abc import Iterator
 from html import unescape
+from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
+from tests.services import variants
 from tests.web.conftest import MakeClient
-from tests.world import C_VALUES, RETRAINED_ID, RUN_ID
+from tests.world import C_VALUES, RETRAINED_ID, RUN_ID, World
 from xda.services import numbers
 from xda.services.catalog import Catalog
 from xda.services.comparison import compare
@@ -184,6 +186,24 @@ def test_what_cannot_be_compared_is_said(both: TestClient, query: str, status: i
     answer = both.get(f"{JSON}?{query}")
     assert answer.status_code == status
     assert detail in answer.json()["detail"]
+
+
+def test_runs_over_other_data_show_only_what_both_have(
+    make_client: MakeClient, world: World, explainer: Explainer, tmp_path: Path
+) -> None:
+    _, kept = variants.shuffled(world)
+    labels = variants.relabelled(world).train.labels
+    mended = variants.with_training_set(world.dataset, labels, kept)
+    with Explainer.open(variants.build(world, mended, tmp_path, "digits-mended"), device="cpu") as other:
+        queue = DeviceQueue()
+        asking = make_client(Catalog([explainer, other], {}, queue))
+        said = words(asking.get(f"{PAGE}?c=1e-4&with=digits-mended&with_c=1e-4&rows=500").text)
+        queue.close()
+    assert f"{len(kept)} training images are in both, matched by their content; A has 600 in all, B {len(kept)}" in said
+    assert "not in this training set" in said
+    # an image of both is named by its number on each side, and its corrected label is told
+    assert re.search(r"#\d+ / \d+ label \d ", said)
+    assert re.search(r"label \d → \d ", said)
 
 
 def test_own_maps_of_a_comparison_start_no_pairs(
