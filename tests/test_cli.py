@@ -12,7 +12,8 @@ import pytest
 from tests.services.foreign import write_tree
 from xda.cli import main
 from xda.services.explorer import Explainer
-from xda.vision.networks import NetworkSpec, build_network, save_weights
+from xda.vision.checkpoints import save_weights
+from xda.vision.networks import NetworkSpec, build_network
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:

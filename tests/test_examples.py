@@ -30,8 +30,9 @@ from xda.services.config import (
 )
 from xda.services.explorer import Explainer
 from xda.vision import datasets
+from xda.vision.checkpoints import save_weights
 from xda.vision.images import ArraySource, ImageDataset, ImageSplit
-from xda.vision.networks import build_network, save_weights
+from xda.vision.networks import build_network
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.toml"))

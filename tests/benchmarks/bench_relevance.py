@@ -24,8 +24,9 @@ from zennit.composites import EpsilonPlusFlat
 from zennit.torchvision import ResNetCanonizer
 
 from xda.vision.checkpoints import load_weights
+from xda.vision.heads import split_head
 from xda.vision.images import ArraySource
-from xda.vision.networks import NetworkSpec, build_network, split_head
+from xda.vision.networks import NetworkSpec, build_network
 from xda.vision.presets import get_preset
 from xda.vision.relevance import RelevanceModel
 

@@ -19,7 +19,7 @@ from zennit.composites import EpsilonPlusFlat, MixedComposite, NameMapComposite
 from zennit.layer import Sum
 from zennit.torchvision import ResNetBasicBlockCanonizer, ResNetBottleneckCanonizer
 
-from xda.vision.networks import split_head
+from xda.vision.heads import split_head
 from xda.vision.rules import ZPlusFlat
 
 Array = NDArray[np.float64]

@@ -12,7 +12,8 @@ from tests.world import World
 from xda.vision.batches import load_batch
 from xda.vision.checkpoints import load_weights
 from xda.vision.images import ImageSplit
-from xda.vision.networks import NetworkSpec, build_network, get_preset
+from xda.vision.networks import NetworkSpec, build_network
+from xda.vision.presets import get_preset
 
 
 class NamedDataset(TensorDataset):

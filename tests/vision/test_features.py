@@ -14,8 +14,9 @@ from xda.errors import ConfigError
 from xda.progress import silent
 from xda.vision.batches import fitting_batch_size, index_batches
 from xda.vision.features import extract, extract_batches
+from xda.vision.heads import split_head
 from xda.vision.images import ArraySource, ImageDataset, ImageSplit
-from xda.vision.networks import get_preset, split_head
+from xda.vision.presets import get_preset
 
 PREPROCESSING = get_preset("mnist-cnn").preprocessing
 

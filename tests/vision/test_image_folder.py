@@ -17,7 +17,8 @@ from xda.progress import silent
 from xda.vision.features import extract
 from xda.vision.image_folder import FileSource, class_names, load_files, load_split
 from xda.vision.images import LeftOut, refuse_bad
-from xda.vision.networks import NetworkSpec, build_network, get_preset
+from xda.vision.networks import NetworkSpec, build_network
+from xda.vision.presets import get_preset
 
 
 def write_tree(folder: Path, classes: dict[str, int]) -> None:

@@ -16,7 +16,8 @@ def test_heat_maps_of_a_plain_network_need_no_torchvision() -> None:
         """
         import sys
         import torch
-        from xda.vision.networks import NetworkSpec, build_network, get_preset
+        from xda.vision.networks import NetworkSpec, build_network
+        from xda.vision.presets import get_preset
         from xda.vision.relevance import RelevanceModel
 
         torch.manual_seed(0)

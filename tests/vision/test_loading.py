@@ -13,9 +13,11 @@ import torch
 from torch import nn
 
 from xda.errors import ConfigError, DataError
+from xda.vision.checkpoints import save_weights
 from xda.vision.heads import Classifier
 from xda.vision.loading import load_network, open_network
-from xda.vision.networks import NetworkSpec, build_network, get_preset, save_weights
+from xda.vision.networks import NetworkSpec, build_network
+from xda.vision.presets import get_preset
 
 SMALL = {"mode": "RGB", "size": [32, 32], "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
 RESNET = NetworkSpec("resnet18", 3, "torchvision")

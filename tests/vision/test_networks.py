@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from xda.errors import ConfigError
-from xda.vision.networks import PRESETS, NetworkSpec, build_network, default_preprocessing, get_preset
+from xda.vision.networks import NetworkSpec, build_network, default_preprocessing
+from xda.vision.presets import PRESETS, get_preset
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -19,10 +19,13 @@ from tests.reference import lrp
 from tests.vision.conftest import CPU, make_split
 from xda.errors import ConfigError, DataError
 from xda.progress import silent
+from xda.vision.checkpoints import load_weights
 from xda.vision.features import extract
+from xda.vision.heads import split_head
 from xda.vision.images import ArraySource, ImageDataset, ImageSplit
-from xda.vision.networks import NetworkSpec, build_network, get_preset, load_weights, split_head
+from xda.vision.networks import NetworkSpec, build_network
 from xda.vision.preprocessing import Preprocessing
+from xda.vision.presets import get_preset
 from xda.vision.relevance import RelevanceModel
 from xda.vision.training import train
 

@@ -18,8 +18,10 @@ import torch
 from tests.vision.conftest import CPU, make_split
 from xda.errors import ConfigError
 from xda.progress import silent
+from xda.vision.checkpoints import load_weights, read_metadata
 from xda.vision.images import ImageDataset
-from xda.vision.networks import NetworkSpec, build_network, get_preset, load_weights, read_metadata
+from xda.vision.networks import NetworkSpec, build_network
+from xda.vision.presets import get_preset
 from xda.vision.training import _augment, train
 
 DRIVER = """

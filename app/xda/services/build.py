@@ -49,7 +49,7 @@ from xda.vision.datasets import ImageDataset, ImageSplit
 from xda.vision.device import resolve_device
 from xda.vision.features import extract_batches, output_widths
 from xda.vision.loading import LoadedNetwork, load_network
-from xda.vision.networks import get_preset
+from xda.vision.presets import get_preset
 from xda.vision.relevance import RelevanceModel
 
 LIBRARIES = ("dualxda-explorer", "numpy", "scipy", "scikit-learn", "numba", "torch", "torchvision", "zennit")

@@ -11,7 +11,7 @@ from xda.settings import Settings
 from xda.storage.run_folder import RunFolder
 from xda.vision import datasets
 from xda.vision.device import resolve_device
-from xda.vision.networks import get_preset
+from xda.vision.presets import get_preset
 from xda.vision.training import TrainingResult, train
 
 PRESET = "mnist-cnn"

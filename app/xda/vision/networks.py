@@ -9,29 +9,9 @@ from typing import Any, Literal, Self, get_args
 from torch import nn
 
 from xda.errors import ConfigError
-from xda.vision.checkpoints import fill_weights, load_weights, pack, read_metadata, save_weights
-from xda.vision.heads import Classifier, split_head
 from xda.vision.model_zoo import build_foreign, own_preprocessing
 from xda.vision.preprocessing import Preprocessing
-from xda.vision.presets import PRESETS, Preset, Recipe, get_preset
-
-__all__ = [
-    "PRESETS",
-    "Classifier",
-    "NetworkKind",
-    "NetworkSpec",
-    "Preset",
-    "Recipe",
-    "build_network",
-    "default_preprocessing",
-    "fill_weights",
-    "get_preset",
-    "load_weights",
-    "pack",
-    "read_metadata",
-    "save_weights",
-    "split_head",
-]
+from xda.vision.presets import get_preset
 
 NetworkKind = Literal["preset", "torchvision", "timm", "factory"]
 """Where an architecture comes from; also the key under which a configuration and a manifest name it."""

@@ -22,7 +22,7 @@ from zennit.composites import EpsilonPlusFlat
 
 from xda.errors import ConfigError, NoHeatmapsError
 from xda.vision.architectures import canonize
-from xda.vision.networks import split_head
+from xda.vision.heads import split_head
 from xda.vision.propagation import Propagator
 from xda.vision.refusals import REFUSED
 from xda.vision.tracing import trace

@@ -24,19 +24,12 @@ from torch.nn import functional
 from xda.errors import ConfigError
 from xda.progress import Progress
 from xda.vision.batches import index_batches, load_batch
+from xda.vision.checkpoints import pack, read_metadata, save_weights
 from xda.vision.files import replacing
 from xda.vision.images import ImageDataset, ImageSplit
-from xda.vision.networks import (
-    NetworkSpec,
-    Preset,
-    Recipe,
-    build_network,
-    get_preset,
-    pack,
-    read_metadata,
-    save_weights,
-)
+from xda.vision.networks import NetworkSpec, build_network
 from xda.vision.preprocessing import Preprocessing
+from xda.vision.presets import Preset, Recipe, get_preset
 
 _FORMAT = 1
 _EVAL_BATCH = 1000
