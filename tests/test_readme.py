@@ -1,0 +1,99 @@
+"""The Python in the README runs as it stands there: each section's blocks one after the other, in one namespace."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+from torch.utils.data import TensorDataset
+
+from tests.services.notebooks import NamedDataset, make_model, make_tensors
+from tests.world import World
+from xda.attribution.results import Explanation
+from xda.services.explorer import Explainer
+from xda.services.layout import features
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(title: str) -> list[str]:
+    """Return the Python blocks of a section."""
+    section = re.split(r"^## ", README, flags=re.M)
+    (body,) = (part for part in section if part.startswith(f"{title}\n"))
+    return re.findall(r"^```python\n(.*?)^```", body, re.M | re.S)
+
+
+def run(source: str, namespace: dict[str, Any]) -> Any:
+    """Execute a block as a cell; return the value of its last line where that is an expression, as a notebook does."""
+    lines = source.rstrip().splitlines()
+    try:
+        last = compile(lines[-1], "README.md", "eval")
+    except SyntaxError:
+        last = None
+    exec(compile("\n".join(lines if last is None else lines[:-1]), "README.md", "exec"), namespace)
+    return None if last is None else eval(last, namespace)
+
+
+@pytest.fixture
+def reader(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Return what a reader has: a model, its data, and a run folder where the README says."""
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "mnist-cnn").symlink_to(world.run)
+    monkeypatch.chdir(tmp_path)
+    images, labels = make_tensors(world.dataset.test)
+    return {
+        "model": make_model(world),
+        "train_set": NamedDataset(*make_tensors(world.dataset.train), world.dataset.classes),
+        "test_set": TensorDataset(images, labels),
+        "images": images[:8],
+    }
+
+
+def test_a_run_is_explained_as_documented(reader: dict[str, Any], explainer: Explainer) -> None:
+    reader["features"] = np.asarray(explainer.run.array(features("train")))
+    reader["labels"] = reader["train_set"].tensors[1].numpy()
+    (block,) = blocks("In Python")
+    _, support, certificate = run(block, reader)
+    assert len(reader["pairs"]) == len(reader["explanation"].supporting) > 0
+    assert len(support)
+    assert certificate.converged
+
+
+def test_a_notebook_goes_as_documented(reader: dict[str, Any], world: World, tmp_path: Path) -> None:
+    attributing, seeing, opening, _ = blocks("In a notebook")
+    run(attributing, reader)
+    first: Explanation = reader["first"]
+    assert first.sum_supporting + first.sum_opposing == pytest.approx(first.surrogate_logit, rel=1e-9)
+    told = re.search(r"The table has the columns (.*?)\. ", README, re.S)
+    assert told
+    assert list(reader["table"].columns) == re.findall(r"`(\w+)`", told[1])
+    sums = reader["table"].groupby("test")["attribution"].sum()
+    np.testing.assert_allclose(sums, [e.surrogate_logit for e in reader["explanations"]], rtol=1e-9)
+    np.testing.assert_allclose(reader["matrix"].sum(axis=1), sums, rtol=1e-9)
+    assert len(set(reader["suspects"].tolist()) & set(world.mislabelled.tolist())) >= len(world.mislabelled) - 2
+
+    shown = run(seeing, reader)
+    assert isinstance(shown, Figure)
+    shown.draw_without_rendering()
+    pair = reader["pair"]
+    assert pair.test.sum() == pytest.approx(pair.attribution, rel=1e-3)
+    assert pair.train.sum() == pytest.approx(pair.attribution, rel=1e-3)
+    assert reader["own_map"].shape == pair.test.shape == tuple(reader["images"].shape[2:])
+
+    run(opening, reader)
+    assert reader["every_share"]["share"].sum() == pytest.approx(1)
+    assert (tmp_path / "why.png").stat().st_size > 10_000
+
+
+def test_quanda_is_used_as_documented(reader: dict[str, Any]) -> None:
+    reader["targets"] = torch.argmax(reader["model"].eval()(reader["images"]), 1)
+    with warnings.catch_warnings(action="ignore"):
+        pytest.importorskip("quanda", reason="the extra quanda is not installed")
+        score = run("import xda\n" + blocks("In a notebook")[-1], reader)
+    assert score > 0.7
