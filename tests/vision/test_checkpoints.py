@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 
@@ -171,3 +172,22 @@ def test_tied_weights_are_written_twice_and_read_back() -> None:
     other[1].weight = other[0].weight
     fill_weights(other, content, "weights")
     assert_same(network, other)
+
+
+def test_the_files_of_torchvision_for_densenet_are_read(tmp_path: Path) -> None:
+    spec = NetworkSpec("densenet121", 3, "torchvision")
+    network, other = build_network(spec), build_network(spec)
+    state = network.state_dict()
+    old = {re.sub(r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2", name): value for name, value in state.items()}
+    assert old.keys() != state.keys()
+    torch.save(old, tmp_path / "densenet121.pth")
+    load_weights(other, tmp_path / "densenet121.pth")
+    assert_same(network, other)
+
+
+def test_weights_without_auxiliary_heads_are_answered_with_the_argument(tmp_path: Path) -> None:
+    without = build_network(NetworkSpec("googlenet", 3, "torchvision", {"aux_logits": False}))
+    torch.save(without.state_dict(), tmp_path / "googlenet.pt")
+    with pytest.raises(DataError, match="aux_logits = false"):
+        load_weights(build_network(NetworkSpec("googlenet", 3, "torchvision")), tmp_path / "googlenet.pt")
+    load_weights(without, tmp_path / "googlenet.pt")

@@ -22,6 +22,8 @@ _NESTED = ("state_dict", "model_state_dict", "model")
 """Under which keys training programs put the state dict, in the order in which they are tried."""
 _PREFIXES = ("module.", "_orig_mod.", "model.")
 """What DataParallel, torch.compile and training frameworks put before every name."""
+_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
+"""Names in the files that torchvision distributes for its DenseNets, from before it renamed these layers."""
 _CONVERT = (
     "in the program that made it: `torch.save(model.state_dict(), 'weights.pt')`, or "
     "`safetensors.torch.save_model(model, 'weights.safetensors')`"
@@ -171,6 +173,7 @@ def _read_torch(path: Path) -> dict[str, torch.Tensor]:
 
 def _fill(network: nn.Module, tensors: Mapping[str, torch.Tensor], path: str) -> None:
     expected = network.state_dict()
+    tensors = {_DENSENET.sub(r"\1\2", name): value for name, value in tensors.items()}
     tensors = _unprefixed(tensors, expected.keys())
     # a counter that old checkpoints lack and that eval mode does not read
     missing = sorted(n for n in expected.keys() - tensors.keys() if not n.endswith("num_batches_tracked"))
@@ -183,9 +186,13 @@ def _fill(network: nn.Module, tensors: Mapping[str, torch.Tensor], path: str) ->
             if first in shapes
             else ""
         )
+        auxiliary = all(name.lower().startswith("aux") for name in missing + unexpected) and not shapes
+        hint = (
+            " (auxiliary heads: without them if [network] has arguments = { aux_logits = false })" if auxiliary else ""
+        )
         raise DataError(
             f"The weights {path} do not belong to this network: {len(missing)} tensor(s) missing, {len(unexpected)} "
-            f"unexpected, {len(shapes)} of another shape (first: '{first}'{sides}); name the file made for this "
+            f"unexpected, {len(shapes)} of another shape (first: '{first}'{sides}){hint}; name the file made for this "
             "network and this number of classes."
         )
     network.load_state_dict(dict(tensors), strict=False)
