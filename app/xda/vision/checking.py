@@ -29,6 +29,8 @@ _SETTLED_SECONDS = 2.0
 """A file that changed just now may change again without its time changing; what it holds is not kept."""
 _BYTES_AT_ONCE = 4 * 2**20
 _IMAGES_AT_ONCE = 64
+_WORTH_A_THREAD = 20_000
+"""Bytes of an image from which on threads help; on smaller ones they wait for Python's lock more than they decode."""
 _FORMAT = 1
 
 Stamp = tuple[int, int]
@@ -135,19 +137,31 @@ def _examined(images: Iterator[tuple[int, bytes | OSError | None]]) -> Iterator[
 
     with ThreadPoolExecutor(workers) as pool:
         window: deque[Future[list[tuple[int, Verdict]]]] = deque()
-        parts: list[tuple[int, bytes | OSError | None]] = []
-        size = 0
-        for place, data in images:
-            parts.append((place, data))
-            size += len(data) if isinstance(data, bytes) else 0
-            if len(parts) >= _IMAGES_AT_ONCE or size >= _BYTES_AT_ONCE:
-                window.append(pool.submit(batch, parts))
-                parts, size = [], 0
+        for parts in _batches(images):
+            if sum(len(data) for _, data in parts if isinstance(data, bytes)) < _WORTH_A_THREAD * len(parts):
+                while window:
+                    yield from window.popleft().result()
+                yield from batch(parts)
+                continue
+            window.append(pool.submit(batch, parts))
             if len(window) > 2 * workers:
                 yield from window.popleft().result()
-        window.append(pool.submit(batch, parts))
         while window:
             yield from window.popleft().result()
+
+
+def _batches(
+    images: Iterator[tuple[int, bytes | OSError | None]],
+) -> Iterator[list[tuple[int, bytes | OSError | None]]]:
+    parts: list[tuple[int, bytes | OSError | None]] = []
+    size = 0
+    for place, data in images:
+        parts.append((place, data))
+        size += len(data) if isinstance(data, bytes) else 0
+        if len(parts) >= _IMAGES_AT_ONCE or size >= _BYTES_AT_ONCE:
+            yield parts
+            parts, size = [], 0
+    yield parts
 
 
 def _verdict(data: bytes | OSError | None) -> Verdict:
