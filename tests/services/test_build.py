@@ -101,7 +101,8 @@ def _killed_build(world: World, out: Path, moment: str) -> None:
     """Build in a process of its own, killed without warning once it has said ``moment``."""
     program = (
         "import pathlib, sys\nfrom functools import partial\nfrom tests.world import make_config, make_dataset\n"
-        "from xda.services import build\nbuild.extract_batches = partial(build.extract_batches, batch_size=100)\n"
+        "from xda.services import build\nfrom xda.storage import growing\ngrowing.PATIENCE = 0.0\n"
+        "build.extract_batches = partial(build.extract_batches, batch_size=100)\n"
         "build.build_run(make_config(pathlib.Path(sys.argv[1])), make_dataset()[0], pathlib.Path(sys.argv[2]),"
         " device='cpu', progress=lambda stage, done, total: print(stage, done, flush=True))"
     )

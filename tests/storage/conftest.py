@@ -11,12 +11,19 @@ import pytest
 
 from tests.storage.postgres import Postgres, find_binaries
 from tests.storage.tiny_run import build
+from xda.storage import growing
 
 
 @pytest.fixture(autouse=True)
 def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not sync: it only matters in a power cut, and on a slow disk it would take most of the time."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+@pytest.fixture(autouse=True)
+def _a_mark_behind_every_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not leave marks out to save time."""
+    monkeypatch.setattr(growing, "PATIENCE", 0.0)
 
 
 @pytest.fixture
