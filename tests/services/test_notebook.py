@@ -17,7 +17,7 @@ from tests.reference import dualda
 from tests.services.notebooks import NamedDataset, make_model, make_tensors
 from tests.world import C_VALUES, N_TEST, N_TRAIN, World
 from xda.attribution.results import UNLABELLED
-from xda.errors import ConfigError, DataError, InvalidRequestError, NotFoundError
+from xda.errors import ConfigError, DataError, InvalidRequestError, NoHeatmapsError, NotFoundError
 from xda.progress import silent
 from xda.services.explorer import Explainer
 from xda.services.model_explainer import ModelExplainer
@@ -281,6 +281,25 @@ def test_bad_requests_name_what_is_wrong(
 ) -> None:
     with pytest.raises(error, match=words):
         call(in_memory, images[:3])  # type: ignore[operator]
+
+
+def test_a_model_without_heat_maps_is_explained_all_the_same_and_says_why_there_are_none() -> None:
+    class Squared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.head = nn.Linear(36, 5), nn.Linear(5, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            scores: torch.Tensor = self.head(torch.special.expit(self.body(x.flatten(1))).cumsum(1))
+            return scores
+
+    fitted = xda.explain(Squared(), (IMAGES, LABELS), c=1.0, progress=silent)
+    (told,) = fitted.explain(IMAGES[0])
+    assert told.sum_supporting + told.sum_opposing == pytest.approx(told.surrogate_logit, rel=1e-9, abs=1e-12)
+    with pytest.raises(NoHeatmapsError, match="Heat-maps are not available for this network"):
+        fitted.relevance(IMAGES[0], [0])
+    with pytest.raises(NoHeatmapsError):
+        xda.figure(fitted, IMAGES[0])
 
 
 def test_importing_xda_imports_nothing_heavy() -> None:
