@@ -204,7 +204,7 @@ def load_config(path: Path, *, c: Sequence[float] | None = None) -> BuildConfig:
     try:
         return BuildConfig.model_validate(content, context={"folder": path.parent})
     except ValidationError as error:
-        raise ConfigError(f"{path}: {_mistake(error)}.") from None
+        raise ConfigError(f"{path}: {_mistake(error)}") from None
 
 
 def _mistake(error: ValidationError) -> str:
@@ -213,10 +213,10 @@ def _mistake(error: ValidationError) -> str:
     loc = [str(part) for part in first["loc"]]
     key = ".".join(loc)
     if first["type"] != "extra_forbidden":
-        return f"key '{key}': {first['msg'].removeprefix('Value error, ')}"
+        return f"key '{key}': {first['msg'].removeprefix('Value error, ')}."
     known = _keys(BuildConfig, loc[:-1])
     close = difflib.get_close_matches(loc[-1].lower(), known, n=1)
-    advice = f"did you mean '{close[0]}'?" if close else f"known are: {', '.join(known)}"
+    advice = f"did you mean '{close[0]}'?" if close else f"known are: {', '.join(known)}."
     return f"key '{key}' is unknown; {advice}"
 
 
