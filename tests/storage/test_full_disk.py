@@ -105,6 +105,16 @@ def test_growing_arrays_ask_for_all_their_space_before_anything_is_computed(disk
             growing.append({"a.npy": np.zeros(1000), "b.npy": np.zeros(1000, np.float32)})
 
 
+def test_space_is_asked_for_before_a_long_computation(disk: Path) -> None:
+    with RunWriter(disk / "run") as writer:
+        leave_free(disk, 2 * MEGABYTE)
+        writer.require_space("the surrogates", MEGABYTE)
+        with pytest.raises(
+            RunError, match=r"the surrogates need at least 3 MB, 2(\.\d+)? MB are free on its disk\. Free"
+        ):
+            writer.require_space("the surrogates", 3 * MEGABYTE)
+
+
 def test_on_every_system_a_full_disk_is_an_error_for_people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same without a small disk: every way of writing is made to fail once."""
 

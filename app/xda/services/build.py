@@ -208,6 +208,9 @@ class _Build:
                 f"Class '{self.dataset.classes[absent[0]]}' has no training image; leave it out of the data set."
             )
         features = np.asarray(self.writer.array(layout.features("train")))
+        n_classes, width = len(self.dataset.classes), features.shape[1] + 1
+        each = 4 * len(labels) + 8 * n_classes * (len(self.dataset.test) + width)
+        self.writer.require_space("the surrogates", each * len(table.c))
         fitted = CrammerSingerSVC.path(
             features,
             labels,

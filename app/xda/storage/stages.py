@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,7 +24,12 @@ from xda.storage.build_state import ArrayForm, BuildState, FinishedStage, Unfini
 from xda.storage.files import sha256_file, sync_folder
 from xda.storage.growing import GrowingArrays
 from xda.storage.manifest import FileEntry, RelativePath
-from xda.storage.space import shortage
+from xda.storage.space import readable_size, shortage
+
+_REMEDY = (
+    "Free space or check permissions, and start again: it goes on where it stopped, and a run that was there before is "
+    "untouched."
+)
 
 _SMALL = 1 << 16
 """Bytes that the files hold, about, whose size nobody knows beforehand: state and manifest."""
@@ -69,6 +75,29 @@ class StagedFolder:
                 return False
         self._confirmed.add(stage)
         return True
+
+    def require_space(self, what: str, needed: int) -> None:
+        """Refuse before a long computation what the disk has no space for.
+
+        Parameters
+        ----------
+        what : str
+            What will be written, in the plural, for the message.
+        needed : int
+            Bytes that it takes at least.
+
+        Raises
+        ------
+        RunError
+            Less is free.
+        """
+        with self._writing():
+            free = shutil.disk_usage(self._building).free
+        if free < needed:
+            raise RunError(
+                f"The run {self.path} cannot be written: {what} need at least {readable_size(needed)}, "
+                f"{readable_size(free)} are free on its disk. {_REMEDY}"
+            )
 
     @contextmanager
     def stage(self, stage: str, inputs: str) -> Iterator[None]:
@@ -240,6 +269,5 @@ class StagedFolder:
             reason = getattr(error, "strerror", None) or str(error)
             raise RunError(
                 f"The run {self.path} cannot be written: {reason}{shortage(error, path or self._building, needed)}. "
-                "Free space or check permissions, and start again: it goes on where it stopped, and a run that was "
-                "there before is untouched."
+                f"{_REMEDY}"
             ) from error
