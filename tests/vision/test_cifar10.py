@@ -50,7 +50,7 @@ def test_an_archive_in_the_data_folder_is_unpacked(tmp_path: Path) -> None:
     assert (dataset.name, dataset.classes) == ("cifar10", cifar10.CLASSES)
     assert dataset.train.labels.tolist() == sorted(list(range(10)) * 3)
     assert dataset.test.labels.tolist() == list(range(10))
-    assert {path.name for path in tmp_path.iterdir()} == {"cifar10", "cifar10.tar"}
+    assert {path.name for path in tmp_path.iterdir()} == {"cifar10", "cifar10.tar", ".cifar10-checked"}
     datasets.fetch("cifar10", tmp_path, silent)
 
 

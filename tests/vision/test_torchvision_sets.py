@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -156,3 +157,18 @@ def test_names_may_be_written_as_people_write_them(name: str, known: str) -> Non
     assert datasets.canonical(name) == known
     with pytest.raises(ConfigError, match="known are: mnist, fashion-mnist, cifar10, cifar100"):
         datasets.canonical("imagenet22k")
+
+
+def test_files_of_a_set_are_checked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for split, n in (("train", 2), ("val", 1)):
+        for wnid in torchvision.datasets.Imagenette._WNID_TO_CLASS:
+            for number in range(n):
+                path = tmp_path / "torchvision" / "imagenette2" / split / wnid / f"{number}.JPEG"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(b"" if (split, wnid, number) == ("train", "n01440764", 1) else GOOD["photo.jpg"]())
+                os.utime(path, (1_500_000_000, 1_500_000_000))
+    first = datasets.load("imagenette", tmp_path)
+    assert len(first.train) == 19
+    assert [Path(each.name).name for each in first.left_out] == ["1.JPEG"]
+    monkeypatch.setattr("xda.vision.image_folder._read", lambda path: pytest.fail(f"{path} is read again"))
+    assert datasets.load("imagenette", tmp_path).train.fingerprint == first.train.fingerprint

@@ -8,7 +8,7 @@ import tarfile
 from pathlib import Path
 
 from xda.errors import DataError
-from xda.progress import Progress
+from xda.progress import Progress, silent
 from xda.vision.downloads import well_behaved
 from xda.vision.image_folder import load_split
 from xda.vision.images import ImageDataset
@@ -17,6 +17,7 @@ CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 PER_CLASS = {"train": 5000, "test": 1000}
 _DOWNLOADED = ".cifar10-torchvision"
 _UNFINISHED = ".cifar10-unfinished"
+_CHECKED = ".cifar10-checked"
 
 
 def fetch(data_dir: Path, progress: Progress) -> None:
@@ -64,13 +65,15 @@ def fetch(data_dir: Path, progress: Progress) -> None:
     shutil.rmtree(data_dir / _DOWNLOADED, ignore_errors=True)
 
 
-def load(data_dir: Path) -> ImageDataset:
+def load(data_dir: Path, progress: Progress = silent) -> ImageDataset:
     """Load the images from ``data_dir / "cifar10"``.
 
     Parameters
     ----------
     data_dir : Path
         The data folder.
+    progress : Progress
+        Told how many images are checked; what is known of them is kept.
 
     Returns
     -------
@@ -84,13 +87,11 @@ def load(data_dir: Path) -> ImageDataset:
     folder = data_dir / "cifar10"
     if not _is_complete(folder):
         raise DataError(f"{folder} does not hold all of CIFAR-10; run `xda data cifar10` to fetch it.")
-    return ImageDataset(
-        name="cifar10",
-        title="CIFAR-10",
-        classes=CLASSES,
-        train=load_split(folder / "train", CLASSES),
-        test=load_split(folder / "test", CLASSES),
+    train, test = (
+        load_split(folder / split, CLASSES, kept=data_dir / _CHECKED / f"{split}.parquet", progress=progress)
+        for split in PER_CLASS
     )
+    return ImageDataset(name="cifar10", title="CIFAR-10", classes=CLASSES, train=train, test=test)
 
 
 def _is_complete(folder: Path) -> bool:

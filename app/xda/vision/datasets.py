@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -20,7 +21,12 @@ class _Fetch(Protocol):
 
 
 class _Load(Protocol):
-    def __call__(self, data_dir: Path) -> ImageDataset: ...
+    def __call__(self, data_dir: Path, progress: Progress) -> ImageDataset: ...
+
+
+def _whole(load: Callable[[Path], ImageDataset]) -> _Load:
+    """Return the loader of a set that comes in few files, which needs no report of its progress."""
+    return lambda data_dir, progress: load(data_dir)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +36,8 @@ class _Known:
 
 
 _KNOWN = {
-    "mnist": _Known(fetch=mnist.fetch, load=mnist.load),
-    "fashion-mnist": _Known(fetch=fashion_mnist.fetch, load=fashion_mnist.load),
+    "mnist": _Known(fetch=mnist.fetch, load=_whole(mnist.load)),
+    "fashion-mnist": _Known(fetch=fashion_mnist.fetch, load=_whole(fashion_mnist.load)),
     "cifar10": _Known(fetch=cifar10.fetch, load=cifar10.load),
 }
 NAMES = (*_KNOWN, *torchvision_sets.SETS)
@@ -89,7 +95,7 @@ def load(name: str, data_dir: Path, *, progress: Progress = silent) -> ImageData
     """
     name = canonical(name)
     if name in _KNOWN:
-        return _KNOWN[name].load(data_dir)
+        return _KNOWN[name].load(data_dir, progress)
     return torchvision_sets.load(name, data_dir, progress=progress)
 
 

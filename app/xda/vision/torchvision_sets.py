@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from xda.errors import DataError
 from xda.progress import Progress, silent
 from xda.vision.downloads import in_short, well_behaved
+from xda.vision.image_folder import load_files
 from xda.vision.images import ArraySource, ImageDataset, ImageSplit
 
 
@@ -120,17 +121,32 @@ def load(name: str, data_dir: Path, *, progress: Progress = silent) -> ImageData
     train, test = (_opened(known, data_dir, options) for options in (known.train, known.test))
     if train is None or test is None:
         raise DataError(f"{known.title} is not (or not whole) in {_root(data_dir)}; run `xda data {name}` to fetch it.")
+    if isinstance(train[0][0], Path):
+        splits = [
+            _file_split(dataset, _root(data_dir) / f".{name}-checked" / f"{split}.parquet", progress)
+            for split, dataset in (("train", train), ("test", test))
+        ]
+        return _named(name, known, train, splits)
     arrays = _arrays(train), _arrays(test)
     if arrays[0] is None or arrays[1] is None:
         # only here: most data sets do not need it
         from xda.vision.torch_datasets import from_torch
 
         return _without_empty_classes(from_torch(name, known.title, train, test, progress=progress))
-    splits = [_array_split(*pair) for pair in arrays if pair is not None]
-    given = getattr(train, "classes", None)
-    classes = tuple(map(str, given or range(int(splits[0].labels.max(initial=-1)) + 1)))
-    return _without_empty_classes(
-        ImageDataset(name=name, title=known.title, classes=classes, train=splits[0], test=splits[1])
+    return _named(name, known, train, [_array_split(*pair) for pair in arrays if pair is not None])
+
+
+def _named(name: str, known: TorchvisionSet, train: Any, splits: Sequence[ImageSplit]) -> ImageDataset:
+    given = getattr(train, "classes", None) or range(int(splits[0].labels.max(initial=-1)) + 1)
+    # some give a tuple of synonyms for each class
+    classes = tuple(str(each[0]) if isinstance(each, tuple | list) else str(each) for each in given)
+    return _without_empty_classes(ImageDataset(name, known.title, classes, *splits))
+
+
+def _file_split(dataset: Any, kept: Path, progress: Progress) -> ImageSplit:
+    items = [dataset[place] for place in range(len(dataset))]
+    return load_files(
+        [str(path) for path, _ in items], [int(label) for _, label in items], kept=kept, progress=progress
     )
 
 
