@@ -16,7 +16,6 @@ from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from zennit.canonizers import MergeBatchNorm
 from zennit.composites import EpsilonPlusFlat
-from zennit.layer import Sum
 from zennit.rules import ZPlus
 from zennit.types import Activation, AvgPool, Convolution, Linear, MaxPool
 
@@ -168,7 +167,7 @@ def _step(node: fx.Node, merged: bool, composite: EpsilonPlusFlat, context: dict
             return Step(ReshapeLayer(node.meta["shape"]), sources)
         return Step(_layer_of(_module(node), node.name, merged, composite, context), sources)
     if len(sources) == 2 and name in operations.ADDED:
-        return Step(SumLayer(composite.module_map(context, node.name, Sum())), sources)
+        return Step(SumLayer(), sources)
     if name in operations.CONCATENATED:
         return Step(ConcatenateLayer(operations.axis(node)), sources)
     signals = [value for value in operations.operands(node) if "shape" in value.meta]
@@ -176,7 +175,7 @@ def _step(node: fx.Node, merged: bool, composite: EpsilonPlusFlat, context: dict
         return Step(GateLayer(torch.mul), (*sources, *(value for value in signals if value is not sources[0])))
     function = function_of(node, sources[0])
     if name in operations.AVERAGED:
-        return Step(NormLayer(function, composite.module_map(context, node.name, nn.AvgPool2d(1))), sources)
+        return Step(NormLayer(function), sources)
     if name in operations.RESHAPED:
         return Step(ReshapeLayer(node.meta["shape"]), sources)
     if name in operations.SELECTED or name == "getitem":

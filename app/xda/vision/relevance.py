@@ -33,7 +33,7 @@ Image = bytes | NDArray[np.floating]
 _BYTES_AT_ONCE = 512 * 2**20
 _LARGEST_BATCH = 256
 _LARGEST_WITHOUT_MAPS = 16
-_PROBES = 5
+_PROBES = 3
 _CONSERVED = 1e-3
 """Largest loss or gain of relevance, relative to all of it."""
 _SAME = 1e-3
@@ -313,19 +313,20 @@ class RelevanceModel:
         # going back, a seed needs the relevance of some layers at a time where a forward pass keeps all of them
         self._seeds_at_once = int(np.clip(8 * self.batch_size, 1, _LARGEST_BATCH))
         errors = []
-        only = torch.zeros(1, dtype=torch.int64)
+        only = torch.zeros(1, dtype=torch.int64, device=noise.device)
         for image in torch.split(noise, 1):
             with torch.inference_mode():
                 features = self._phi(image)
-            deviation = float((self._propagator.record(image).features - features).abs().max())
+            recording = self._propagator.record(image)
+            deviation = float((recording.features - features).abs().max())
             if not deviation <= _SAME * float(features.abs().max()):
                 raise ConfigError(
                     f"{REFUSED}in the form that the rules need it computes something else (features differ by "
                     f"{deviation:.2g}); its forward pass depends on more than its layers."
                 )
-            seed = features.square()
-            total = float(seed.sum())
-            propagated = float(self._propagate(image, seed.clone(), only).sum(dtype=np.float64))
+            seed = recording.features.square()
+            total = float(seed.sum(dtype=torch.float64))
+            propagated = float(self._propagator.propagate(recording, seed, only).sum(dtype=torch.float64))
             errors.append(abs(propagated - total) / total if total > 0 else 0.0)
         # on a single image the rules may lose more, where an output is zero but for its bias
         self.conservation_error = float(np.median(errors))
