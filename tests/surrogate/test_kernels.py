@@ -46,11 +46,59 @@ def test_a_sweep_is_the_papers_sweep() -> None:
     coef = np.zeros((4, 6))
     dual = np.zeros((40, 4))
     order = np.arange(40)
+    # Some rows go by a list of all their entries, some by the sign for all.
+    lists, counts = np.tile(np.arange(4, dtype=np.int32), (40, 1)), np.where(order % 2, 4, -1).astype(np.int32)
     for _ in range(3):
-        kernels.ascend(X, y, (X**2).sum(axis=1), 0.05, order, coef, dual)
+        kernels.ascend(X, y, (X**2).sum(axis=1), 0.05, order, coef, dual, lists, counts)
     expected = reference.ascent(X, y, 0.05, 4, 3)
     np.testing.assert_allclose(dual, expected, atol=1e-14)
     np.testing.assert_allclose(coef, expected.T @ X, atol=1e-12)
+
+
+def test_a_listed_sweep_moves_only_what_is_listed() -> None:
+    X, y = overlapping(40, 6, 4)
+    norms, order = (X**2).sum(axis=1), np.arange(40)
+    # Without entry 3 (or 2, where 3 is the label) the problem is that of three classes.
+    left_out = np.where(y == 3, 2, 3)
+    lists = np.array([np.delete(np.arange(4, dtype=np.int32), m) for m in left_out])
+    coef, dual = np.zeros((4, 6)), np.zeros((40, 4))
+    kernels.ascend(X, y, norms, 0.05, order, coef, dual, lists, np.full(40, 3, dtype=np.int32))
+    assert not dual[order, left_out].any()
+    np.testing.assert_allclose(coef, dual.T @ X, atol=1e-12)
+    weights = np.zeros((4, 6))
+    for i in order:
+        linear = weights @ X[i] + (np.arange(4) != y[i])
+        expected = np.zeros(4)
+        expected[lists[i]] = reference.row_problem(
+            linear[lists[i]], int(np.flatnonzero(lists[i] == y[i])[0]), norms[i], 0.05
+        )
+        np.testing.assert_allclose(dual[i], expected, atol=1e-14)
+        weights += expected[:, None] * X[i]
+
+
+@pytest.mark.parametrize("room", [3, 6, 12])
+def test_a_shortlist_holds_what_can_matter(room: int) -> None:
+    rng = np.random.default_rng(room)
+    C, n_classes = 0.4, 12
+    labels, dual = _random_rows(200, n_classes, C, 6)
+    scores = rng.normal(size=(200, n_classes))
+    slack, distance, reach = np.empty(200), np.empty(200), rng.uniform(0.01, 1.0, 200)
+    lists, counts = np.empty((200, room), dtype=np.int32), np.empty(200, dtype=np.int32)
+    kernels.survey(scores, labels, dual, C, slack, distance)
+    kernels.shortlist(scores, labels, dual, distance, reach, lists, counts)
+    for i, label in enumerate(labels):
+        others = np.delete(np.arange(n_classes), label)
+        best = others[scores[i, others].argmax()]
+        near = {int(m) for m in others if scores[i, m] >= scores[i, best] - reach[i]}
+        needed = {int(label), int(best), *map(int, np.flatnonzero(dual[i]))}
+        if counts[i] < 0:
+            assert distance[i] > 4.0 * reach[i] or len(needed) > room
+            continue
+        listed = list(map(int, lists[i, : counts[i]]))
+        assert needed <= set(listed) <= needed | near
+        assert len(set(listed)) == len(listed)
+        if len(needed | near) <= room:
+            assert set(listed) == needed | near
 
 
 def test_the_face_is_where_the_projection_moves() -> None:
@@ -90,10 +138,22 @@ def test_basis_and_matrix_of_the_face() -> None:
         kernels.centre_rows(np.repeat(free[i : i + 1], 5, axis=0), values)
         np.testing.assert_allclose(rows.T @ rows, values, atol=1e-14)
     Z = rng.normal(size=(20, 7))
-    matrix = np.zeros((freedom, freedom))
-    kernels.face_matrix(Z @ Z.T, basis, owner, 0.25, matrix)
     wide = np.einsum("pk,pd->pkd", basis, Z[owner]).reshape(freedom, -1)
-    np.testing.assert_allclose(np.triu(matrix), np.triu(wide @ wide.T + 0.25 * np.eye(freedom)), atol=1e-12)
+    matrix, place = basis @ basis.T, rng.permutation(20)
+    gram = np.empty((20, 20))
+    gram[np.ix_(place, place)] = Z @ Z.T
+    for start, stop in ((0, 7), (7, freedom)):
+        kernels.scale_by_gram(gram, place[owner], start, stop, matrix)
+    np.testing.assert_allclose(np.tril(matrix), np.tril(wide @ wide.T), atol=1e-12)
+    values, moved = rng.normal(size=freedom), np.zeros((20, 5))
+    kernels.add_directions(basis, owner, values, moved)
+    weights = np.zeros((5, 7))
+    for start, stop in ((0, 9), (9, 20)):
+        kernels.face_weights(Z, free, start, stop, moved, weights)
+    np.testing.assert_allclose(weights.ravel(), values @ wide, atol=1e-12)
+    scores = np.zeros((20, 5))
+    kernels.face_scores(Z, free, 0, 20, weights, scores)
+    np.testing.assert_allclose(scores, np.where(free, Z @ weights.T, 0.0), atol=1e-12)
 
 
 def test_the_survey_says_how_far_a_corner_is_from_leaving() -> None:

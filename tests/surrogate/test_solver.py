@@ -12,7 +12,7 @@ from sklearn.svm import LinearSVC
 from tests.reference import crammer_singer as reference
 from tests.surrogate.problems import overlapping
 
-from xda.surrogate import Solution, kernels, newton, solve
+from xda.surrogate import Solution, face, kernels, newton, solve
 from xda.surrogate.solver import Start
 from xda.surrogate.threads import Threads
 
@@ -266,7 +266,7 @@ def test_the_sample_that_is_not_finite_is_named(bad: float, dtype: type) -> None
 def test_conjugate_gradients_agree_with_the_factorisation(monkeypatch: pytest.MonkeyPatch) -> None:
     X, y = overlapping(300, 12, 5)
     direct = solve(X, y, 0.1, n_classes=5)
-    monkeypatch.setattr(newton, "DENSE_FREEDOM", 0)
+    monkeypatch.setattr(face, "DENSE_FREEDOM", 0)
     iterated = solve(X, y, 0.1, n_classes=5)
     np.testing.assert_array_equal(direct.support, iterated.support)
     np.testing.assert_allclose(direct.coef, iterated.coef, atol=1e-6)
@@ -287,13 +287,3 @@ def test_a_proximal_step_is_the_step_the_equation_says() -> None:
     kernels.proximal_rows(X @ coef.T, y, centre, 1 / 0.7, 0.1, expected)
     step = np.linalg.norm(work.dual - centre)
     assert np.linalg.norm(expected - work.dual) <= step
-
-
-def test_products_are_kept_across_changing_rows() -> None:
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(50, 6))
-    cache = newton.GramCache(X)
-    for size in (5, 12, 10, 30, 8, 50):
-        rows = np.sort(rng.permutation(50)[:size])
-        products, place = cache(rows)
-        np.testing.assert_allclose(products[np.ix_(place, place)], X[rows] @ X[rows].T, atol=1e-12)

@@ -7,11 +7,13 @@ array ever being copied as a whole.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+
+from xda.surrogate.threads import Threads
 
 BLOCK_VALUES = 1 << 18
 """Values in one block: 2 MiB in float64, what a core's cache holds."""
@@ -49,6 +51,28 @@ def spans(n_rows: int, n_columns: int) -> Iterator[slice]:
         yield slice(start, min(n_rows, start + step))
 
 
+def over(threads: Threads | None, function: Callable[[slice], None], parts: Iterable[slice]) -> None:
+    """Call a function for each part, on all threads if there are any.
+
+    Parameters
+    ----------
+    threads : Threads, optional
+    function : callable
+        Writes what it finds to a place of its own.
+    parts : iterable of slice
+    """
+    shares = [list(parts)] if threads is None else threads.shares(parts)
+
+    def each(share: list[slice]) -> None:
+        for part in share:
+            function(part)
+
+    if threads is None:
+        each(shares[0])
+    else:
+        threads.map(each, shares)
+
+
 def read(
     features: NDArray[Any], rows: slice | NDArray[np.int64], dtype: DTypeLike = np.float64, augment: bool = False
 ) -> NDArray[Any]:
@@ -76,7 +100,9 @@ def read(
     return block
 
 
-def squared_norms(features: NDArray[Any], dtype: DTypeLike = np.float64, augment: bool = False) -> NDArray[np.float64]:
+def squared_norms(
+    features: NDArray[Any], dtype: DTypeLike = np.float64, augment: bool = False, threads: Threads | None = None
+) -> NDArray[np.float64]:
     """Return the squared norm of every row, and refuse rows that are not finite.
 
     Parameters
@@ -86,6 +112,7 @@ def squared_norms(features: NDArray[Any], dtype: DTypeLike = np.float64, augment
         Type to compute in.
     augment : bool
         A constant 1 belongs behind every row.
+    threads : Threads, optional
 
     Returns
     -------
@@ -97,10 +124,13 @@ def squared_norms(features: NDArray[Any], dtype: DTypeLike = np.float64, augment
         If a row has a NaN or an infinite value, or if its squared norm overflows; the message names the first.
     """
     norms = np.empty(features.shape[0])
-    for span in spans(features.shape[0], width(features, augment)):
+
+    def square(span: slice) -> None:
         block = read(features, span, dtype, augment)
         with np.errstate(over="ignore", invalid="ignore"):
             norms[span] = np.einsum("ij,ij->i", block, block)
+
+    over(threads, square, spans(features.shape[0], width(features, augment)))
     wrong = np.flatnonzero(~np.isfinite(norms))
     for row in wrong:
         if not np.isfinite(np.asarray(features)[row]).all():

@@ -16,6 +16,7 @@ from scipy import sparse
 
 from xda.surrogate import blocks, objective
 from xda.surrogate.objective import Float, Int
+from xda.surrogate.threads import Threads
 
 FEASIBLE = 1e-9
 """Largest constraint violation, relative to C, that still counts as rounding."""
@@ -122,7 +123,9 @@ def slack(X: NDArray[Any], y: Int, coef: Float, *, augment: bool = False) -> Flo
     return result
 
 
-def coef_of_support(X: NDArray[Any], support: Int, dual_rows: Float, *, augment: bool = False) -> Float:
+def coef_of_support(
+    X: NDArray[Any], support: Int, dual_rows: Float, *, augment: bool = False, threads: Threads | None = None
+) -> Float:
     """Return the weights in float64, reading the support samples a block at a time.
 
     Parameters
@@ -132,15 +135,24 @@ def coef_of_support(X: NDArray[Any], support: Int, dual_rows: Float, *, augment:
         Index in X of each dual row.
     dual_rows : ndarray of shape (n, K)
     augment : bool
+    threads : Threads, optional
 
     Returns
     -------
     ndarray of shape (K, d), or (K, d + 1) with `augment`
     """
-    coef = np.zeros((dual_rows.shape[1], blocks.width(X, augment)))
-    for span in blocks.spans(len(support), coef.shape[1]):
-        coef += objective.coef_from_dual(blocks.read(X, support[span], augment=augment), dual_rows[span])
-    return coef
+    n_columns = blocks.width(X, augment)
+
+    def add_up(spans: list[slice]) -> Float:
+        coef = np.zeros((dual_rows.shape[1], n_columns))
+        for span in spans:
+            coef += objective.coef_from_dual(blocks.read(X, support[span], augment=augment), dual_rows[span])
+        return coef
+
+    spans = list(blocks.spans(len(support), n_columns))
+    if threads is None:
+        return add_up(spans)
+    return np.asarray(sum(threads.map(add_up, threads.shares(spans))))
 
 
 def certify(
@@ -200,6 +212,8 @@ def certify(
         rows = np.asarray(dual_coef, dtype=np.float64)
         if len(support) != len(rows):
             raise ValueError(f"{len(rows)} dual rows for {len(support)} support indices")
+        order = np.argsort(support)
+        support, rows = support[order], rows[order]
     coef = coef_of_support(X, support, rows, augment=augment)
     return certify_solution(
         X, y, support, rows, coef, C, augment=augment, included=included, tol=tol, n_sweeps=n_sweeps, seconds=seconds
@@ -219,6 +233,7 @@ def certify_solution(
     tol: float = 1e-6,
     n_sweeps: int = 0,
     seconds: float = 0.0,
+    threads: Threads | None = None,
 ) -> tuple[Certificate, Float]:
     """Certify dual rows whose weights are known already, and return the slacks too.
 
@@ -228,6 +243,7 @@ def certify_solution(
         As in :func:`certify`.
     coef : ndarray of shape (K, d), or (K, d + 1) with `augment`
         As of :func:`coef_of_support`.
+    threads : Threads, optional
 
     Returns
     -------
@@ -237,12 +253,17 @@ def certify_solution(
     live = dual_rows.any(axis=1)
     support, dual_rows = support[live], dual_rows[live]
     own = dual_rows[np.arange(len(support)), y[support]]
-    slack_of_all = slack(X, y, coef, augment=augment)
-    violations = slack_of_all.copy()
-    for span in blocks.spans(len(support), coef.shape[1] + coef.shape[0]):
-        index = support[span]
-        augmented = objective.scores(blocks.read(X, index, augment=augment), coef, y[index])
-        violations[index] = objective.kkt_violations(augmented, dual_rows[span], y[index], C)
+    slack_of_all = np.empty(X.shape[0])
+    violations = np.empty(X.shape[0])
+
+    def look(span: slice) -> None:
+        augmented = objective.scores(blocks.read(X, span, augment=augment), coef, y[span])
+        slack_of_all[span] = violations[span] = objective.slacks(augmented, y[span])
+        mine = slice(*np.searchsorted(support, [span.start, span.stop]))
+        index = support[mine]
+        violations[index] = objective.kkt_violations(augmented[index - span.start], dual_rows[mine], y[index], C)
+
+    blocks.over(threads, look, blocks.spans(X.shape[0], blocks.width(X, augment) + coef.shape[0]))
     if included is None:
         total_slack, n_samples = float(slack_of_all.sum()), int(X.shape[0])
     else:

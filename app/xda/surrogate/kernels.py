@@ -109,9 +109,11 @@ def _add_scaled(target: Any, factor: Any, vector: Any) -> None:
         target[j] += factor * vector[j]
 
 
-@numba.njit(cache=True)
-def ascend(features: Any, labels: Any, norms: Any, C: float, order: Any, coef: Any, dual: Any) -> int:
-    """Maximise the dual over one row after the other (Keerthi et al. 2008, algorithm 3.1).
+@numba.njit(cache=True, nogil=True)
+def ascend(
+    features: Any, labels: Any, norms: Any, C: float, order: Any, coef: Any, dual: Any, lists: Any, counts: Any
+) -> int:
+    """Maximise the dual over one row after the other (Keerthi et al. 2008, algorithm 3.1), some entries of it.
 
     Parameters
     ----------
@@ -126,6 +128,8 @@ def ascend(features: Any, labels: Any, norms: Any, C: float, order: Any, coef: A
         Weights, updated in place with every row.
     dual : ndarray of shape (n, K)
         Dual rows, updated in place.
+    lists, counts : ndarray of int, shapes (n, s) and (n,)
+        Entries of each row that may change, its label and all that are not zero among them; a negative count: all.
 
     Returns
     -------
@@ -135,6 +139,7 @@ def ascend(features: Any, labels: Any, norms: Any, C: float, order: Any, coef: A
     n_classes = coef.shape[0]
     linear = np.empty(n_classes)
     row = np.empty(n_classes)
+    everything = np.arange(n_classes, dtype=lists.dtype)
     changed = 0
     for i in order:
         label = labels[i]
@@ -149,23 +154,30 @@ def ascend(features: Any, labels: Any, norms: Any, C: float, order: Any, coef: A
                 dual[i, 1 if label == 0 else 0] = -C
                 changed += 1
             continue
-        for m in range(n_classes):
-            linear[m] = _dot(coef[m], sample) - q * dual[i, m] + 1.0
-        linear[label] -= 1.0
-        _solve_row(linear, label, q, C, row)
+        chosen = everything if counts[i] < 0 else lists[i, : counts[i]]
+        size = len(chosen)
+        own = 0
+        for j in range(size):
+            m = chosen[j]
+            linear[j] = _dot(coef[m], sample) - q * dual[i, m] + 1.0
+            if m == label:
+                linear[j] -= 1.0
+                own = j
+        _solve_row(linear[:size], own, q, C, row)
         moved = False
-        for m in range(n_classes):
-            step = row[m] - dual[i, m]
+        for j in range(size):
+            m = chosen[j]
+            step = row[j] - dual[i, m]
             if abs(step) > 1e-12 * C:
                 _add_scaled(coef[m], features.dtype.type(step), sample)
                 moved = True
-            dual[i, m] = row[m]
+            dual[i, m] = row[j]
         if moved:
             changed += 1
     return changed
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def proximal_rows(scores: Any, labels: Any, centre: Any, inverse_step: float, C: float, dual: Any) -> None:
     r"""Minimise :math:`\langle G_i, a \rangle + \frac{1}{2\sigma} \|a - \bar a_i\|^2` over the feasible rows.
 
@@ -250,6 +262,46 @@ def centre_rows(free: Any, values: Any) -> None:
             values[i, m] = values[i, m] - mean if free[i, m] else 0.0
 
 
+@numba.njit(cache=True, nogil=True)
+def face_scores(features: Any, free: Any, start: int, stop: int, weights: Any, scores: Any) -> None:
+    """Write the scores of the free entries of some rows: a few products where a matrix product takes all K.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n, d)
+    free : ndarray of bool, shape (n, K)
+    start, stop : int
+        Rows to go through.
+    weights : ndarray of shape (K, d)
+    scores : ndarray of shape (n, K)
+        Free entries overwritten.
+    """
+    for i in range(start, stop):
+        for m in range(free.shape[1]):
+            if free[i, m]:
+                scores[i, m] = _dot(weights[m], features[i])
+
+
+@numba.njit(cache=True, nogil=True)
+def face_weights(features: Any, free: Any, start: int, stop: int, dual: Any, weights: Any) -> None:
+    """Add the weights that the free entries of some rows make.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n, d)
+    free : ndarray of bool, shape (n, K)
+    start, stop : int
+        Rows to go through.
+    dual : ndarray of shape (n, K)
+    weights : ndarray of shape (K, d)
+        Added to, in place.
+    """
+    for i in range(start, stop):
+        for m in range(free.shape[1]):
+            if free[i, m]:
+                _add_scaled(weights[m], dual[i, m], features[i])
+
+
 @numba.njit(cache=True)
 def face_basis(free: Any, basis: Any, owner: Any) -> None:
     """Write an orthonormal (Helmert) basis of the directions each row can move in.
@@ -279,37 +331,44 @@ def face_basis(free: Any, basis: Any, owner: Any) -> None:
 
 
 @numba.njit(cache=True)
-def face_matrix(gram: Any, basis: Any, owner: Any, inverse_step: float, matrix: Any) -> None:
-    r"""Write the upper triangle of :math:`\sigma^{-1} I + (z_i \cdot z_j)(b_a \cdot b_b)` over pairs of directions.
+def add_directions(basis: Any, owner: Any, values: Any, moved: Any) -> None:
+    """Add to each row its directions, each times its value.
 
     Parameters
     ----------
-    gram : ndarray of shape (n, n)
-        Inner products of the features.
     basis, owner : ndarray of shape (p, K) and (p,)
         As of :func:`face_basis`.
-    inverse_step : float
-    matrix : ndarray of shape (p, p)
-        Row-major upper triangle overwritten; the rest is left as it is.
+    values : ndarray of shape (p,)
+    moved : ndarray of shape (n, K)
+        Added to, in place.
     """
-    n_classes = basis.shape[1]
-    used = np.empty(n_classes, dtype=np.int64)
-    for a in range(matrix.shape[0]):
-        row = gram[owner[a]]
-        count = 0
-        for m in range(n_classes):
-            if basis[a, m] != 0.0:
-                used[count] = m
-                count += 1
-        for b in range(a, matrix.shape[0]):
-            inner = 0.0
-            for position in range(count):
-                inner += basis[a, used[position]] * basis[b, used[position]]
-            matrix[a, b] = inner * row[owner[b]] if inner != 0.0 else 0.0
-        matrix[a, a] += inverse_step
+    for a in range(basis.shape[0]):
+        for m in range(basis.shape[1]):
+            moved[owner[a], m] += values[a] * basis[a, m]
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
+def scale_by_gram(gram: Any, place: Any, start: int, stop: int, matrix: Any) -> None:
+    r"""Multiply entries :math:`b_a \cdot b_b` by :math:`z_i \cdot z_j`, the rows that own the two directions.
+
+    Parameters
+    ----------
+    gram : ndarray of shape (m, m)
+        Inner products of the features.
+    place : ndarray of int, shape (p,)
+        Where in `gram` the row of each direction is.
+    start, stop : int
+        Rows of `matrix` to go through.
+    matrix : ndarray of shape (p, p)
+        The lower triangle is overwritten; the rest is left as it is.
+    """
+    for a in range(start, stop):
+        products = gram[place[a]]
+        for b in range(a + 1):
+            matrix[a, b] *= products[place[b]]
+
+
+@numba.njit(cache=True, nogil=True)
 def survey(scores: Any, labels: Any, dual: Any, C: float, slack: Any, distance: Any) -> None:
     r"""Say for each row what it costs and how far the scores may move before it leaves its corner.
 
@@ -358,3 +417,60 @@ def survey(scores: Any, labels: Any, dual: Any, C: float, slack: Any, distance: 
                 distance[i] = scores[i, holder] + 1.0 - max(top, own)
         else:
             distance[i] = -np.inf
+
+
+@numba.njit(cache=True, nogil=True)
+def shortlist(scores: Any, labels: Any, dual: Any, distance: Any, reach: Any, lists: Any, counts: Any) -> None:
+    r"""List the entries of each row that a sweep should look at.
+
+    At the optimum an entry other than the own one is not zero only where its augmented score is the highest. So the
+    list holds the label, what is not zero, and the classes within reach of the highest score, the nearest of them if
+    there are more than there is room for; the best is always among them, so that a row that is not optimal can move.
+    Rows far from leaving their corner get no list.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n, K)
+        Plain scores w_m . z_i.
+    labels : ndarray of int, shape (n,)
+    dual : ndarray of shape (n, K)
+    distance : ndarray of shape (n,)
+        As of :func:`survey`.
+    reach : ndarray of shape (n,)
+        How far scores may lie below the highest.
+    lists, counts : ndarray of int, shapes (n, s) and (n,)
+        Overwritten; a count of -1 stands for all classes.
+    """
+    n_classes = scores.shape[1]
+    room = lists.shape[1]
+    for i in range(scores.shape[0]):
+        if distance[i] > 4.0 * reach[i]:
+            counts[i] = -1
+            continue
+        label = labels[i]
+        top = -np.inf
+        kept = 1
+        for m in range(n_classes):
+            if m != label:
+                if scores[i, m] > top:
+                    top = scores[i, m]
+                if dual[i, m] != 0.0:
+                    kept += 1
+        near = reach[i]
+        for _ in range(12):
+            count = kept
+            for m in range(n_classes):
+                if m != label and dual[i, m] == 0.0 and scores[i, m] >= top - near:
+                    count += 1
+            if count <= room:
+                break
+            near *= 0.5
+        if count > room:
+            counts[i] = -1
+            continue
+        position = 0
+        for m in range(n_classes):
+            if m == label or dual[i, m] != 0.0 or scores[i, m] >= top - near:
+                lists[i, position] = m
+                position += 1
+        counts[i] = position

@@ -9,8 +9,8 @@ as one likes for large ones, and in finitely many steps for a piecewise quadrati
 in the weights: its optimality condition is :math:`F(W) = W - \alpha(W)^\top Z = 0` where
 :math:`\alpha_i(W) = \Pi_\Omega(\bar\alpha_i - \sigma G_i)` is the row-wise projection of
 :func:`xda.surrogate.kernels.proximal_rows`, so bounds and zeros are exact at all times. F is the gradient of a strongly
-convex function and piecewise linear, with generalised Jacobian :math:`I + \sigma \sum_i J_i \otimes z_i z_i^\top`;
-only rows on a face of positive dimension have :math:`J_i \ne 0`, a few hundred where there are 60,000 samples.
+convex function and piecewise linear; only rows on a face of positive dimension enter its generalised Jacobian
+(:mod:`xda.surrogate.face`), a few hundred where there are 60,000 samples.
 
 References
 ----------
@@ -28,83 +28,26 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
 
 from xda.surrogate import kernels
+from xda.surrogate.face import FaceSolver
 from xda.surrogate.objective import Float, Int, dual_value, primal_value, relative_gap
 from xda.surrogate.threads import Threads
-
-DENSE_FREEDOM = 3000
-"""Degrees of freedom up to which the Newton system is factored; above, conjugate gradients."""
-
-SINGLE_FREEDOM = 600
-"""Degrees of freedom above which the factor is computed in float32 and refined."""
-
-REFINED = 1e-10
-"""Relative residual of a refined Newton system."""
-
-REFINEMENTS = 25
-"""Steps of refinement at most."""
-
-CONJUGATE_STEPS = 200
-"""Conjugate gradient steps of one Newton step at most."""
 
 INNER_STEPS = 30
 """Newton steps of one proximal step at most; if they do not do, the step was too long."""
 
+NEARLY = 10.0
+"""Within this factor of the target, a climb also ends as soon as a step no longer lowers the gap."""
+
 ROUNDING = 1e-15
 """Rounding of the weights relative to the terms they are summed from."""
 
-INNER_RATIO = 0.3
+GROWTH = ((1, 10.0), (3, 3.0), (5, 2.0), (8, 1.5))
+"""After a proximal step of at most so many Newton steps, the next one is longer by this factor."""
+
+INNER_RATIO = 0.1
 """The inner loop ends when the error of the step is this share of the step."""
-
-
-class GramCache:
-    """Inner products of the rows asked for so far; the free rows change little from one Newton step to the next.
-
-    Parameters
-    ----------
-    features : ndarray of shape (n, d)
-    """
-
-    def __init__(self, features: Float) -> None:
-        self._features = features
-        self._place = np.full(len(features), -1, dtype=np.int64)
-        self._rows = np.empty(0, dtype=np.int64)
-        self._products = np.empty((0, 0))
-
-    def __call__(self, rows: Int) -> tuple[Float, Int]:
-        """Return a matrix of inner products and the place of each row in it.
-
-        Parameters
-        ----------
-        rows : ndarray of int
-
-        Returns
-        -------
-        products : ndarray of shape (m, m)
-        place : ndarray of int, same shape as `rows`
-        """
-        new = rows[self._place[rows] < 0]
-        if len(new):
-            total = len(self._rows) + len(new)
-            if total > len(self._products):
-                # No room: keep the rows that are of use now, with room for a quarter more.
-                kept = rows[self._place[rows] >= 0]
-                capacity = min(len(self._features), len(rows) + len(rows) // 4 + 8)
-                products = np.empty((capacity, capacity))
-                old = self._place[kept]
-                products[: len(kept), : len(kept)] = self._products[np.ix_(old, old)]
-                self._place[self._rows] = -1
-                self._place[kept] = np.arange(len(kept))
-                self._rows, self._products, total = kept, products, len(rows)
-            old_rows = self._rows
-            self._place[new] = np.arange(len(old_rows), total)
-            self._rows = np.concatenate([old_rows, new])
-            block = self._features[new] @ self._features[self._rows].T
-            self._products[len(old_rows) : total, :total] = block
-            self._products[: len(old_rows), len(old_rows) : total] = block[:, : len(old_rows)].T
-        return self._products, self._place[rows]
 
 
 @dataclass
@@ -133,10 +76,13 @@ class WorkingSet:
     offset: Float
     n_bounded: int
     threads: Threads
-    gram: GramCache = field(init=False)
+    face: FaceSolver = field(init=False)
+    norm: float = field(init=False)
+    """Frobenius norm of the features."""
 
     def __post_init__(self) -> None:
-        self.gram = GramCache(self.features)
+        self.face = FaceSolver(self.features, self.threads)
+        self.norm = float(np.linalg.norm(self.features))
 
     def values(self, coef: Float, plain: Float, C: float) -> tuple[float, float]:
         """Return primal and dual value, as far as the other samples stay in their corners.
@@ -195,7 +141,7 @@ def climb(
         Newton steps taken.
     """
     n_steps, failures, idle = 0, 0, 0
-    primal, value = work.values(coef, work.features @ coef.T, C)
+    primal, value = work.values(coef, work.threads.matmul(work.features, coef.T), C)
     best = (relative_gap(primal, value), coef, work.dual)
     trial = coef
     while n_steps < max_steps and failures < 4 and idle < 3:
@@ -203,7 +149,7 @@ def climb(
         trial, n_inner, finished = proximal_step(work, trial, C, step)
         n_steps += max(1, n_inner)
         if finished:
-            primal, reached = work.values(trial, work.features @ trial.T, C)
+            primal, reached = work.values(trial, work.threads.matmul(work.features, trial.T), C)
             # An exact step cannot lower the dual value; if it fell, the step was too long for the precision.
             if reached < value - 1e-14 * abs(primal):
                 work.dual, trial, finished = before, coef, False
@@ -216,9 +162,11 @@ def climb(
         gap = relative_gap(primal, value)
         if gap <= best[0] or best[0] > 1e-3:
             best = (gap, coef, work.dual)
+        elif best[0] <= NEARLY * target:
+            break
         if gap <= target:
             break
-        step *= 5.0 if n_inner <= 1 else 2.0 if n_inner <= 4 else 1.5 if n_inner <= 8 else 1.0
+        step *= next((factor for most, factor in GROWTH if n_inner <= most), 1.0)
     _, coef, work.dual = best
     return coef, step, n_steps
 
@@ -247,16 +195,16 @@ def proximal_step(work: WorkingSet, coef: Float, C: float, step: float) -> tuple
     """
     features, labels, centre = work.features, work.labels, work.dual
     inverse_step = 1.0 / step
-    reach = float(np.linalg.norm(features))
+    reach = work.norm
     weight = reach * float(np.linalg.norm(centre))
     dual = np.empty_like(centre)
     trial = np.empty_like(centre)
     free = np.empty(centre.shape, dtype=np.bool_)
-    plain = features @ coef.T
+    plain = work.threads.matmul(features, coef.T)
     kernels.proximal_rows(plain, labels, centre, inverse_step, C, dual)
     n_steps = 0
     while True:
-        own_coef = work.offset + dual.T @ features
+        own_coef = work.offset + work.threads.matmul(dual.T, features)
         residual = coef - own_coef
         error = np.vdot(residual, residual)
         moved = dual - centre
@@ -270,8 +218,8 @@ def proximal_step(work: WorkingSet, coef: Float, C: float, step: float) -> tuple
         if n_steps == INNER_STEPS:
             return coef, n_steps, False
         freedom = kernels.free_classes(dual, labels, C, free)
-        direction = -_newton_direction(work, free, freedom, residual, inverse_step)
-        plain_direction = features @ direction.T
+        direction = -work.face.solve(free, freedom, residual, inverse_step)
+        plain_direction = work.threads.matmul(features, direction.T)
         slope = float(np.vdot(residual, direction))
         length_taken = _line_search(
             work, coef, direction, plain, plain_direction, centre, inverse_step, C, trial, slope
@@ -329,87 +277,3 @@ def _line_search(
     else:
         return 0.0
     return t
-
-
-def _newton_direction(
-    work: WorkingSet, free: NDArray[np.bool_], freedom: int, residual: Float, inverse_step: float
-) -> Float:
-    """Solve (I + sigma sum_i J_i (x) z_i z_i^T) V = residual."""
-    if freedom == 0:
-        return residual
-    rows = np.flatnonzero(free.any(axis=1))
-    features, free = work.features[rows], free[rows]
-    if freedom > DENSE_FREEDOM:
-        with work.threads.all():
-            return _solve_conjugate_gradient(features, free, residual, inverse_step)
-    # The Woodbury identity: a system of the size of the face, not of the weights.
-    basis = np.empty((freedom, free.shape[1]))
-    owner = np.empty(freedom, dtype=np.int64)
-    kernels.face_basis(free, basis, owner)
-    products, place = work.gram(rows)
-
-    def lift(values: Float) -> Float:
-        """Return the weights that a change along the directions of the face makes."""
-        moved = np.zeros(free.shape)
-        np.add.at(moved, owner, basis * values[:, None])
-        return np.asarray(moved.T @ features)
-
-    def lower(weights: Float) -> Float:
-        """Return what a change of the weights does along each direction of the face."""
-        return np.asarray(np.einsum("pk,pk->p", basis, (features @ weights.T)[owner]))
-
-    single = freedom > SINGLE_FREEDOM
-    matrix = np.zeros((freedom, freedom), dtype=np.float32 if single else np.float64)
-    kernels.face_matrix(products, basis, place[owner], inverse_step, matrix)
-    if single:
-        matrix[np.diag_indices(freedom)] *= 1.0 + 1e-5
-    factor = linalg.cho_factor(matrix.T, lower=True, overwrite_a=True, check_finite=False)
-
-    def precondition(values: Float) -> Float:
-        solved = linalg.cho_solve(factor, values.astype(matrix.dtype), check_finite=False)
-        return np.asarray(solved, dtype=np.float64)
-
-    right = lower(residual)
-    if not single:
-        return residual - lift(precondition(right))
-    # A factor in float32 takes half the time; conjugate gradients make up for what it lacks.
-    solution = np.zeros(freedom)
-    remainder = right
-    goal = REFINED * float(np.linalg.norm(right))
-    search = prepared = precondition(remainder)
-    product = float(remainder @ prepared)
-    for _ in range(REFINEMENTS):
-        applied = inverse_step * search + lower(lift(search))
-        length = product / float(search @ applied)
-        solution += length * search
-        remainder = remainder - length * applied
-        if np.linalg.norm(remainder) <= goal:
-            break
-        prepared = precondition(remainder)
-        previous, product = product, float(remainder @ prepared)
-        search = prepared + (product / previous) * search
-    return residual - lift(solution)
-
-
-def _solve_conjugate_gradient(
-    features: Float, free: NDArray[np.bool_], residual: Float, inverse_step: float, tol: float = 3e-2
-) -> Float:
-    """Solve by conjugate gradients in the weights, to a relative residual `tol`."""
-    step = 1.0 / inverse_step
-    solution = np.zeros_like(residual)
-    remainder = residual.copy()
-    search = remainder.copy()
-    squared = float(np.vdot(remainder, remainder))
-    goal = tol**2 * squared
-    for _ in range(CONJUGATE_STEPS):
-        rows = features @ search.T
-        kernels.centre_rows(free, rows)
-        product = search + step * (rows.T @ features)
-        alpha = squared / float(np.vdot(search, product))
-        solution += alpha * search
-        remainder -= alpha * product
-        previous, squared = squared, float(np.vdot(remainder, remainder))
-        if squared <= goal:
-            break
-        search = remainder + (squared / previous) * search
-    return solution

@@ -1,38 +1,125 @@
-"""How many threads the linear algebra may use: one for the many small products, all for the few large ones.
+"""Threads for the linear algebra: the BLAS library is held to one, and large products are cut up over a pool of ours.
 
-A product of a few hundred rows takes less time than waking a second thread, and where the cores are shared with other
-work, waiting for that thread to be given a core has been seen to cost a hundred times the product.
+A product of a few hundred rows takes less time than waking a second thread, and the threads of a BLAS library spin
+while they wait for each other: where the cores are shared with other work, that has been seen to cost a hundred times
+the product. Threads of a pool sleep until they are needed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+
+LARGE = 1 << 25
+"""Multiply-adds from which a product is cut up."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Threads:
-    """Switch for the threads of the BLAS library, found once per fit."""
+    """The threads of one fit; within the context the BLAS library is held to one.
+
+    Their number is the one that the BLAS library would use, so that its environment variables rule here too.
+    """
 
     def __init__(self) -> None:
         self._controller = ThreadpoolController().select(user_api="blas")
-        counts = [library.num_threads for library in self._controller.lib_controllers]
-        self._all = max(counts, default=1)
+        self.count = max((library.num_threads for library in self._controller.lib_controllers), default=1)
+        self._limit: AbstractContextManager[object] | None = None
+        self._pool: ThreadPoolExecutor | None = None
 
-    def one(self) -> AbstractContextManager[object]:
-        """Return a context in which the linear algebra runs on one thread.
+    def __enter__(self) -> Self:
+        """Hold the linear algebra to one thread."""
+        self._limit = self._controller.limit(limits=1)
+        self._limit.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the threads back."""
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+        if self._limit is not None:
+            self._limit.__exit__(kind, error, trace)
+
+    def matmul(self, left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
+        """Return the matrix product, a large one computed in parts.
+
+        Parameters
+        ----------
+        left : ndarray of shape (m, k)
+        right : ndarray of shape (k, n)
 
         Returns
         -------
-        context manager
+        ndarray of shape (m, n)
         """
-        return self._controller.limit(limits=1)  # type: ignore[no-any-return]
+        (m, k), n = left.shape, right.shape[1]
+        if self.count == 1 or m * k * n < LARGE:
+            return left @ right
+        if m < k:
+            cuts = self.cut(k)
+            return np.asarray(sum(self.map(lambda cut: left[:, cut] @ right[cut], cuts)))
+        result = np.empty((m, n), dtype=np.result_type(left, right))
+        self.map(lambda cut: np.matmul(left[cut], right, out=result[cut]), self.cut(m))
+        return result
 
-    def all(self) -> AbstractContextManager[object]:
-        """Return a context with as many threads as there were when the switch was made.
+    def cut(self, size: int) -> list[slice]:
+        """Cut a range into one slice for each thread.
+
+        Parameters
+        ----------
+        size : int
 
         Returns
         -------
-        context manager
+        list of slice
         """
-        return self._controller.limit(limits=self._all)  # type: ignore[no-any-return]
+        edges = [size * part // self.count for part in range(self.count + 1)]
+        return [slice(start, stop) for start, stop in zip(edges[:-1], edges[1:], strict=True)]
+
+    def shares(self, items: Iterable[Item]) -> list[list[Item]]:
+        """Deal items out, one list for each thread that is worth waking, so that each can keep a sum of its own.
+
+        Parameters
+        ----------
+        items : iterable
+
+        Returns
+        -------
+        list of list
+        """
+        todo = list(items)
+        count = self.count if len(todo) >= 2 * self.count else 1
+        return [todo[start::count] for start in range(count)]
+
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        """Apply a function to independent items, on all threads.
+
+        Parameters
+        ----------
+        function : callable
+            Spends its time in numpy or compiled kernels, which let other threads run.
+        items : iterable
+
+        Returns
+        -------
+        list
+            In the order of the items, however they were scheduled.
+        """
+        todo = list(items)
+        if self.count == 1 or len(todo) < 2:
+            return [function(item) for item in todo]
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.count, thread_name_prefix="surrogate")
+        return list(self._pool.map(function, todo))

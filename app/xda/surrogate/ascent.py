@@ -1,0 +1,338 @@
+"""The first phase: sweeps of dual coordinate ascent over the rows, and the entries of them, that may still change.
+
+A survey looks at all samples with one matrix product and says of each how far it is from leaving its corner, and which
+classes come near enough to matter to it. Between two surveys only those rows are swept, and of each only those
+entries: a few of 50 classes, a few thousand of 34,000 samples.
+
+Why leaving out is safe: restricting coordinate ascent to some coordinates keeps rows feasible and the dual value
+rising, and the next survey looks at everything again: what was wrongly left out violates its optimality conditions
+there and is taken up. So the choice costs time at worst, never correctness. It is guided by two bounds: the optimal
+weights lie within sqrt(2 (primal - dual)) of the present ones, since the primal is 1-strongly convex (gap safe
+screening, Ndiaye et al., JMLR 18, 2017), and by how far samples have moved since the last survey.
+"""
+
+# ruff: noqa: N803 - C is the name of the field
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xda.surrogate import blocks, kernels, objective
+from xda.surrogate.certificate import coef_of_support
+from xda.surrogate.objective import Float, Int
+from xda.surrogate.threads import Threads
+
+Progress = Callable[[int, float], object]
+
+FIRST_SHARE = 0.2
+"""Share of the samples that the very first sweep visits, when there is nothing yet to tell which matter."""
+
+FIRST_PER_CLASS = 200
+"""Samples per class that the first sweep visits at least."""
+
+ACTIVE_SWEEPS = 20
+"""Sweeps at most between two surveys."""
+
+SURVEY_COST = 0.125
+"""Cost of a multiply-add in a survey relative to one in a sweep."""
+
+LISTED = 8
+"""Entries of a row that are swept at most, unless more of them are not zero."""
+
+PACKED_VALUES = 1 << 26
+"""Feature values copied at a time for sweeps: 256 MiB in float32."""
+
+RUN = 16
+"""Neighbouring rows that a sweep over features in memory visits together."""
+
+REACH = 0.3
+"""Share of the ball around the weights, which the gap proves to hold the optimum, that corners are tested against."""
+
+REACH_CAP = 0.5
+"""Distance, in units of the margin, beyond which a corner counts as safe for the time being."""
+
+MOVED = 0.95
+"""Quantile of the movements since the last survey that stands for how far a sample may move until the next."""
+
+MOVES = 1.5
+"""Corners further away than so many movements are left out of the sweeps."""
+
+NEAR = 5.0
+"""Corners further away than so many times that are left out of a glance."""
+
+GLANCES = 5
+"""Every so many looks at the samples is a look at all of them."""
+
+FLOOR = {np.float32: 1e-6, np.float64: 1e-12}
+"""Movement in units of the margin, and ten times the relative gap, below which there is only rounding."""
+
+
+@dataclass
+class Samples:
+    """The samples of one problem, as the solver reads them.
+
+    Parameters
+    ----------
+    features : ndarray of shape (N, d)
+        In memory or memory-mapped, any float type.
+    labels : ndarray of int, shape (N,)
+    included : ndarray of bool, shape (N,)
+        Those that belong to the problem.
+    augment : bool
+        A constant 1 belongs behind every feature row.
+    threads : Threads
+    """
+
+    features: NDArray[Any]
+    labels: Int
+    included: NDArray[np.bool_]
+    augment: bool
+    threads: Threads
+    dtype: Any = field(init=False)
+    """Type in which sweeps compute."""
+    norms: Float = field(init=False)
+    """Squared norms, shape (N,)."""
+
+    def __post_init__(self) -> None:
+        single = self.features.dtype.itemsize <= 4 and self.features.dtype.kind == "f"
+        self.dtype = np.float32 if single else np.float64
+        self.norms = blocks.squared_norms(self.features, self.dtype, self.augment, self.threads)
+
+    def __len__(self) -> int:
+        """Return N."""
+        return int(self.features.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Columns of the features, with the constant one."""
+        return blocks.width(self.features, self.augment)
+
+    @property
+    def direct(self) -> bool:
+        """Whether kernels can read the features where they are."""
+        return bool(self.features.dtype == self.dtype and not self.augment and not isinstance(self.features, np.memmap))
+
+    def read(self, rows: slice | Int, dtype: Any = np.float64) -> NDArray[Any]:
+        """Return some rows in the type asked for."""
+        return blocks.read(self.features, rows, dtype, self.augment)
+
+    def weights(self, dual: Float) -> Float:
+        """Return the weights of dual rows (N, K), in float64."""
+        support = np.flatnonzero(dual.any(axis=1))
+        return coef_of_support(self.features, support, dual[support], augment=self.augment, threads=self.threads)
+
+
+class Ascent:
+    """Dual rows and weights, and what the last survey said of them.
+
+    Parameters
+    ----------
+    samples : Samples
+    n_classes : int
+    C : float
+    rng : Generator
+        Order of the sweeps.
+    progress : callable, optional
+        Called as ``progress(sweeps, gap)`` after every survey.
+    """
+
+    def __init__(
+        self, samples: Samples, n_classes: int, C: float, rng: np.random.Generator, progress: Progress | None
+    ) -> None:
+        n_samples = len(samples)
+        self.samples, self.C = samples, C
+        self._rng, self._progress = rng, progress
+        self.dual = np.zeros((n_samples, n_classes))
+        self.coef = np.zeros((n_classes, samples.width))
+        self.slack = np.zeros(n_samples)
+        self.distance = np.full(n_samples, -np.inf)
+        """How far the scores of a sample may move before it leaves its corner; -inf: it is in none."""
+        self.reach = np.full(n_samples, REACH_CAP)
+        """Distance below which a sample may leave its corner before the next survey."""
+        self.movement = np.inf
+        """Typical change of the distances from one survey to the next."""
+        self._lists = np.zeros((n_samples, min(n_classes, LISTED)), dtype=np.int32)
+        self._counts = np.full(n_samples, -1, dtype=np.int32)
+        self.dtype = samples.dtype
+        """Type of the sweeps and looks; :meth:`sharpen` changes it."""
+        self.primal, self.gap = np.inf, np.inf
+        self.n_sweeps = 0
+        self._since_full = 0
+        self.work = 0.0
+        """Multiply-adds spent in sweeps and surveys so far, in those of a sweep."""
+        self.history: list[tuple[int, float]] = []
+
+    def restart(self, support: Int, dual_rows: Float) -> None:
+        """Take over dual rows: a row that exceeds the bounds of this C is scaled down, then all are by what is best."""
+        own = dual_rows[np.arange(len(support)), self.samples.labels[support]]
+        scale = np.minimum(1.0, self.C / np.maximum(own, self.C))
+        scale[~self.samples.included[support]] = 0.0
+        self.dual[support] = dual_rows * scale[:, None]
+        self.refresh()
+        # Along s alpha the dual value is s (sum of own entries) - s^2 ||W||^2 / 2, and s alpha is feasible up to C.
+        own *= scale
+        squared = float(np.vdot(self.coef, self.coef))
+        if squared > 0.0:
+            best = min(float(own.sum()) / squared, self.C / float(own.max()))
+            self.dual *= best
+            self.coef *= best
+
+    def refresh(self) -> None:
+        """Compute the weights anew from the dual rows, without what rounding has gathered."""
+        self.coef = self.samples.weights(self.dual)
+
+    def sharpen(self) -> None:
+        """Go on in float64."""
+        self.dtype = np.float64
+        self.refresh()
+
+    def begin(self) -> None:
+        """Sweep once over some of the samples, evenly spread, and all classes."""
+        index = np.flatnonzero(self.samples.included)
+        wanted = max(int(FIRST_SHARE * len(index)), FIRST_PER_CLASS * self.dual.shape[1])
+        if wanted < len(index):
+            n_runs = len(index) // RUN
+            runs = np.sort(self._rng.permutation(n_runs)[: max(1, wanted // RUN)])
+            index = index[: n_runs * RUN].reshape(n_runs, RUN)[runs].ravel()
+        self._sweep(index, 1)
+
+    def advance(self) -> None:
+        """Sweep over what the last survey found worth it."""
+        index = self.active()
+        counts = self._counts[index]
+        entries = float(np.where(counts < 0, self.dual.shape[1], counts).sum()) + len(index)
+        look = (SURVEY_COST * self.dual.shape[1] + 1) * len(self.dual)
+        self._sweep(index, min(ACTIVE_SWEEPS, max(1, round(2.0 * look / max(1.0, entries)))))
+
+    def active(self) -> Int:
+        """Return the samples that may leave their corner before the next survey, or are in none."""
+        return np.flatnonzero(self.distance < self.reach)
+
+    def _sweep(self, index: Int, n_sweeps: int) -> None:
+        """Sweep some times over some samples."""
+        coef = self.coef.astype(self.dtype)
+        self.n_sweeps += n_sweeps
+        counts = self._counts[index]
+        entries = float(np.where(counts < 0, self.dual.shape[1], counts).sum()) + len(index)
+        self.work += n_sweeps * entries * coef.shape[1]
+        if self.samples.direct and self.dtype == self.samples.dtype and 4 * len(index) > len(self.dual):
+            # Short runs of neighbours in random order: as good as single rows, and kinder to the memory.
+            whole = len(index) - len(index) % RUN
+            runs = index[:whole].reshape(-1, RUN)
+            for _ in range(n_sweeps):
+                order = np.concatenate([self._rng.permutation(runs).ravel(), index[whole:]])
+                self._ascend(self.samples.features, slice(None), self.dual, order, coef)
+        else:
+            self._sweep_copies(index, n_sweeps, coef)
+        self.coef = coef.astype(np.float64)
+
+    def _sweep_copies(self, index: Int, n_sweeps: int, coef: NDArray[Any]) -> None:
+        """Sweep over copies of as many rows as memory has room for, in random order within a copy."""
+        step = max(1, PACKED_VALUES // self.samples.width)
+        groups = [index[start : start + step] for start in range(0, len(index), step)]
+        group = index[:0]
+        features, dual = self.samples.read(group, self.dtype), self.dual[group]
+        for _ in range(n_sweeps):
+            for position in self._rng.permutation(len(groups)):
+                if groups[position] is not group:
+                    self.dual[group] = dual
+                    group = groups[position]
+                    features, dual = self.samples.read(group, self.dtype), self.dual[group]
+                self._ascend(features, group, dual, self._rng.permutation(len(group)), coef)
+        self.dual[group] = dual
+
+    def _ascend(
+        self, features: NDArray[Any], rows: slice | Int, dual: Float, order: Int, coef: NDArray[Any]
+    ) -> None:
+        samples = self.samples
+        kernels.ascend(
+            features, samples.labels[rows], samples.norms[rows], self.C, order, coef, dual,
+            self._lists[rows], self._counts[rows],
+        )  # fmt: skip
+
+    def survey(self) -> float:
+        """Look at all samples; return the relative gap as far as the type can tell it."""
+        self._look(None)
+        self._since_full = 0
+        return self.gap
+
+    def glance(self) -> bool:
+        """Look at the samples that are not far from leaving their corner, from time to time at all of them.
+
+        Returns
+        -------
+        bool
+            Whether it was all of them, so that the gap is that of the whole problem.
+        """
+        near = np.flatnonzero(self.distance < np.minimum(self.ball(), NEAR * MOVES * self.movement))
+        self._since_full += 1
+        if self._since_full >= GLANCES or 2 * len(near) > len(self.dual):
+            self.survey()
+            return True
+        self._look(near)
+        return False
+
+    def _look(self, index: Int | None) -> None:
+        """Compute scores of some or all samples, and what follows from them."""
+        samples = self.samples
+        n_rows = len(samples) if index is None else len(index)
+        coef = self.coef.astype(self.dtype)
+        room = self._lists.shape[1]
+        moved: list[Float] = []
+
+        def look(span: slice) -> None:
+            rows = span if index is None else index[span]
+            scores = samples.read(rows, self.dtype) @ coef.T
+            labels, dual = samples.labels[rows], self.dual[rows]
+            slack, distance = np.empty(len(labels)), np.empty(len(labels))
+            lists, counts = np.empty((len(labels), room), dtype=np.int32), np.empty(len(labels), dtype=np.int32)
+            kernels.survey(scores, labels, dual, self.C, slack, distance)
+            kernels.shortlist(scores, labels, dual, distance, self.reach[rows], lists, counts)
+            before = self.distance[rows]
+            corner = np.isfinite(before) & np.isfinite(distance)
+            moved.append(np.abs(distance[corner] - before[corner]))
+            self.slack[rows], self.distance[rows] = slack, distance
+            self._lists[rows], self._counts[rows] = lists, counts
+
+        blocks.over(samples.threads, look, blocks.spans(n_rows, samples.width + coef.shape[0]))
+        self.work += (SURVEY_COST * coef.shape[0] + 1) * n_rows * coef.shape[1]
+        self.slack[~samples.included] = 0.0
+        self.distance[~samples.included] = np.inf
+        own = float(self.dual[np.arange(len(samples)), samples.labels].sum())
+        primal = objective.primal_value(self.coef, float(self.slack.sum()), self.C)
+        self.report(primal, objective.relative_gap(primal, objective.dual_value(self.coef, own)))
+        movements = np.concatenate(moved) if moved else np.empty(0)
+        self.movement = float(np.quantile(movements, MOVED)) if len(movements) else np.inf
+        self.reach = np.minimum(self.ball(), max(FLOOR[self.dtype], MOVES * self.movement))
+
+    def ball(self) -> Float:
+        """Return how far the scores of each sample may move, by a share of the ball that holds the optimum."""
+        radius = np.sqrt(2.0 * max(0.1 * FLOOR[self.dtype], self.gap) * abs(self.primal))
+        return np.asarray(np.minimum(REACH * radius * np.sqrt(2.0 * self.samples.norms), REACH_CAP))
+
+    def decided(self) -> bool:
+        """Tell whether the gap alone proves which rows are zero at the optimum.
+
+        The optimal weights lie within sqrt(2 (primal - dual)) of the present ones: a row is zero if its margin exceeds
+        1 on all of that ball, and is not zero if it is below 1 on all of it.
+
+        Returns
+        -------
+        bool
+        """
+        samples = self.samples
+        radius = np.sqrt(2.0 * max(0.0, self.gap) * abs(self.primal))
+        zero = self.dual[np.arange(len(samples)), samples.labels] == 0.0
+        near = np.where(zero, self.distance, self.slack) <= np.sqrt(2.0 * samples.norms) * radius + 1e-5
+        return not near[samples.included].any()
+
+    def report(self, primal: float, gap: float) -> None:
+        """Note the objective and gap reached."""
+        self.primal, self.gap = primal, gap
+        self.history.append((self.n_sweeps, gap))
+        if self._progress is not None:
+            self._progress(self.n_sweeps, gap)

@@ -1,0 +1,253 @@
+r"""The linear systems of the second-order phase: the generalised Jacobian of a proximal step on its face.
+
+The system is :math:`(I + \sigma \sum_i J_i \otimes z_i z_i^\top) V = R` in the weights, where :math:`J_i` projects onto
+the directions in which row i can move. By the Woodbury identity a system of the size of the face takes its place,
+
+.. math:: (\sigma^{-1} I + A A^\top) s = A R, \quad V = R - A^\top s,
+
+whose p rows :math:`A_a = b_a \otimes z_{i(a)}` are one for each degree of freedom: a few hundred or thousand where the
+weights have ten times as many entries. It is factored; a factor in float32 takes half the time, and conjugate
+gradients with it as their preconditioner make up for what it lacks. Only faces larger than that are left to conjugate
+gradients in the weights.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+
+from xda.surrogate import kernels
+from xda.surrogate.objective import Float, Int
+from xda.surrogate.threads import Threads
+
+DENSE_FREEDOM = 6000
+"""Degrees of freedom up to which the system is factored; above, conjugate gradients."""
+
+SINGLE_FREEDOM = 600
+"""Degrees of freedom above which the factor is computed in float32 and refined."""
+
+SHARED = 1 << 18
+"""Feature values from which passes over the rows of a face are shared among threads."""
+
+BAND = 256
+"""Rows of a matrix that a thread fills in at a time."""
+
+REFINED = 1e-10
+"""Relative residual of a refined system."""
+
+REFINEMENTS = 25
+"""Steps of refinement at most."""
+
+CONJUGATE_STEPS = 200
+"""Conjugate gradient steps at most where nothing is factored."""
+
+CONJUGATE_RESIDUAL = 1e-3
+"""Relative residual at which they end."""
+
+
+class GramCache:
+    """Inner products of the rows asked for so far; the free rows change little from one system to the next.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n, d)
+    threads : Threads
+    """
+
+    def __init__(self, features: NDArray[Any], threads: Threads) -> None:
+        self._features, self._threads = features, threads
+        self._place = np.full(len(features), -1, dtype=np.int64)
+        self._rows = np.empty(0, dtype=np.int64)
+        self._products = np.empty((0, 0), dtype=features.dtype)
+
+    def __call__(self, rows: Int) -> tuple[NDArray[Any], Int]:
+        """Return a matrix of inner products and the place of each row in it.
+
+        Parameters
+        ----------
+        rows : ndarray of int
+
+        Returns
+        -------
+        products : ndarray of shape (m, m)
+        place : ndarray of int, same shape as `rows`
+        """
+        new = rows[self._place[rows] < 0]
+        if len(new):
+            total = len(self._rows) + len(new)
+            if total > len(self._products):
+                # No room: keep the rows that are of use now, with room for a quarter more.
+                kept = rows[self._place[rows] >= 0]
+                capacity = min(len(self._features), len(rows) + len(rows) // 4 + 8)
+                products = np.empty((capacity, capacity), dtype=self._features.dtype)
+                old = self._place[kept]
+                products[: len(kept), : len(kept)] = self._products[np.ix_(old, old)]
+                self._place[self._rows] = -1
+                self._place[kept] = np.arange(len(kept))
+                self._rows, self._products, total = kept, products, len(rows)
+            start = len(self._rows)
+            self._place[new] = np.arange(start, total)
+            self._rows = np.concatenate([self._rows, new])
+            chosen = self._features[self._rows]
+
+            def fill(band: slice) -> None:
+                # The products with all rows before them, and mirrored.
+                block = chosen[band] @ chosen[: band.stop].T
+                self._products[band, : band.stop] = block
+                self._products[: band.start, band] = block[:, : band.start].T
+
+            self._threads.map(fill, [slice(row, min(row + BAND, total)) for row in range(start, total, BAND)])
+        return self._products, self._place[rows]
+
+
+class FaceSolver:
+    """Solves the systems of one working set.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n, d)
+    threads : Threads
+    """
+
+    def __init__(self, features: Float, threads: Threads) -> None:
+        self._features, self._threads = features, threads
+        self._gram: dict[Any, GramCache] = {}
+        self._rows = np.empty(0, dtype=np.int64)
+        self._packed = features[:0]
+
+    def solve(self, free: NDArray[np.bool_], freedom: int, residual: Float, inverse_step: float) -> Float:
+        """Solve the system for the weights V.
+
+        Parameters
+        ----------
+        free : ndarray of bool, shape (n, K)
+            Entries that are free to move, as :func:`xda.surrogate.kernels.free_classes` marks them.
+        freedom : int
+            Degrees of freedom p, as it counts them.
+        residual : ndarray of shape (K, d)
+            R.
+        inverse_step : float
+            1 / sigma.
+
+        Returns
+        -------
+        ndarray of shape (K, d)
+        """
+        if freedom == 0:
+            return residual
+        rows = np.flatnonzero(free.any(axis=1))
+        if not np.array_equal(rows, self._rows):
+            self._rows, self._packed = rows, self._features[rows]
+        free = free[rows]
+        if freedom > DENSE_FREEDOM:
+            return self._iterated(free, residual, inverse_step)
+        return self._factored(free, freedom, residual, inverse_step)
+
+    def _factored(self, free: NDArray[np.bool_], freedom: int, residual: Float, inverse_step: float) -> Float:
+        basis = np.empty((freedom, free.shape[1]))
+        owner = np.empty(freedom, dtype=np.int64)
+        kernels.face_basis(free, basis, owner)
+
+        def lift(values: Float) -> Float:
+            """Return the weights that a change along the directions of the face makes."""
+            moved = np.zeros(free.shape)
+            kernels.add_directions(basis, owner, values, moved)
+            return self._weights(free, moved)
+
+        def lower(weights: Float) -> Float:
+            """Return what a change of the weights does along each direction of the face."""
+            return np.asarray(np.einsum("pk,pk->p", basis, self._scores(free, weights)[owner]))
+
+        single = freedom > SINGLE_FREEDOM
+        factor = self._factor(self._rows, basis, owner, inverse_step, np.float32 if single else np.float64)
+
+        def precondition(values: Float) -> Float:
+            solved = linalg.cho_solve(factor, values.astype(factor[0].dtype), check_finite=False)
+            return np.asarray(solved, dtype=np.float64)
+
+        right = lower(residual)
+        if not single:
+            return residual - lift(precondition(right))
+        solution = np.zeros(freedom)
+        remainder = right
+        goal = REFINED * float(np.linalg.norm(right))
+        search = prepared = precondition(remainder)
+        product = float(remainder @ prepared)
+        for _ in range(REFINEMENTS):
+            applied = inverse_step * search + lower(lift(search))
+            length = product / float(search @ applied)
+            solution += length * search
+            remainder = remainder - length * applied
+            if np.linalg.norm(remainder) <= goal:
+                break
+            prepared = precondition(remainder)
+            previous, product = product, float(remainder @ prepared)
+            search = prepared + (product / previous) * search
+        return residual - lift(solution)
+
+    def _factor(self, rows: Int, basis: Float, owner: Int, inverse_step: float, dtype: Any) -> tuple[Any, bool]:
+        """Return the Cholesky factor of the system, as scipy takes it."""
+        if dtype not in self._gram:
+            self._gram[dtype] = GramCache(self._features.astype(dtype, copy=False), self._threads)
+        products, place = self._gram[dtype](rows)
+        directions = basis.astype(dtype, copy=False)
+        matrix = self._threads.matmul(directions, directions.T)
+        freedom, place = len(matrix), place[owner]
+        # Bands of the lower triangle, each thread every so many, so that all have about the same to do.
+        bands = self._threads.shares(range(0, freedom, BAND))
+
+        def scale(starts: list[int]) -> None:
+            for start in starts:
+                kernels.scale_by_gram(products, place, start, min(start + BAND, freedom), matrix)
+
+        self._threads.map(scale, bands)
+        # What rounding in float32 may take away from the diagonal is put back.
+        diagonal = np.diag_indices(freedom)
+        matrix[diagonal] = matrix[diagonal] * (1.0 + (1e-5 if dtype == np.float32 else 0.0)) + inverse_step
+        return linalg.cho_factor(matrix.T, lower=False, overwrite_a=True, check_finite=False)  # type: ignore[no-any-return]
+
+    def _iterated(self, free: NDArray[np.bool_], residual: Float, inverse_step: float) -> Float:
+        """Solve by conjugate gradients in the weights."""
+        step = 1.0 / inverse_step
+        solution = np.zeros_like(residual)
+        remainder = residual.copy()
+        search = remainder.copy()
+        squared = float(np.vdot(remainder, remainder))
+        goal = CONJUGATE_RESIDUAL**2 * squared
+        for _ in range(CONJUGATE_STEPS):
+            moved = self._scores(free, search)
+            kernels.centre_rows(free, moved)
+            product = search + step * self._weights(free, moved)
+            length = squared / float(np.vdot(search, product))
+            solution += length * search
+            remainder -= length * product
+            previous, squared = squared, float(np.vdot(remainder, remainder))
+            if squared <= goal:
+                break
+            search = remainder + (squared / previous) * search
+        return solution
+
+    def _scores(self, free: NDArray[np.bool_], weights: Float) -> Float:
+        """Return the scores of the free entries, zeros elsewhere."""
+        scores = np.zeros(free.shape)
+        self._threads.map(
+            lambda cut: kernels.face_scores(self._packed, free, cut.start, cut.stop, weights, scores), self._cuts()
+        )
+        return scores
+
+    def _weights(self, free: NDArray[np.bool_], dual: Float) -> Float:
+        """Return the weights that the free entries make."""
+
+        def share(cut: slice) -> Float:
+            weights = np.zeros((free.shape[1], self._packed.shape[1]))
+            kernels.face_weights(self._packed, free, cut.start, cut.stop, dual, weights)
+            return weights
+
+        return np.asarray(sum(self._threads.map(share, self._cuts())))
+
+    def _cuts(self) -> list[slice]:
+        """Cut the rows into parts that are worth a thread each."""
+        return self._threads.cut(len(self._packed)) if self._packed.size > SHARED else [slice(0, len(self._packed))]

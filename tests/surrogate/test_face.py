@@ -1,0 +1,63 @@
+"""The linear systems of the second-order phase against dense algebra, whichever way they are solved."""
+
+# ruff: noqa: N806 - X is the name of the field
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from xda.surrogate import face
+from xda.surrogate.threads import Threads
+
+
+def test_products_are_kept_across_changing_rows() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(50, 6))
+    cache = face.GramCache(X, Threads())
+    for size in (5, 12, 10, 30, 8, 50):
+        rows = np.sort(rng.permutation(50)[:size])
+        products, place = cache(rows)
+        np.testing.assert_allclose(products[np.ix_(place, place)], X[rows] @ X[rows].T, atol=1e-12)
+
+
+def test_products_are_the_same_band_by_band(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(face, "BAND", 7)
+    test_products_are_kept_across_changing_rows()
+
+
+@pytest.mark.parametrize(
+    "ways",
+    [
+        pytest.param({}, id="factor in float64"),
+        pytest.param({"SINGLE_FREEDOM": 0}, id="factor in float32, refined"),
+        pytest.param({"SINGLE_FREEDOM": 0, "BAND": 8, "SHARED": 0}, id="in bands, shared among threads"),
+        pytest.param({"DENSE_FREEDOM": 0, "CONJUGATE_RESIDUAL": 1e-12}, id="conjugate gradients"),
+    ],
+)
+@pytest.mark.parametrize("inverse_step", [10.0, 1e-2])
+def test_the_system_is_solved(ways: dict[str, float], inverse_step: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in ways.items():
+        monkeypatch.setattr(face, name, value)
+    rng = np.random.default_rng(1)
+    n_samples, n_features, n_classes = 40, 9, 5
+    X = rng.normal(size=(n_samples, n_features))
+    free = rng.random((n_samples, n_classes)) < 0.4
+    free[free.sum(axis=1) < 2] = False
+    freedom = int(np.maximum(free.sum(axis=1) - 1, 0).sum())
+    residual = rng.normal(size=(n_classes, n_features))
+    system = np.eye(residual.size)
+    for row, mask in zip(X, free, strict=True):
+        if mask.any():
+            jacobian = np.diag(mask.astype(float)) - np.outer(mask, mask) / mask.sum()
+            system += np.kron(jacobian, np.outer(row, row)) / inverse_step
+    expected = np.linalg.solve(system, residual.ravel()).reshape(residual.shape)
+    with Threads() as threads:
+        solver = face.FaceSolver(X, threads)
+        for _ in range(2):
+            np.testing.assert_allclose(solver.solve(free, freedom, residual, inverse_step), expected, atol=1e-8)
+
+
+def test_without_freedom_the_system_is_the_identity() -> None:
+    residual = np.arange(6.0).reshape(2, 3)
+    solver = face.FaceSolver(np.ones((4, 3)), Threads())
+    assert solver.solve(np.zeros((4, 2), dtype=np.bool_), 0, residual, 1.0) is residual
