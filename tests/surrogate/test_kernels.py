@@ -8,7 +8,7 @@ import pytest
 from tests.reference import crammer_singer as reference
 from tests.surrogate.problems import overlapping
 
-from xda.surrogate import kernels, objective
+from xda.surrogate import face_kernels, kernels, objective
 
 
 def _random_rows(n: int, n_classes: int, C: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -109,13 +109,13 @@ def test_the_face_is_where_the_projection_moves() -> None:
     dual, moved = np.empty_like(scores), np.empty_like(scores)
     free = np.empty(scores.shape, dtype=np.bool_)
     kernels.proximal_rows(scores, labels, centre, inverse_step, C, dual)
-    freedom = kernels.free_classes(dual, labels, C, free)
+    freedom = face_kernels.free_classes(dual, labels, C, free)
     assert freedom == sum(max(0, row.sum() - 1) for row in free)
     # J is the derivative of the projection: compare with a finite difference in a random direction.
     direction = rng.normal(size=scores.shape)
     kernels.proximal_rows(scores - 1e-7 * inverse_step * direction, labels, centre, inverse_step, C, moved)
     predicted = direction.copy()
-    kernels.centre_rows(free, predicted)
+    face_kernels.centre_rows(free, predicted)
     np.testing.assert_allclose((moved - dual) / 1e-7, predicted, atol=1e-6)
     for mask, values, row in zip(free, direction, predicted, strict=True):
         expected = np.zeros(n_classes)
@@ -130,12 +130,12 @@ def test_basis_and_matrix_of_the_face() -> None:
     free[free.sum(axis=1) < 2] = False
     freedom = int(np.maximum(free.sum(axis=1) - 1, 0).sum())
     basis, owner = np.empty((freedom, 5)), np.empty(freedom, dtype=np.int64)
-    kernels.face_basis(free, basis, owner)
+    face_kernels.basis_of(free, basis, owner)
     for i in range(20):
         rows = basis[owner == i]
         np.testing.assert_allclose(rows @ rows.T, np.eye(len(rows)), atol=1e-14)
         values = np.eye(5)
-        kernels.centre_rows(np.repeat(free[i : i + 1], 5, axis=0), values)
+        face_kernels.centre_rows(np.repeat(free[i : i + 1], 5, axis=0), values)
         np.testing.assert_allclose(rows.T @ rows, values, atol=1e-14)
     Z = rng.normal(size=(20, 7))
     wide = np.einsum("pk,pd->pkd", basis, Z[owner]).reshape(freedom, -1)
@@ -143,16 +143,16 @@ def test_basis_and_matrix_of_the_face() -> None:
     gram = np.empty((20, 20))
     gram[np.ix_(place, place)] = Z @ Z.T
     for start, stop in ((0, 7), (7, freedom)):
-        kernels.scale_by_gram(gram, place[owner], start, stop, matrix)
+        face_kernels.scale_by_gram(gram, place[owner], start, stop, matrix)
     np.testing.assert_allclose(np.tril(matrix), np.tril(wide @ wide.T), atol=1e-12)
     values, moved = rng.normal(size=freedom), np.zeros((20, 5))
-    kernels.add_directions(basis, owner, values, moved)
+    face_kernels.add_directions(basis, owner, values, moved)
     weights = np.zeros((5, 7))
     for start, stop in ((0, 9), (9, 20)):
-        kernels.face_weights(Z, free, start, stop, moved, weights)
+        face_kernels.add_weights(Z, free, start, stop, moved, weights)
     np.testing.assert_allclose(weights.ravel(), values @ wide, atol=1e-12)
     scores = np.zeros((20, 5))
-    kernels.face_scores(Z, free, 0, 20, weights, scores)
+    face_kernels.scores_of(Z, free, 0, 20, weights, scores)
     np.testing.assert_allclose(scores, np.where(free, Z @ weights.T, 0.0), atol=1e-12)
 
 

@@ -245,9 +245,7 @@ class Ascent:
                 self._ascend(features, group, dual, self._rng.permutation(len(group)), coef)
         self.dual[group] = dual
 
-    def _ascend(
-        self, features: NDArray[Any], rows: slice | Int, dual: Float, order: Int, coef: NDArray[Any]
-    ) -> None:
+    def _ascend(self, features: NDArray[Any], rows: slice | Int, dual: Float, order: Int, coef: NDArray[Any]) -> None:
         samples = self.samples
         kernels.ascend(
             features, samples.labels[rows], samples.norms[rows], self.C, order, coef, dual,

@@ -20,9 +20,10 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from xda.surrogate import blocks
+from xda.surrogate.ascent import Progress
 from xda.surrogate.certificate import Certificate
 from xda.surrogate.objective import Float, Int
-from xda.surrogate.solver import Progress, Solution, Start, solve
+from xda.surrogate.solver import Solution, Start, solve
 
 _DTYPES = [np.float64, np.float32, np.float16]
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from xda.surrogate import kernels
+from xda.surrogate import face_kernels
 from xda.surrogate.objective import Float, Int
 from xda.surrogate.threads import Threads
 
@@ -124,7 +124,7 @@ class FaceSolver:
         Parameters
         ----------
         free : ndarray of bool, shape (n, K)
-            Entries that are free to move, as :func:`xda.surrogate.kernels.free_classes` marks them.
+            Entries that are free to move, as :func:`xda.surrogate.face_kernels.free_classes` marks them.
         freedom : int
             Degrees of freedom p, as it counts them.
         residual : ndarray of shape (K, d)
@@ -149,12 +149,12 @@ class FaceSolver:
     def _factored(self, free: NDArray[np.bool_], freedom: int, residual: Float, inverse_step: float) -> Float:
         basis = np.empty((freedom, free.shape[1]))
         owner = np.empty(freedom, dtype=np.int64)
-        kernels.face_basis(free, basis, owner)
+        face_kernels.basis_of(free, basis, owner)
 
         def lift(values: Float) -> Float:
             """Return the weights that a change along the directions of the face makes."""
             moved = np.zeros(free.shape)
-            kernels.add_directions(basis, owner, values, moved)
+            face_kernels.add_directions(basis, owner, values, moved)
             return self._weights(free, moved)
 
         def lower(weights: Float) -> Float:
@@ -201,7 +201,7 @@ class FaceSolver:
 
         def scale(starts: list[int]) -> None:
             for start in starts:
-                kernels.scale_by_gram(products, place, start, min(start + BAND, freedom), matrix)
+                face_kernels.scale_by_gram(products, place, start, min(start + BAND, freedom), matrix)
 
         self._threads.map(scale, bands)
         # What rounding in float32 may take away from the diagonal is put back.
@@ -219,7 +219,7 @@ class FaceSolver:
         goal = CONJUGATE_RESIDUAL**2 * squared
         for _ in range(CONJUGATE_STEPS):
             moved = self._scores(free, search)
-            kernels.centre_rows(free, moved)
+            face_kernels.centre_rows(free, moved)
             product = search + step * self._weights(free, moved)
             length = squared / float(np.vdot(search, product))
             solution += length * search
@@ -234,7 +234,7 @@ class FaceSolver:
         """Return the scores of the free entries, zeros elsewhere."""
         scores = np.zeros(free.shape)
         self._threads.map(
-            lambda cut: kernels.face_scores(self._packed, free, cut.start, cut.stop, weights, scores), self._cuts()
+            lambda cut: face_kernels.scores_of(self._packed, free, cut.start, cut.stop, weights, scores), self._cuts()
         )
         return scores
 
@@ -243,7 +243,7 @@ class FaceSolver:
 
         def share(cut: slice) -> Float:
             weights = np.zeros((free.shape[1], self._packed.shape[1]))
-            kernels.face_weights(self._packed, free, cut.start, cut.stop, dual, weights)
+            face_kernels.add_weights(self._packed, free, cut.start, cut.stop, dual, weights)
             return weights
 
         return np.asarray(sum(self._threads.map(share, self._cuts())))

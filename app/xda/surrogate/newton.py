@@ -27,9 +27,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-from xda.surrogate import kernels
+from xda.surrogate import face_kernels, kernels
 from xda.surrogate.face import FaceSolver
 from xda.surrogate.objective import Float, Int, dual_value, primal_value, relative_gap
 from xda.surrogate.threads import Threads
@@ -217,7 +216,7 @@ def proximal_step(work: WorkingSet, coef: Float, C: float, step: float) -> tuple
             break
         if n_steps == INNER_STEPS:
             return coef, n_steps, False
-        freedom = kernels.free_classes(dual, labels, C, free)
+        freedom = face_kernels.free_classes(dual, labels, C, free)
         direction = -work.face.solve(free, freedom, residual, inverse_step)
         plain_direction = work.threads.matmul(features, direction.T)
         slope = float(np.vdot(residual, direction))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from itertools import pairwise
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -66,7 +67,7 @@ class Threads:
         """
         (m, k), n = left.shape, right.shape[1]
         if self.count == 1 or m * k * n < LARGE:
-            return left @ right
+            return np.asarray(left @ right)
         if m < k:
             cuts = self.cut(k)
             return np.asarray(sum(self.map(lambda cut: left[:, cut] @ right[cut], cuts)))
@@ -86,7 +87,7 @@ class Threads:
         list of slice
         """
         edges = [size * part // self.count for part in range(self.count + 1)]
-        return [slice(start, stop) for start, stop in zip(edges[:-1], edges[1:], strict=True)]
+        return [slice(start, stop) for start, stop in pairwise(edges)]
 
     def shares(self, items: Iterable[Item]) -> list[list[Item]]:
         """Deal items out, one list for each thread that is worth waking, so that each can keep a sum of its own.
