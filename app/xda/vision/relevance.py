@@ -311,7 +311,7 @@ class RelevanceModel:
         occupied = self._propagator.record(noise[:1]).nbytes
         self.batch_size = int(np.clip(_BYTES_AT_ONCE // max(1, occupied), 1, _LARGEST_BATCH))
         # going back, a seed needs the relevance of some layers at a time where a forward pass keeps all of them
-        self._seeds_at_once = int(np.clip(8 * self.batch_size, 1, _LARGEST_BATCH))
+        self._seeds_at_once = int(np.clip(4 * self.batch_size, 1, _LARGEST_BATCH))
         errors = []
         only = torch.zeros(1, dtype=torch.int64, device=noise.device)
         for image in torch.split(noise, 1):
