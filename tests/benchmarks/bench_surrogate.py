@@ -1,6 +1,6 @@
-"""How long the surrogate takes against LIBLINEAR, along a path, for an update, and as the problem grows.
+"""How long the surrogate takes against LIBLINEAR, along a path and for an update.
 
-    python -m tests.benchmarks.bench_surrogate [compare] [path] [update] [grow] [--run RUN] [--sets mnist,…] [--quick]
+    python -m tests.benchmarks.bench_surrogate [compare] [path] [update] [--run RUN] [--sets mnist,…] [--quick]
 
 Real features are read from the folder ``XDA_BENCH_FEATURES`` (or ``--features``): ``mnist_x.npy``, ``mnist_y.npy``,
 ``cifar_x.npy``, ``cifar_y.npy``, as a network of method section 5 gives them. Without the folder, synthetic features
@@ -16,10 +16,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import statistics
 import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -37,12 +35,17 @@ from xda.surrogate import CrammerSingerSVC, Solution, solve
 Data = tuple[NDArray[Any], NDArray[np.int64]]
 
 
-def synthetic(n_samples: int, n_features: int, n_classes: int, seed: int = 0) -> Data:
-    """Features with the statistics of trained ones: non-negative, half of them zero, low-rank classes that overlap."""
-    rng = np.random.default_rng(seed)
+def synthetic(n_samples: int, n_features: int, n_classes: int, seed: int = 0, mixture: int | None = None) -> Data:
+    """Features with the statistics of trained ones: non-negative, half of them zero, low-rank classes that overlap.
+
+    `mixture` seeds the classes where parts of one data set are drawn with several seeds.
+    """
+    rng = np.random.default_rng(seed if mixture is None else mixture)
     rank = min(n_features, 4 * n_classes, 256)
     directions = rng.normal(size=(rank, n_features)).astype(np.float32) / np.sqrt(rank)
     centres = rng.normal(size=(n_classes, rank)).astype(np.float32)
+    if mixture is not None:
+        rng = np.random.default_rng((seed, mixture, 1))
     labels = rng.integers(0, n_classes, n_samples)
     features = np.empty((n_samples, n_features), dtype=np.float32)
     for start in range(0, n_samples, 8192):
@@ -131,36 +134,6 @@ def update(name: str, data: Data, repeats: int) -> None:
             print(f"update {name}: {what:17} {count:4d}: {statistics.median(r[0] for r in runs):.3f}s gap {gap:.1e}")
 
 
-def grow(quick: bool) -> None:
-    """Print time and peak memory as N, d and K grow (features in a memory-mapped file), and the fitted exponents."""
-    base = (40_000, 256, 20) if not quick else (4_000, 64, 10)
-    grid = {
-        "N": [(base[0] * f // 4, base[1], base[2]) for f in (1, 2, 4, 8)],
-        "d": [(base[0], base[1] * f // 2, base[2]) for f in (1, 2, 4, 8)],
-        "K": [(base[0], base[1], base[2] * f) for f in (1, 2, 5, 10)],
-    }
-    for axis, shapes in grid.items():
-        sizes, seconds = [], []
-        for shape in shapes:
-            with tempfile.TemporaryDirectory() as folder:
-                X, y = synthetic(*shape)
-                np.save(Path(folder) / "x.npy", X)
-                del X
-                mapped = np.load(Path(folder) / "x.npy", mmap_mode="r")
-                taken, solution = timed(solve, mapped, y, 1e-3, n_classes=shape[2])
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-            proof = solution.certificate
-            print(
-                f"grow {axis} N={shape[0]:7d} d={shape[1]:5d} K={shape[2]:5d}: {taken:7.2f}s  "
-                f"gap {proof.relative_gap:.1e}  rows {proof.n_support}  peak so far {peak:.2f} GiB",
-                flush=True,
-            )
-            sizes.append(shape["NdK".index(axis)])
-            seconds.append(taken)
-        exponent = np.polyfit(np.log(sizes), np.log(seconds), 1)[0]
-        print(f"grow {axis}: seconds ~ {axis}^{exponent:.2f}")
-
-
 def main() -> int:
     """Run the benchmarks asked for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
@@ -192,8 +165,6 @@ def main() -> int:
         path(sets, options.repeats)
     if "update" in options.what and sets:
         update(sets[0][0], sets[0][1], options.repeats)
-    if "grow" in options.what:
-        grow(options.quick)
     return 0
 
 
