@@ -44,6 +44,7 @@ bench: $(DEV) $(PAGES) ## Measure the served explorer and print a table
 	@[ -d runs/mnist-cnn ] || $(BIN)/xda demo --no-serve
 	@for name in attribution relevance http; do $(BIN)/python -m tests.benchmarks.bench_$$name || exit; done
 	@$(BIN)/python -m tests.benchmarks.bench_surrogate --run runs/mnist-cnn --sets mnist
+	@$(BIN)/python -m tests.benchmarks.bench_growth --quick
 
 screenshots: $(TOOLS) $(PAGES) ## Take the README's pictures anew
 	@[ -d runs/mnist-cnn ] || $(BIN)/xda demo --no-serve
