@@ -16,17 +16,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xda.attribution.decomposition import self_influence, strongest
+from xda.attribution.decomposition import self_influence
 from xda.attribution.fidelity import confidence_and_margin
-from xda.attribution.results import Decomposition, Explanation, TestSample
+from xda.attribution.results import Decomposition, Explanation
 from xda.errors import InvalidRequestError, NoHeatmapsError
 from xda.services import layout
 from xda.services.bounds import Bounds
 from xda.services.device_queue import DeviceQueue
 from xda.services.gallery import Gallery
-from xda.services.heatmaps import Heatmaps, MapCache, MapRequest, cache_key
+from xda.services.heatmaps import Heatmaps, MapCache, MapRequest
 from xda.services.left_out import LeftOutImage, read_left_out
+from xda.services.map_requests import own_request, pair_requests
 from xda.services.network_check import open_model, refuse_foreign_weights
+from xda.services.outcomes import Outcomes
 from xda.services.served_surrogate import ServedSurrogate
 from xda.services.shown_images import ShownImages
 from xda.services.views import (
@@ -96,22 +98,17 @@ class Explainer:
         self.preprocessing = Preprocessing.from_dict(manifest.network.preprocessing)
         self.images = ShownImages(run, self.preprocessing, cache)
         self.test_features = np.asarray(run.array(layout.features("test")))
-        self._logits = {split: np.asarray(run.array(layout.logits(split))) for split in ("train", "test")}
-        self._labels: dict[Split, NDArray[np.int64]] = {}
-        self._predicted: dict[Split, NDArray[np.int64]] = {}
-        for split in ("train", "test"):
-            table = run.table(layout.table(split))
-            self._labels[split] = table["label"].to_numpy().astype(np.int64)
-            self._predicted[split] = table["predicted"].to_numpy().astype(np.int64)
-        self.n_train, self.n_test = len(self._labels["train"]), len(self._labels["test"])
+        self._outcomes = Outcomes(run)
+        labels, predicted = self._outcomes.labels, self._outcomes.predicted
+        self.n_train, self.n_test = len(labels["train"]), len(labels["test"])
         self.bounds = Bounds(self.id, self.n_train, self.n_test, len(self.classes), self.c_values)
         self.default_c = self.bounds.default_c
-        self._served = {c: ServedSurrogate(run, c, self._labels["train"], device) for c in self.c_values}
-        confidence, margin = confidence_and_margin(self._logits["test"])
+        self._served = {c: ServedSurrogate(run, c, labels["train"], device) for c in self.c_values}
+        confidence, margin = confidence_and_margin(self._outcomes.logits["test"])
         self._galleries = {
             c: Gallery(
-                label=self._labels["test"],
-                predicted=self._predicted["test"],
+                label=labels["test"],
+                predicted=predicted["test"],
                 surrogate_predicted=served.test_logits.argmax(axis=1),
                 confidence=confidence,
                 margin=margin,
@@ -213,9 +210,8 @@ class Explainer:
             raise InvalidRequestError(f"limit is {limit}; it must be at least 0.")
         if train_class is not None:
             self.bounds.check_class(train_class)
-        surrogate_logits = served.test_logits[test]
         if (
-            target == self._predicted["test"][test]
+            target == self._outcomes.predicted["test"][test]
             and against is None
             and train_class is None
             and limit <= served.index.per_sign
@@ -223,16 +219,10 @@ class Explainer:
             ranked = served.lookup(test, limit)
         else:
             ranked = served.rank(self.test_features[test], target, against, limit, train_class)
-        logits = surrogate_logits.tolist()
+        logits = served.test_logits[test].tolist()
         return Explanation(
             c=served.c,
-            test=TestSample(
-                index=test,
-                label=int(self._labels["test"][test]),
-                predicted=int(self._predicted["test"][test]),
-                network_logits=tuple(self._logits["test"][test].tolist()),
-                surrogate_logits=tuple(logits),
-            ),
+            test=self._outcomes.test_sample(test, logits),
             target=target,
             against=against,
             surrogate_logit=logits[target] - (logits[against] if against is not None else 0.0),
@@ -273,7 +263,7 @@ class Explainer:
         served = self.surrogate(c)
         position = served.support.position(index)
         row = served.support.row(index)
-        label = int(self._labels["train"][index])
+        label = int(self._outcomes.labels["train"][index])
         supports: tuple[TestInfluence, ...] = ()
         opposes: tuple[TestInfluence, ...] = ()
         norm = 0.0
@@ -282,13 +272,13 @@ class Explainer:
             own = np.array(self.run.array(layout.features("train"))[index])
             norm = float(served.features.products(rows, own)[0])
             if limit > 0:
-                values = served.influence(position, self.test_features, self._predicted["test"])
-                supports, opposes = (self._influences(values, limit, sign) for sign in (1, -1))
+                values = served.influence(position, self.test_features, self._outcomes.predicted["test"])
+                supports, opposes = (self._outcomes.influences(values, limit, sign) for sign in (1, -1))
         return TrainingSample(
             index=index,
             label=label,
-            predicted=int(self._predicted["train"][index]),
-            network_logits=tuple(self._logits["train"][index].tolist()),
+            predicted=int(self._outcomes.predicted["train"][index]),
+            network_logits=tuple(self._outcomes.logits["train"][index].tolist()),
             c=served.c,
             dual_coef=tuple(row.tolist()),
             is_support=position is not None,
@@ -300,16 +290,10 @@ class Explainer:
             opposes=opposes,
         )
 
-    def _influences(self, values: NDArray[np.float64], limit: int, sign: int) -> tuple[TestInfluence, ...]:
-        return tuple(
-            TestInfluence(i, int(self._labels["test"][i]), int(self._predicted["test"][i]), float(values[i]))
-            for i in strongest(values, limit, sign=sign).tolist()
-        )
-
     def predicted(self, split: Split, index: int) -> int:
         """Return the class that the network predicts on an image; errors as for ``image``."""
         self.bounds.check_image(split, index)
-        return int(self._predicted[split][index])
+        return int(self._outcomes.predicted[split][index])
 
     # Heat-maps
 
@@ -338,21 +322,11 @@ class Explainer:
             If the queue in front of the device is full.
         """
         served, target = self._resolve(test, c, target, against)
-        query = np.asarray(self.test_features[test], dtype=np.float64)
-        features = self.run.array(layout.features("train"))
-        requests = []
         for index in train:
             self.bounds.check_image("train", index)
-            row = served.support.row(index)
-            weight = row[target] - (row[against] if against is not None else 0.0)
-            requests.append(
-                MapRequest(
-                    key=cache_key(self.digest, self._model.composite, served.c, "pair", test, index, target, against),
-                    train_index=index,
-                    train_image=self.run.image("train", index),
-                    relevance=weight * query * features[index],
-                )
-            )
+        requests = pair_requests(
+            self.run, self._model.composite, served, self._query(test), test, train, target, against
+        )
         return self._maps(test, requests, blank)
 
     def own_relevance(
@@ -369,16 +343,11 @@ class Explainer:
         The only element of the result has the map as ``test`` and zeros as ``train``. Errors as for ``relevance``.
         """
         served, target = self._resolve(test, c, target, against)
-        weight = served.coef[target] - (served.coef[against] if against is not None else 0.0)
-        query = np.asarray(self.test_features[test], dtype=np.float64)
-        request = MapRequest(
-            key=cache_key(self.digest, self._model.composite, served.c, "own", test, target, against),
-            train_index=-1,
-            train_image=None,
-            # An augmented intercept has a weight of its own that no pixel carries.
-            relevance=weight[: len(query)] * query,
-        )
+        request = own_request(self.run, self._model.composite, served, self._query(test), test, target, against)
         return self._maps(test, [request], blank)
+
+    def _query(self, test: int) -> NDArray[np.float64]:
+        return np.asarray(self.test_features[test], dtype=np.float64)
 
     def _maps(self, test: int, requests: Sequence[MapRequest], blank: bool) -> Future[list[PairRelevance]]:
         if not self.no_heatmaps:
@@ -444,11 +413,11 @@ class Explainer:
     def label(self, split: Split, index: int) -> int:
         """Return the label of an image in the data set."""
         self.bounds.check_image(split, index)
-        return int(self._labels[split][index])
+        return int(self._outcomes.labels[split][index])
 
     def labels(self, split: Split) -> NDArray[np.int64]:
         """Return the labels of all images of a split in the data set, shape (N,); not to be written to."""
-        return self._labels[split]
+        return self._outcomes.labels[split]
 
     def surrogate(self, c: float | None = None) -> ServedSurrogate:
         """Return the surrogate of a C, for those who want more than an explanation; NotFoundError if there is none."""
@@ -460,6 +429,6 @@ class Explainer:
         self.bounds.check_image("test", test)
         served = self.surrogate(c)
         if target is None:
-            target = int(self._predicted["test"][test])
+            target = int(self._outcomes.predicted["test"][test])
         self.bounds.check_decision(target, against)
         return served, target
