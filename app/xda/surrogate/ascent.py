@@ -137,7 +137,7 @@ class Ascent:
     rng : Generator
         Order of the sweeps.
     progress : callable, optional
-        Called as ``progress(sweeps, gap)`` after every survey.
+        Called as ``progress(sweeps, gap)`` after every look at all samples.
     """
 
     def __init__(
@@ -167,7 +167,7 @@ class Ascent:
         self.history: list[tuple[int, float]] = []
 
     def restart(self, support: Int, dual_rows: Float) -> None:
-        """Take over dual rows: a row that exceeds the bounds of this C is scaled down, then all are by what is best."""
+        """Take over dual rows: one that exceeds the bounds of this C is scaled down, all are up if that is best."""
         own = dual_rows[np.arange(len(support)), self.samples.labels[support]]
         scale = np.minimum(1.0, self.C / np.maximum(own, self.C))
         scale[~self.samples.included[support]] = 0.0
@@ -178,8 +178,9 @@ class Ascent:
         squared = float(np.vdot(self.coef, self.coef))
         if squared > 0.0:
             best = min(float(own.sum()) / squared, self.C / float(own.max()))
-            self.dual *= best
-            self.coef *= best
+            if best > 1.0:
+                self.dual *= best
+                self.coef *= best
 
     def refresh(self) -> None:
         """Compute the weights anew from the dual rows, without what rounding has gathered."""
@@ -256,6 +257,7 @@ class Ascent:
         """Look at all samples; return the relative gap as far as the type can tell it."""
         self._look(None)
         self._since_full = 0
+        self.report(self.primal, self.gap)
         return self.gap
 
     def glance(self) -> bool:
@@ -301,8 +303,9 @@ class Ascent:
         self.slack[~samples.included] = 0.0
         self.distance[~samples.included] = np.inf
         own = float(self.dual[np.arange(len(samples)), samples.labels].sum())
-        primal = objective.primal_value(self.coef, float(self.slack.sum()), self.C)
-        self.report(primal, objective.relative_gap(primal, objective.dual_value(self.coef, own)))
+        # After a glance the slacks of the others are those of the last survey, and so this is a guess.
+        self.primal = objective.primal_value(self.coef, float(self.slack.sum()), self.C)
+        self.gap = objective.relative_gap(self.primal, objective.dual_value(self.coef, own))
         movements = np.concatenate(moved) if moved else np.empty(0)
         self.movement = float(np.quantile(movements, MOVED)) if len(movements) else np.inf
         self.reach = np.minimum(self.ball(), max(FLOOR[self.dtype], MOVES * self.movement))

@@ -25,9 +25,6 @@ from xda.surrogate.certificate import Certificate, certify_solution
 from xda.surrogate.objective import Float, Int
 from xda.surrogate.threads import Threads
 
-SWEPT = 0.3
-"""Gap, relative to the tolerance, at which coordinate ascent has done its part."""
-
 STALLED = 10
 """Rounds of sweeps without halving a small gap after which coordinate ascent has done what its precision allows."""
 
@@ -42,18 +39,6 @@ SHARP = 1e-6
 
 SETTLE = 1e-3
 """Relative gap from which the next working set is the last one, if the certificate agrees."""
-
-SHORTER = 25.0
-"""How much shorter the first proximal step on a new working set is than the last one on the old."""
-
-PATIENCE = 3
-"""Working sets in a row that may fail to halve the gap before the fit gives up, not converged."""
-
-FIRST_STEP = 10.0
-"""Length of the first proximal step at least, in units of C."""
-
-LEAP = 1e-5
-"""Relative gap at which the first proximal step is as long as 1 / (squared norm of a feature)."""
 
 SHORTER = 25.0
 """How much shorter the first proximal step on a new working set is than the last one on the old."""
