@@ -26,8 +26,8 @@ from xda.surrogate.objective import Float, Int
 from xda.surrogate.solver import Solution, Start, solve
 from xda.surrogate.threads import Threads
 
-BESIDE = 1e8
-"""N d K below which two fits beside each other are faster than one after the other with all threads."""
+BESIDE = 1 << 25
+"""Entries of the dual rows up to which two fits go on beside each other: 256 MiB each."""
 
 _DTYPES = [np.float64, np.float32, np.float16]
 
@@ -129,7 +129,7 @@ class CrammerSingerSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ValueError
             If a feature is NaN or infinite (the message names the sample) or a parameter makes no sense.
         """
-        return self._fit(X, y, None, progress)
+        return self._fit(X, y, None, progress, None)
 
     @classmethod
     def path(
@@ -137,8 +137,8 @@ class CrammerSingerSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ) -> list[Self]:
         """Fit several C, each from the solution of the next smaller one.
 
-        On small problems much of a fit is too short to be shared among threads: there the largest C, which takes
-        longest and gains least from the others, is fitted beside them.
+        Much of a fit is coordinate ascent, which is one thread. So the largest C, which takes longest and gains least
+        from the others, is fitted beside them where there is memory for the dual rows of both.
 
         Parameters
         ----------
@@ -158,19 +158,19 @@ class CrammerSingerSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ascending = np.argsort(np.asarray(Cs, dtype=np.float64), kind="stable").tolist()
         fitted = {position: cls(C=Cs[position], **params) for position in ascending}
 
-        def climb(positions: list[int], progress: Progress | None) -> None:
+        def climb(positions: list[int], progress: Progress | None, n_threads: int | None) -> None:
             warm: Self | None = None
             for position in positions:
-                warm = fitted[position]._fit(X, y, warm, progress)
+                warm = fitted[position]._fit(X, y, warm, progress, n_threads)
 
-        size = float(np.prod(np.shape(X))) * len(np.unique(np.asarray(y)))
         with Threads() as threads:
-            beside = len(ascending) > 1 and threads.count > 1 and size < BESIDE
+            beside = len(ascending) > 1 and threads.count > 1 and np.shape(X)[0] * len(np.unique(y)) <= BESIDE
             if beside:
-                # Both report how far they are only through the longer one.
-                threads.map(lambda fit: climb(*fit), [(ascending[-1:], progress), (ascending[:-1], None)])
+                # How far both are is told by the longer one.
+                fits = [(ascending[-1:], progress, threads.count), (ascending[:-1], None, 1)]
+                threads.map(lambda fit: climb(*fit), fits)
         if not beside:
-            climb(ascending, progress)
+            climb(ascending, progress, None)
         return [fitted[position] for position in range(len(Cs))]
 
     def refit(
@@ -282,7 +282,9 @@ class CrammerSingerSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         state.pop("_data", None)
         return state
 
-    def _fit(self, X: ArrayLike, y: ArrayLike, warm: Self | None, progress: Progress | None) -> Self:
+    def _fit(
+        self, X: ArrayLike, y: ArrayLike, warm: Self | None, progress: Progress | None, n_threads: int | None
+    ) -> Self:
         before = dict(vars(self))
         try:
             if self.intercept not in ("none", "augment"):
@@ -296,7 +298,7 @@ class CrammerSingerSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 raise ValueError(f"the data has only one class, {self.classes_[0]!r}; at least 2 are needed")
             start = None if warm is None else Start(warm.support_, warm._rows())
             included = np.ones(len(labels), dtype=np.bool_)
-            solution = self._solve(features, labels, included, start, progress)
+            solution = self._solve(features, labels, included, start, progress, n_threads)
             self._keep(solution, features, labels.astype(np.int64, copy=False), included)
         except BaseException:
             self.__dict__.clear()
@@ -311,6 +313,7 @@ class CrammerSingerSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         included: NDArray[np.bool_],
         start: Start | None,
         progress: Progress | None,
+        n_threads: int | None = None,
     ) -> Solution:
         solution = solve(
             X,
@@ -324,6 +327,7 @@ class CrammerSingerSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             start=start,
             progress=progress,
             random_state=self.random_state,
+            n_threads=n_threads,
         )
         if not solution.certificate.converged:
             warnings.warn(

@@ -120,6 +120,7 @@ def solve(
     start: Start | Solution | None = None,
     progress: Progress | None = None,
     random_state: int | np.random.Generator | None = 0,
+    n_threads: int | None = None,
 ) -> Solution:
     """Solve the Crammer-Singer problem to a relative duality gap.
 
@@ -147,6 +148,8 @@ def solve(
         Called as ``progress(sweeps, gap)`` after every round.
     random_state : int, Generator or None
         Order of the sweeps.
+    n_threads : int, optional
+        As many as the BLAS library would use by default.
 
     Returns
     -------
@@ -164,7 +167,7 @@ def solve(
     if included is None:
         included = np.ones(len(labels), dtype=np.bool_)
     rng = np.random.default_rng(random_state)
-    with Threads() as threads:
+    with Threads(n_threads) as threads:
         samples = Samples(features, labels, included, augment, threads)
         ascent = Ascent(samples, n_classes, float(C), rng, progress)
         if start is None or not len(start.support):

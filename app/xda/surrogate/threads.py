@@ -28,12 +28,16 @@ Result = TypeVar("Result")
 class Threads:
     """The threads of one fit; within the context the BLAS library is held to one.
 
-    Their number is the one that the BLAS library would use, so that its environment variables rule here too.
+    Parameters
+    ----------
+    count : int, optional
+        How many; by default as many as the BLAS library would use, so that its environment variables rule here too.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, count: int | None = None) -> None:
         self._controller = ThreadpoolController().select(user_api="blas")
-        self.count = max((library.num_threads for library in self._controller.lib_controllers), default=1)
+        of_library = max((library.num_threads for library in self._controller.lib_controllers), default=1)
+        self.count = of_library if count is None else count
         self._limit: AbstractContextManager[object] | None = None
         self._pool: ThreadPoolExecutor | None = None
 
