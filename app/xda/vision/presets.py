@@ -25,6 +25,8 @@ class Recipe:
     """Zero padding in pixels for random crops; 0: no cropping."""
     flip: bool
     """Whether images are mirrored at random."""
+    autocast: bool = False
+    """Whether convolutions and products compute in bfloat16, weights staying float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,14 @@ PRESETS: Mapping[str, Preset] = {
             mode="RGB", size=(32, 32), mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)
         ),
         recipe=Recipe(
-            epochs=18, batch_size=128, peak_lr=2e-3, weight_decay=0.05, warm_up=0.3, crop_padding=4, flip=True
+            epochs=18,
+            batch_size=128,
+            peak_lr=2e-3,
+            weight_decay=0.05,
+            warm_up=0.3,
+            crop_padding=4,
+            flip=True,
+            autocast=True,
         ),
     ),
 }

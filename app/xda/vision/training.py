@@ -102,7 +102,7 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build_network(NetworkSpec(preset, len(dataset.classes)))
-    network.to(device)
+    network.to(device).to(memory_format=torch.channels_last)  # faster convolutions, on the CPU too
     unfinished = checkpoint.with_name(f"{checkpoint.name}.unfinished")
     run = _Run(network, recipe, key, len(dataset.train))
     run.resume(unfinished)
@@ -209,9 +209,9 @@ def _train_epoch(
         step = run.epoch * run.steps_per_epoch + number
         for group in run.optimizer.param_groups:
             group["lr"] = run.learning_rate(step)
-        loss = functional.cross_entropy(
-            run.network(_augment(images[batch], run.recipe, preprocessing, generator)), labels[batch]
-        )
+        augmented = _augment(images[batch], run.recipe, preprocessing, generator)
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=run.recipe.autocast):
+            loss = functional.cross_entropy(run.network(augmented), labels[batch])
         run.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         run.optimizer.step()
