@@ -43,12 +43,12 @@ class MergeByName(NamedMergeBatchNorm):  # type: ignore[misc]
 
 
 def overwritten(kind: str, forward: Callable[..., torch.Tensor]) -> AttributeCanonizer:
-    """Return a canonizer that gives the modules of a class, by its name, another forward pass and a ``Sum``."""
+    """Return a canonizer that gives the modules of a class, by its name, another forward pass and layers for it."""
 
     def attributes(_: str, module: nn.Module) -> dict[str, object] | None:
         if type(module).__name__ != kind:
             return None
-        return {"forward": forward.__get__(module), "canonizer_sum": Sum()}
+        return {"forward": forward.__get__(module), "canonizer_sum": Sum(), "canonizer_pool": nn.AvgPool2d(3, 1, 1)}
 
     return AttributeCanonizer(attributes)
 
@@ -78,6 +78,29 @@ def _mbconv(self: Any, x: torch.Tensor) -> torch.Tensor:
     return _added(self, x, self.block(x)) if self.use_res_connect else torch.as_tensor(self.block(x))
 
 
+def _mnasnet_block(self: Any, x: torch.Tensor) -> torch.Tensor:
+    return _added(self, self.layers(x), x) if self.apply_residual else torch.as_tensor(self.layers(x))
+
+
+def _regnet_block(self: Any, x: torch.Tensor) -> torch.Tensor:
+    return torch.as_tensor(self.activation(_added(self, x if self.proj is None else self.proj(x), self.f(x))))
+
+
+def _branches(*branches: str) -> Callable[[Any, torch.Tensor], torch.Tensor]:
+    """Return a forward pass through layers in parallel branches, each branch given by the names of its layers."""
+
+    def forward(self: Any, x: torch.Tensor) -> torch.Tensor:
+        outputs = []
+        for branch in branches:
+            y = x
+            for name in branch.split():
+                y = getattr(self, name)(y)
+            outputs.append(y)
+        return torch.cat(outputs, 1)
+
+    return forward
+
+
 def _squeeze_excite(self: Any, x: torch.Tensor) -> torch.Tensor:
     gate: torch.Tensor = self._scale(x).detach()
     # the gated value, with the gradient of the identity
@@ -100,10 +123,43 @@ def mobilenet(network: nn.Module) -> list[Canonizer]:
     return [MergeInOrder(), overwritten("InvertedResidual", _inverted_residual)]
 
 
-def efficientnet(network: nn.Module) -> list[Canonizer]:
-    """torchvision's EfficientNet."""
+def mnasnet(network: nn.Module) -> list[Canonizer]:
+    """torchvision's MNASNet."""
+    return [MergeInOrder(), overwritten("_InvertedResidual", _mnasnet_block)]
+
+
+def regnet(network: nn.Module) -> list[Canonizer]:
+    """torchvision's RegNet, with or without squeeze-excite."""
     return [
         MergeInOrder(),
+        overwritten("ResBottleneckBlock", _regnet_block),
+        overwritten("SqueezeExcitation", _squeeze_excite),
+    ]
+
+
+def inception(network: nn.Module) -> list[Canonizer]:
+    """torchvision's Inception v3, of which three kinds of blocks average by a function."""
+    pool, double = "canonizer_pool branch_pool", "branch3x3dbl_1 branch3x3dbl_2"
+    sevens = [" ".join(f"{name}_{k + 1}" for k in range(n)) for name, n in (("branch7x7", 3), ("branch7x7dbl", 5))]
+    threes = (
+        "branch3x3_1 branch3x3_2a",
+        "branch3x3_1 branch3x3_2b",
+        f"{double} branch3x3dbl_3a",
+        f"{double} branch3x3dbl_3b",
+    )
+    return [
+        MergeInOrder(),
+        overwritten("InceptionA", _branches("branch1x1", "branch5x5_1 branch5x5_2", f"{double} branch3x3dbl_3", pool)),
+        overwritten("InceptionC", _branches("branch1x1", *sevens, pool)),
+        overwritten("InceptionE", _branches("branch1x1", *threes, pool)),
+    ]
+
+
+def efficientnet(network: nn.Module) -> list[Canonizer]:
+    """torchvision's EfficientNet and MobileNetV3."""
+    return [
+        MergeInOrder(),
+        overwritten("InvertedResidual", _mbconv),
         overwritten("MBConv", _mbconv),
         overwritten("FusedMBConv", _mbconv),
         overwritten("SqueezeExcitation", _squeeze_excite),
@@ -125,6 +181,18 @@ def timm_efficientnet_lite(network: nn.Module) -> list[Canonizer]:
         overwritten("InvertedResidual", _timm_block),
         overwritten("DepthwiseSeparableConv", _timm_block),
     ]
+
+
+def separable(network: nn.Module) -> tuple[str, ...]:
+    """Name the grouped convolutions, and of the others those right behind one, in the order in which they stand."""
+    gates = [name for name, module in network.named_modules() if type(module).__name__ == "SqueezeExcitation"]
+    layers = {
+        name: module.groups
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Conv2d) and not name.startswith(tuple(f"{gate}." for gate in gates))
+    }
+    before = [1, *layers.values()]
+    return tuple(name for (name, groups), last in zip(layers.items(), before, strict=False) if max(groups, last) > 1)
 
 
 def heat_maps(
@@ -154,9 +222,8 @@ def heat_maps(
     private = copy.deepcopy(network).eval()
     chosen = list(canonizers(private))
     phi, head = split_head(private)
-    grouped = tuple(name for name, module in phi.named_modules() if getattr(module, "groups", 1) > 1)
     composite = MixedComposite(
-        [NameMapComposite([(grouped, ZPlusFlat())]), EpsilonPlusFlat(zero_params="bias")], canonizers=chosen
+        [NameMapComposite([(separable(phi), ZPlusFlat())]), EpsilonPlusFlat(zero_params="bias")], canonizers=chosen
     )
     x = torch.from_numpy(images).to(head.weight.dtype).requires_grad_()
     with composite.context(phi) as ruled:

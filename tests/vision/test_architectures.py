@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
+import re
 import tarfile
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +12,20 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torchvision.models import densenet, efficientnet, mobilenet_v2, resnet, vgg
-from zennit.canonizers import Canonizer
+from torchvision import models
 from zennit.torchvision import ResNetCanonizer
 
 from tests.reference import canonical, lrp
+from tests.vision.families import (
+    FAMILIES,
+    GROUPED,
+    MERGED,
+    REFUSED_FAMILIES,
+    SUMS,
+    WITHOUT_HEAD,
+    Family,
+    with_statistics,
+)
 from xda.vision.checkpoints import load_weights
 from xda.vision.networks import NetworkSpec, build_network
 from xda.vision.prepared import AsGiven
@@ -27,112 +34,8 @@ from xda.vision.relevance import RelevanceModel
 
 CPU = torch.device("cpu")
 BASE = "EpsilonPlusFlat(zero_params='bias')"
-MERGED, PASSED = "batch norms merged", "batch norms without a layer to merge with passed"
-SUMS, GROUPED = "branches summed by Norm", "ZPlusFlat for grouped convolutions"
-GATES = "gates (squeeze-excite) taken as constant"
 
 Image = NDArray[np.float32]
-
-
-def with_statistics(network: nn.Module) -> nn.Module:
-    """Give the batch norms what a training would have given them, some scales negative."""
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            assert module.running_mean is not None
-            assert module.running_var is not None
-            module.running_mean.uniform_(-0.2, 0.2)
-            module.running_var.uniform_(0.5, 1.5)
-            module.bias.data.uniform_(-0.2, 0.2)
-            module.weight.data.uniform_(0.5, 1.5)
-            module.weight.data[::7] *= -1
-    return network
-
-
-def _plain() -> nn.Module:
-    """Return the paper's network, with weights at which activations do not fade from layer to layer."""
-    network = build_network(NetworkSpec("mnist-cnn", 10))
-    for module in network.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
-            nn.init.kaiming_normal_(module.weight)
-    return network
-
-
-def _vgg(batch_norm: bool) -> nn.Module:
-    layers = vgg.make_layers([8, "M", 16, 16, "M"], batch_norm)
-    network: nn.Module = vgg.VGG(layers, num_classes=5, init_weights=False)
-    # the real classifier has 100 million weights
-    network.classifier = nn.Sequential(
-        *(nn.Linear(16 * 49, 24), nn.ReLU(True), nn.Dropout(), nn.Linear(24, 12), nn.ReLU(True), nn.Linear(12, 5))
-    )
-    return network
-
-
-def _densenet() -> nn.Module:
-    network: nn.Module = densenet.DenseNet(growth_rate=6, block_config=(2, 3), num_init_features=8, num_classes=5)
-    return network
-
-
-def _efficientnet() -> nn.Module:
-    network: nn.Module = efficientnet.efficientnet_b0(num_classes=5)
-    return network
-
-
-def _as_layers(network: nn.Module) -> nn.Module:
-    """Return DenseNet or MobileNetV2 with the functions at its end as layers, which zennit can see."""
-    layers = OrderedDict(features=network.get_submodule("features"))
-    if isinstance(network, densenet.DenseNet):
-        layers["relu"] = nn.ReLU()
-    layers |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
-    return nn.Sequential(OrderedDict(layers, classifier=network.get_submodule("classifier")))
-
-
-def _as_it_is(network: nn.Module) -> nn.Module:
-    return network
-
-
-@dataclass(frozen=True)
-class Family:
-    """An architecture, how zennit is used on it by hand, and what the page says of it."""
-
-    name: str
-    build: Callable[[], nn.Module]
-    canonizers: Callable[[nn.Module], Sequence[Canonizer]]
-    words: tuple[str, ...]
-    layers: Callable[[nn.Module], nn.Module] = _as_it_is
-    size: int = 32
-
-
-FAMILIES = (
-    Family("plain CNN", _plain, canonical.plain, (), size=28),
-    Family("VGG", lambda: _vgg(False), canonical.plain, ()),
-    Family("VGG with batch norm", lambda: _vgg(True), canonical.plain, (MERGED,)),
-    Family("ResNet-18", lambda: resnet.resnet18(num_classes=5), canonical.resnet, (MERGED, SUMS), size=48),
-    Family("ResNet-50", lambda: resnet.resnet50(num_classes=5), canonical.resnet, (MERGED, SUMS), size=48),
-    Family(
-        "wide ResNet",
-        lambda: resnet.ResNet(resnet.Bottleneck, [1, 1, 1, 1], num_classes=5, width_per_group=128),
-        canonical.resnet,
-        (MERGED, SUMS),
-        size=48,
-    ),
-    Family(
-        "ResNeXt",
-        lambda: resnet.ResNet(resnet.Bottleneck, [1, 1, 1, 1], num_classes=5, groups=8, width_per_group=4),
-        canonical.resnet,
-        (MERGED, SUMS, GROUPED),
-        size=64,
-    ),
-    Family("DenseNet", _densenet, canonical.densenet, (MERGED, PASSED), _as_layers),
-    Family(
-        "MobileNetV2",
-        lambda: mobilenet_v2(num_classes=5, width_mult=0.5),
-        canonical.mobilenet,
-        (MERGED, SUMS, GROUPED),
-        _as_layers,
-        size=64,
-    ),
-    Family("EfficientNet", _efficientnet, canonical.efficientnet, (MERGED, SUMS, GROUPED, GATES), size=64),
-)
 
 each_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 
@@ -146,10 +49,10 @@ def noise(family: Family, n: int) -> list[Image]:
     return list(images.numpy())
 
 
-def made(family: Family, dtype: torch.dtype) -> tuple[nn.Module, RelevanceModel, list[Image]]:
+def made(family: Family, dtype: torch.dtype, n: int = 5) -> tuple[nn.Module, RelevanceModel, list[Image]]:
     torch.manual_seed(0)
     network = with_statistics(family.build()).to(dtype).eval()
-    images = noise(family, 5)
+    images = noise(family, n)
     return network, RelevanceModel(network, AsGiven(images[0].shape), CPU), images
 
 
@@ -182,51 +85,57 @@ def test_both_sides_sum_to_the_attribution(family: Family) -> None:
 
 @each_family
 def test_zennit_by_hand_agrees(family: Family) -> None:
-    network, model, images = made(family, torch.float64)
-    z = model.features(images)[0].astype(np.float64)
-    relevance = np.array([[2.0], [-1.0], [1.0], [-0.5]]) * z[0] * z[1:]
+    network, model, images = made(family, torch.float64, n=3)
+    z, logits = model.features(images)
+    relevance = np.array([[2.0], [-1.0]]) * z[0].astype(np.float64) * z[1:]
     layers = family.layers(network)
     with torch.no_grad():
-        x = torch.from_numpy(np.stack(images)).double()
-        torch.testing.assert_close(layers(x), network(x))
+        # what is compared is the network itself
+        np.testing.assert_allclose(layers(torch.from_numpy(np.stack(images)).double()), logits, rtol=1e-5, atol=1e-6)
     on_image, on_partners = model.pair_maps(images[0], images[1:], relevance)
-    both = np.stack([*[images[0]] * 4, *images[1:]])
+    both = np.stack([*[images[0]] * 2, *images[1:]])
     expected = canonical.heat_maps(layers, both, np.concatenate([relevance, relevance]), family.canonizers)
-    assert_same_maps(on_image, expected[:4], 2e-6)
-    assert_same_maps(on_partners, expected[4:], 2e-6)
+    assert_same_maps(on_image, expected[:2], 2e-6)
+    assert_same_maps(on_partners, expected[2:], 2e-6)
 
 
 @each_family
 def test_maps_of_partners_add_up_to_the_logits_own_map(family: Family) -> None:
-    _, model, images = made(family, torch.float64)
+    _, model, images = made(family, torch.float64, n=4)
     z = model.features(images)[0].astype(np.float64)
-    alpha = np.random.default_rng(0).normal(size=4)
+    alpha = np.random.default_rng(0).normal(size=3)
     maps = model.shared_maps(images[0], alpha[:, None] * z[0] * z[1:])
     own = model.shared_maps(images[0], (alpha @ z[1:] * z[0])[None])
     assert_same_maps(maps.sum(axis=0, dtype=np.float64)[None], own, 1e-5)
 
 
-def test_features_are_those_of_the_network_itself() -> None:
-    for family in FAMILIES[-3:]:
-        network, model, images = made(family, torch.float64)
-        with torch.no_grad():
-            logits = network(torch.from_numpy(np.stack(images)).double()).numpy()
-        np.testing.assert_allclose(model.features(images)[1], logits, rtol=1e-5, atol=1e-6)
+def test_every_family_of_torchvision_is_supported_or_refused() -> None:
+    patterns = [family.members for family in (*FAMILIES, *REFUSED_FAMILIES) if family.members]
+    names = models.list_models(module=models)
+    for name in names:
+        assert sum(re.fullmatch(pattern, name) is not None for pattern in (*patterns, WITHOUT_HEAD)) == 1, name
+    for pattern in patterns:
+        assert any(re.fullmatch(pattern, name) for name in names), pattern
 
 
 @pytest.mark.parametrize("groups", [2, 6])
 def test_the_matrix_twin_of_grouped_convolutions_agrees(groups: int) -> None:
     torch.manual_seed(3)
     network = nn.Sequential(
-        nn.Conv2d(1, 6, 2), nn.ReLU(), nn.Conv2d(6, 6, 3, groups=groups), nn.ReLU(), nn.Flatten(), nn.Linear(216, 3)
+        *(nn.Conv2d(1, 6, 2), nn.ReLU(), nn.Conv2d(6, 6, 3, groups=groups), nn.ReLU(), nn.Conv2d(6, 4, 1), nn.ReLU()),
+        *(nn.Conv2d(4, 3, 1), nn.ReLU(), nn.Flatten(), nn.Linear(108, 3)),
     ).double()
     # outputs that only their bias makes active: nothing that they see speaks for them
-    network.get_parameter("2.weight").data[:3].abs_().neg_()
-    network.get_parameter("2.bias").data[:3] = 5
+    for layer, first in (("2", 3), ("4", 2)):
+        network.get_parameter(f"{layer}.weight").data[:first].abs_().neg_()
+        network.get_parameter(f"{layer}.bias").data[:first] = 5
+    network.get_parameter("6.weight").data.abs_()
     w = [value.detach().numpy() for value in network.parameters()]
     twin = [
         lrp.convolution(w[0], w[1], (9, 9), "flat"),
         lrp.convolution(w[2], w[3], (8, 8), "z-plus-flat", groups),
+        lrp.convolution(w[4], w[5], (6, 6), "z-plus-flat"),
+        lrp.convolution(w[6], w[7], (6, 6), "z-plus"),
     ]
     images = list(np.random.default_rng(0).normal(size=(3, 1, 9, 9)).astype(np.float32))
     model = RelevanceModel(network, AsGiven((1, 9, 9)), CPU)

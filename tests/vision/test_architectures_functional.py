@@ -11,10 +11,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 - as everybody writes it
 from torch.nn.utils import parametrizations
-from torchvision.models import convnext, swin_transformer, vision_transformer
 from torchvision.ops import FrozenBatchNorm2d
 
-from tests.vision.test_architectures import BASE, CPU, GATES, MERGED, PASSED, SUMS, assert_same_maps, with_statistics
+from tests.vision.families import GATES, MERGED, PASSED, REFUSED_FAMILIES, SUMS, RefusedFamily, with_statistics
+from tests.vision.test_architectures import BASE, CPU, assert_same_maps
 from xda.errors import NoHeatmapsError
 from xda.vision.prepared import AsGiven
 from xda.vision.relevance import RelevanceModel
@@ -252,33 +252,10 @@ def refused(network: nn.Module, reason: str, size: int = 12) -> None:
         model.maps([image], z * z)
 
 
-def _convnext() -> nn.Module:
-    settings = [convnext.CNBlockConfig(8, 16, 1), convnext.CNBlockConfig(16, None, 1)]
-    network: nn.Module = convnext.ConvNeXt(settings, num_classes=4)
-    return network
-
-
-def _vision_transformer() -> nn.Module:
-    network: nn.Module = vision_transformer.VisionTransformer(32, 8, 1, 2, 16, 16, num_classes=4)
-    return network
-
-
-def _swin() -> nn.Module:
-    network: nn.Module = swin_transformer.SwinTransformer([4, 4], 8, [1, 1], [2, 2], [4, 4], num_classes=4)
-    return network
-
-
-@pytest.mark.parametrize(
-    ("build", "reason"),
-    [
-        (_convnext, "each image's own mean and spread"),
-        (_vision_transformer, "uses attention"),
-        (_swin, "uses attention"),
-    ],
-)
-def test_architectures_that_do_not_suit_the_rules_are_refused(build: Callable[[], nn.Module], reason: str) -> None:
+@pytest.mark.parametrize("family", REFUSED_FAMILIES, ids=lambda family: family.name)
+def test_architectures_that_do_not_suit_the_rules_are_refused(family: RefusedFamily) -> None:
     torch.manual_seed(0)
-    refused(build(), reason, 32)
+    refused(family.build(), family.reason, family.size)
 
 
 class _Standardized(nn.Conv2d):

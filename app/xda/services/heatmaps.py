@@ -22,7 +22,7 @@ from xda.errors import BusyError, XdaError
 from xda.services.device_queue import DeviceQueue
 from xda.services.views import PairRelevance
 
-FORMAT = "1"
+FORMAT = "2"
 """Part of every cache key; changes when the computation of heat-maps does."""
 
 

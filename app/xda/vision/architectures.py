@@ -16,6 +16,7 @@ from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from zennit.canonizers import MergeBatchNorm
 from zennit.composites import EpsilonPlusFlat
+from zennit.core import Hook
 from zennit.rules import ZPlus
 from zennit.types import Activation, AvgPool, Convolution, Linear, MaxPool
 
@@ -103,7 +104,10 @@ def canonize(recorded: fx.GraphModule, composite: EpsilonPlusFlat) -> Canonizati
         ("batch norms merged", bool(merged)),
         ("batch norms without a layer to merge with passed", norms > len(merged)),
         ("branches summed by Norm", any(isinstance(layer, SumLayer) for layer in layers)),
-        ("ZPlusFlat for grouped convolutions", any(isinstance(layer, ZPlusFlatLayer) for layer in layers)),
+        (
+            "ZPlusFlat for grouped convolutions and those behind them",
+            any(isinstance(layer, ZPlusFlatLayer) for layer in layers),
+        ),
         ("gates (squeeze-excite) taken as constant", any(isinstance(layer, GateLayer) for layer in layers)),
     )
     return Canonization(recorded, steps, ", ".join(text for text, holds in parts if holds))
@@ -165,7 +169,12 @@ def _step(node: fx.Node, merged: bool, composite: EpsilonPlusFlat, context: dict
     if node.op == "call_module":
         if isinstance(_module(node), _RESHAPING):
             return Step(ReshapeLayer(node.meta["shape"]), sources)
-        return Step(_layer_of(_module(node), node.name, merged, composite, context), sources)
+        if merged:
+            return Step(Layer(nn.Identity()), sources)
+        hook = composite.module_map(context, node.name, _module(node))
+        if isinstance(hook, ZPlus) and _sees_little(node):
+            hook = ZPlusFlat()
+        return Step(_layer_of(_module(node), hook), sources)
     if len(sources) == 2 and name in operations.ADDED:
         return Step(SumLayer(), sources)
     if name in operations.CONCATENATED:
@@ -183,9 +192,9 @@ def _step(node: fx.Node, merged: bool, composite: EpsilonPlusFlat, context: dict
     return Step(Layer(function), sources)
 
 
-def _layer_of(module: Any, name: str, merged: bool, composite: EpsilonPlusFlat, context: dict[str, object]) -> Layer:
-    """Return a module with its rule."""
-    if merged or isinstance(module, NEUTRAL):
+def _layer_of(module: Any, hook: Hook) -> Layer:
+    """Return a module with its rule, which is that of the hook where it has weights."""
+    if isinstance(module, NEUTRAL):
         return Layer(nn.Identity())
     if isinstance(module, _BatchNorm):
         return Layer(module)
@@ -198,11 +207,20 @@ def _layer_of(module: Any, name: str, merged: bool, composite: EpsilonPlusFlat, 
         if getattr(module, "inplace", False):
             module.inplace = False
         return Layer(module)
-    hook = composite.module_map(context, name, module)
-    return ruled_layer(module, ZPlusFlat() if isinstance(hook, ZPlus) and is_grouped(module) else hook)
+    return ruled_layer(module, hook)
 
 
-def is_grouped(module: nn.Module) -> bool:
+def _sees_little(node: fx.Node) -> bool:
+    """Whether a convolution is grouped, in the extreme depthwise, or is the next one behind such a convolution."""
+    if is_grouped(_module(node)):
+        return True
+    sources = _sources(node)
+    while len(sources) == 1 and sources[0].op != "placeholder" and not isinstance(_module(sources[0]), Linear):
+        sources = _sources(sources[0])
+    return len(sources) == 1 and is_grouped(_module(sources[0]))
+
+
+def is_grouped(module: Any) -> bool:
     """Whether each output of a layer sees only some of the channels, in a depthwise convolution one."""
     return isinstance(module, Convolution) and module.groups > 1
 

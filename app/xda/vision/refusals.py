@@ -11,7 +11,8 @@ REFUSED = "Heat-maps are not available for this network: "
 
 _ATTENTION = frozenset(
     {
-        *("MultiheadAttention", "Attention", "SelfAttention", "WindowAttention", "ShiftedWindowAttention"),
+        *("MultiheadAttention", "Attention", "SelfAttention", "RelativePositionalMultiHeadAttention"),
+        *("WindowAttention", "ShiftedWindowAttention", "ShiftedWindowAttentionV2"),
         *("scaled_dot_product_attention", "multi_head_attention_forward", "matmul", "bmm", "einsum"),
     }
 )
