@@ -8,7 +8,7 @@ import pytest
 from tests.reference import crammer_singer as reference
 from tests.surrogate.problems import overlapping
 
-from xda.surrogate import face_kernels, kernels, objective
+from xda.surrogate import face_kernels, kernels, objective, scan_kernels
 
 
 def _random_rows(n: int, n_classes: int, C: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -48,8 +48,12 @@ def test_a_sweep_is_the_papers_sweep() -> None:
     order = np.arange(40)
     # Some rows go by a list of all their entries, some by the sign for all.
     lists, counts = np.tile(np.arange(4, dtype=np.int32), (40, 1)), np.where(order % 2, 4, -1).astype(np.int32)
+    moved = np.empty(40, dtype=np.bool_)
     for _ in range(3):
-        kernels.ascend(X, y, (X**2).sum(axis=1), 0.05, order, coef, dual, lists, counts)
+        before = dual.copy()
+        kernels.ascend(X, y, (X**2).sum(axis=1), 0.05, order, coef, dual, lists, counts, moved)
+        np.testing.assert_array_equal(moved, (np.abs(dual - before) > 1e-12 * 0.05).any(axis=1))
+    assert 0 < moved.sum() < 40
     expected = reference.ascent(X, y, 0.05, 4, 3)
     np.testing.assert_allclose(dual, expected, atol=1e-14)
     np.testing.assert_allclose(coef, expected.T @ X, atol=1e-12)
@@ -62,7 +66,8 @@ def test_a_listed_sweep_moves_only_what_is_listed() -> None:
     left_out = np.where(y == 3, 2, 3)
     lists = np.array([np.delete(np.arange(4, dtype=np.int32), m) for m in left_out])
     coef, dual = np.zeros((4, 6)), np.zeros((40, 4))
-    kernels.ascend(X, y, norms, 0.05, order, coef, dual, lists, np.full(40, 3, dtype=np.int32))
+    moved = np.empty(40, dtype=np.bool_)
+    kernels.ascend(X, y, norms, 0.05, order, coef, dual, lists, np.full(40, 3, dtype=np.int32), moved)
     assert not dual[order, left_out].any()
     np.testing.assert_allclose(coef, dual.T @ X, atol=1e-12)
     weights = np.zeros((4, 6))
@@ -84,8 +89,8 @@ def test_a_shortlist_holds_what_can_matter(room: int) -> None:
     scores = rng.normal(size=(200, n_classes))
     slack, distance, reach = np.empty(200), np.empty(200), rng.uniform(0.01, 1.0, 200)
     lists, counts = np.empty((200, room), dtype=np.int32), np.empty(200, dtype=np.int32)
-    kernels.survey(scores, labels, dual, C, slack, distance)
-    kernels.shortlist(scores, labels, dual, distance, reach, lists, counts)
+    scan_kernels.survey(scores, labels, dual, C, slack, distance)
+    scan_kernels.shortlist(scores, labels, dual, distance, reach, lists, counts)
     for i, label in enumerate(labels):
         others = np.delete(np.arange(n_classes), label)
         best = others[scores[i, others].argmax()]
@@ -99,6 +104,53 @@ def test_a_shortlist_holds_what_can_matter(room: int) -> None:
         assert len(set(listed)) == len(listed)
         if len(needed | near) <= room:
             assert set(listed) == needed | near
+
+
+@pytest.mark.parametrize("n_features", [5, 700])
+def test_a_look_is_a_survey_and_a_shortlist_of_the_scores(n_features: int) -> None:
+    rng = np.random.default_rng(n_features)
+    C, n, room = 0.4, 200, 4
+    labels, dual = _random_rows(n, 6, C, 7)
+    X, coef = rng.normal(size=(n, n_features)), rng.normal(size=(6, n_features))
+    reach = rng.uniform(0.01, 1.0, n)
+    before = np.where(rng.random(n) < 0.3, -np.inf, rng.normal(size=n))
+    slack, distance, moved = np.empty(n), before.copy(), np.empty(n)
+    lists, counts = np.zeros((n, room), dtype=np.int32), np.empty(n, dtype=np.int32)
+    weights = np.ascontiguousarray(coef.T)
+    scan_kernels.look(X, weights, labels, dual, C, reach, slack, distance, moved, lists, counts)
+
+    scores = X @ coef.T
+    expected = np.empty(n), np.empty(n), np.zeros((n, room), dtype=np.int32), np.empty(n, dtype=np.int32)
+    scan_kernels.survey(scores, labels, dual, C, *expected[:2])
+    np.testing.assert_array_equal(scores, X @ coef.T)
+    scan_kernels.shortlist(scores, labels, dual, expected[1], reach, *expected[2:])
+    np.testing.assert_allclose(slack, expected[0], atol=1e-12)
+    np.testing.assert_allclose(distance, expected[1], atol=1e-12)
+    np.testing.assert_array_equal(lists, expected[2])
+    np.testing.assert_array_equal(counts, expected[3])
+    corner = np.isfinite(before) & np.isfinite(distance)
+    assert 0 < corner.sum() < n
+    np.testing.assert_allclose(moved[corner], np.abs(distance[corner] - before[corner]), atol=1e-12)
+    assert (moved[~corner] == -1.0).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_certificates_pass_is_that_of_the_equations(dtype: type) -> None:
+    rng = np.random.default_rng(8)
+    C, n = 0.4, 1500
+    labels, dual = _random_rows(n, 6, C, 8)
+    X: np.ndarray = rng.normal(size=(n, 90)).astype(dtype)
+    coef = rng.normal(size=(6, 90))
+    support = np.flatnonzero(dual.any(axis=1))
+    assert 0 < len(support) < n
+    place = np.full(n, -1)
+    place[support] = np.arange(len(support))
+    slack, violation = np.empty(n), np.empty(n)
+    weights = np.ascontiguousarray(coef.T)
+    scan_kernels.certify(X, weights, labels, place, dual[support], C, slack, violation)
+    augmented = objective.scores(X.astype(np.float64), coef, labels)
+    np.testing.assert_allclose(slack, objective.slacks(augmented, labels), atol=1e-12)
+    np.testing.assert_allclose(violation, objective.kkt_violations(augmented, dual, labels, C), atol=1e-12)
 
 
 def test_the_face_is_where_the_projection_moves() -> None:
@@ -162,6 +214,6 @@ def test_the_survey_says_how_far_a_corner_is_from_leaving() -> None:
     dual = np.array([[0.0, 0, 0], [C, -C, 0], [C, 0, -C], [-0.1, 0.1, 0], [-0.2, C, -0.3]])
     scores = np.array([[2.5, 0, 1.0], [0.0, 1.0, 0.2], [0.0, 1.0, 0.2], [0.0, 0.9, 0.0], [1.0, 0.0, 1.0]])
     slack, distance = np.empty(5), np.empty(5)
-    kernels.survey(scores, labels, dual, C, slack, distance)
+    scan_kernels.survey(scores, labels, dual, C, slack, distance)
     np.testing.assert_allclose(distance, [0.5, 0.8, -0.8, -np.inf, -np.inf])
     np.testing.assert_allclose(slack, objective.slacks(objective.scores(scores, np.eye(3), labels), labels))

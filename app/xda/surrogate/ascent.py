@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xda.surrogate import blocks, kernels, objective
+from xda.surrogate import blocks, kernels, objective, scan_kernels
 from xda.surrogate.certificate import coef_of_support
 from xda.surrogate.objective import Float, Int
 from xda.surrogate.threads import Threads
@@ -57,6 +57,9 @@ REACH_CAP = 0.5
 
 MOVED = 0.95
 """Quantile of the movements since the last survey that stands for how far a sample may move until the next."""
+
+SAMPLED = 8192
+"""Movements from which the quantile is taken, about."""
 
 MOVES = 1.5
 """Corners further away than so many movements are left out of the sweeps."""
@@ -96,10 +99,12 @@ class Samples:
     """Type in which sweeps compute."""
     norms: Float = field(init=False)
     """Squared norms, shape (N,)."""
+    left_out: Int = field(init=False)
+    """Those that do not belong to the problem."""
 
     def __post_init__(self) -> None:
-        single = self.features.dtype.itemsize <= 4 and self.features.dtype.kind == "f"
-        self.dtype = np.float32 if single else np.float64
+        self.dtype = blocks.kernel_dtype(self.features)
+        self.left_out = np.flatnonzero(~self.included)
         self.norms = blocks.squared_norms(self.features, self.dtype, self.augment, self.threads)
 
     def __len__(self) -> int:
@@ -111,19 +116,13 @@ class Samples:
         """Columns of the features, with the constant one."""
         return blocks.width(self.features, self.augment)
 
-    @property
-    def direct(self) -> bool:
-        """Whether kernels can read the features where they are."""
-        return bool(self.features.dtype == self.dtype and not self.augment and not isinstance(self.features, np.memmap))
+    def direct(self, dtype: Any) -> bool:
+        """Whether kernels that compute in this type can read the features where they are."""
+        return blocks.in_place(self.features, dtype, self.augment)
 
     def read(self, rows: slice | Int, dtype: Any = np.float64) -> NDArray[Any]:
         """Return some rows in the type asked for."""
         return blocks.read(self.features, rows, dtype, self.augment)
-
-    def weights(self, dual: Float) -> Float:
-        """Return the weights of dual rows (N, K), in float64."""
-        support = np.flatnonzero(dual.any(axis=1))
-        return coef_of_support(self.features, support, dual[support], augment=self.augment, threads=self.threads)
 
 
 class Ascent:
@@ -163,7 +162,7 @@ class Ascent:
         self.n_sweeps = 0
         self._since_full = 0
         self.work = 0.0
-        """Multiply-adds spent in sweeps and surveys so far, in those of a sweep."""
+        """Multiply-adds spent in sweeps and surveys so far, in those of a sweep, at most."""
         self.history: list[tuple[int, float]] = []
 
     def restart(self, support: Int, dual_rows: Float) -> None:
@@ -182,9 +181,17 @@ class Ascent:
                 self.dual *= best
                 self.coef *= best
 
-    def refresh(self) -> None:
-        """Compute the weights anew from the dual rows, without what rounding has gathered."""
-        self.coef = self.samples.weights(self.dual)
+    def own(self) -> Float:
+        """Return the own entry of each dual row: the sum of the others, so that it is zero where the row is."""
+        return np.asarray(self.dual[np.arange(len(self.dual)), self.samples.labels])
+
+    def refresh(self) -> Int:
+        """Compute the weights anew from the dual rows, without what rounding has gathered; return the support."""
+        samples, support = self.samples, np.flatnonzero(self.own())
+        self.coef = coef_of_support(
+            samples.features, support, self.dual[support], augment=samples.augment, threads=samples.threads
+        )
+        return support
 
     def sharpen(self) -> None:
         """Go on in float64."""
@@ -214,19 +221,22 @@ class Ascent:
         return np.flatnonzero(self.distance < self.reach)
 
     def _sweep(self, index: Int, n_sweeps: int) -> None:
-        """Sweep some times over some samples."""
+        """Sweep some times over some samples; every other sweep visits only those that moved in the one before."""
         coef = self.coef.astype(self.dtype)
         self.n_sweeps += n_sweeps
         counts = self._counts[index]
         entries = float(np.where(counts < 0, self.dual.shape[1], counts).sum()) + len(index)
         self.work += n_sweeps * entries * coef.shape[1]
-        if self.samples.direct and self.dtype == self.samples.dtype and 4 * len(index) > len(self.dual):
+        if self.samples.direct(self.dtype) and 4 * len(index) > len(self.dual):
             # Short runs of neighbours in random order: as good as single rows, and kinder to the memory.
             whole = len(index) - len(index) % RUN
             runs = index[:whole].reshape(-1, RUN)
-            for _ in range(n_sweeps):
+            moved = np.empty(len(self.dual), dtype=np.bool_)
+            for number in range(n_sweeps):
                 order = np.concatenate([self._rng.permutation(runs).ravel(), index[whole:]])
-                self._ascend(self.samples.features, slice(None), self.dual, order, coef)
+                if number % 2:
+                    order = order[moved[order]]
+                self._ascend(self.samples.features, slice(None), self.dual, order, coef, moved)
         else:
             self._sweep_copies(index, n_sweeps, coef)
         self.coef = coef.astype(np.float64)
@@ -237,20 +247,25 @@ class Ascent:
         groups = [index[start : start + step] for start in range(0, len(index), step)]
         group = index[:0]
         features, dual = self.samples.read(group, self.dtype), self.dual[group]
-        for _ in range(n_sweeps):
+        moved = [np.empty(len(group), dtype=np.bool_) for group in groups]
+        for number in range(n_sweeps):
             for position in self._rng.permutation(len(groups)):
                 if groups[position] is not group:
                     self.dual[group] = dual
                     group = groups[position]
                     features, dual = self.samples.read(group, self.dtype), self.dual[group]
-                self._ascend(features, group, dual, self._rng.permutation(len(group)), coef)
+                order = self._rng.permutation(np.flatnonzero(moved[position]) if number % 2 else len(group))
+                self._ascend(features, group, dual, order, coef, moved[position])
         self.dual[group] = dual
 
-    def _ascend(self, features: NDArray[Any], rows: slice | Int, dual: Float, order: Int, coef: NDArray[Any]) -> None:
+    def _ascend(
+        self, features: NDArray[Any], rows: slice | Int, dual: Float, order: Int, coef: NDArray[Any],
+        moved: NDArray[np.bool_],
+    ) -> None:  # fmt: skip
         samples = self.samples
         kernels.ascend(
             features, samples.labels[rows], samples.norms[rows], self.C, order, coef, dual,
-            self._lists[rows], self._counts[rows],
+            self._lists[rows], self._counts[rows], moved,
         )  # fmt: skip
 
     def survey(self) -> float:
@@ -280,34 +295,32 @@ class Ascent:
         """Compute scores of some or all samples, and what follows from them."""
         samples = self.samples
         n_rows = len(samples) if index is None else len(index)
-        coef = self.coef.astype(self.dtype)
-        room = self._lists.shape[1]
-        moved: list[Float] = []
+        weights = np.ascontiguousarray(self.coef.T, dtype=self.dtype)
+        moved = np.empty(n_rows)
 
         def look(span: slice) -> None:
             rows = span if index is None else index[span]
-            scores = samples.read(rows, self.dtype) @ coef.T
-            labels, dual = samples.labels[rows], self.dual[rows]
-            slack, distance = np.empty(len(labels)), np.empty(len(labels))
-            lists, counts = np.empty((len(labels), room), dtype=np.int32), np.empty(len(labels), dtype=np.int32)
-            kernels.survey(scores, labels, dual, self.C, slack, distance)
-            kernels.shortlist(scores, labels, dual, distance, self.reach[rows], lists, counts)
-            before = self.distance[rows]
-            corner = np.isfinite(before) & np.isfinite(distance)
-            moved.append(np.abs(distance[corner] - before[corner]))
-            self.slack[rows], self.distance[rows] = slack, distance
-            self._lists[rows], self._counts[rows] = lists, counts
+            found = self.slack[rows], self.distance[rows], self._lists[rows], self._counts[rows]
+            slack, distance, lists, counts = found
+            scan_kernels.look(
+                samples.read(rows, self.dtype), weights, samples.labels[rows], self.dual[rows], self.C,
+                self.reach[rows], slack, distance, moved[span], lists, counts,
+            )  # fmt: skip
+            if index is not None:
+                self.slack[rows], self.distance[rows], self._lists[rows], self._counts[rows] = found
 
-        blocks.over(samples.threads, look, blocks.spans(n_rows, samples.width + coef.shape[0]))
-        self.work += (SURVEY_COST * coef.shape[0] + 1) * n_rows * coef.shape[1]
-        self.slack[~samples.included] = 0.0
-        self.distance[~samples.included] = np.inf
-        own = float(self.dual[np.arange(len(samples)), samples.labels].sum())
+        in_place = index is None and samples.direct(self.dtype)
+        blocks.over(samples.threads, look, n_rows, samples.width, in_place=in_place)
+        self.work += (SURVEY_COST * self.coef.shape[0] + 1) * n_rows * self.coef.shape[1]
+        self.slack[samples.left_out] = 0.0
+        self.distance[samples.left_out] = np.inf
+        own = float(self.own().sum())
         # After a glance the slacks of the others are those of the last survey, and so this is a guess.
         self.primal = objective.primal_value(self.coef, float(self.slack.sum()), self.C)
         self.gap = objective.relative_gap(self.primal, objective.dual_value(self.coef, own))
-        movements = np.concatenate(moved) if moved else np.empty(0)
-        self.movement = float(np.quantile(movements, MOVED)) if len(movements) else np.inf
+        moved = moved[:: 1 + len(moved) // SAMPLED]
+        moved = moved[moved >= 0.0]
+        self.movement = float(np.quantile(moved, MOVED)) if len(moved) else np.inf
         self.reach = np.minimum(self.ball(), max(FLOOR[self.dtype], MOVES * self.movement))
 
     def ball(self) -> Float:
@@ -327,7 +340,7 @@ class Ascent:
         """
         samples = self.samples
         radius = np.sqrt(2.0 * max(0.0, self.gap) * abs(self.primal))
-        zero = self.dual[np.arange(len(samples)), samples.labels] == 0.0
+        zero = self.own() == 0.0
         near = np.where(zero, self.distance, self.slack) <= np.sqrt(2.0 * samples.norms) * radius + 1e-5
         return not near[samples.included].any()
 

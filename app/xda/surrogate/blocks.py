@@ -7,7 +7,7 @@ array ever being copied as a whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -41,36 +41,71 @@ def spans(n_rows: int, n_columns: int) -> Iterator[slice]:
     Parameters
     ----------
     n_rows, n_columns : int
+        Without columns there is nothing to bound, and all rows are one slice.
 
     Yields
     ------
     slice
     """
-    step = max(1, BLOCK_VALUES // max(1, n_columns))
+    step = max(1, BLOCK_VALUES // n_columns if n_columns else n_rows)
     for start in range(0, n_rows, step):
         yield slice(start, min(n_rows, start + step))
 
 
-def over(threads: Threads | None, function: Callable[[slice], None], parts: Iterable[slice]) -> None:
-    """Call a function for each part, on all threads if there are any.
+def over(
+    threads: Threads | None, function: Callable[[slice], None], n_rows: int, n_columns: int, *, in_place: bool = False
+) -> None:
+    """Call a function for each block of rows, on all threads if there are any and the work is worth waking them.
 
     Parameters
     ----------
     threads : Threads, optional
     function : callable
         Writes what it finds to a place of its own.
-    parts : iterable of slice
+    n_rows, n_columns : int
+    in_place : bool
+        The function copies nothing: then there is one block for each thread, however large.
     """
-    shares = [list(parts)] if threads is None else threads.shares(parts)
 
-    def each(share: list[slice]) -> None:
-        for part in share:
-            function(part)
+    def each(part: slice) -> None:
+        for span in spans(part.stop - part.start, 0 if in_place else n_columns):
+            function(slice(part.start + span.start, part.start + span.stop))
 
-    if threads is None:
-        each(shares[0])
+    if threads is None or n_rows * n_columns < 2 * BLOCK_VALUES:
+        each(slice(0, n_rows))
     else:
-        threads.map(each, shares)
+        threads.map(each, threads.cut(n_rows))
+
+
+def kernel_dtype(features: NDArray[Any]) -> type[np.float32 | np.float64]:
+    """Return the type in which compiled kernels read features: nothing is lost in it, short of long doubles.
+
+    Parameters
+    ----------
+    features : ndarray
+
+    Returns
+    -------
+    type
+    """
+    return np.float32 if features.dtype.kind == "f" and features.dtype.itemsize <= 4 else np.float64
+
+
+def in_place(features: NDArray[Any], dtype: DTypeLike, augment: bool) -> bool:
+    """Tell whether features can be read where they are; of a memory-mapped file only blocks are to be in memory.
+
+    Parameters
+    ----------
+    features : ndarray of shape (N, d)
+    dtype : dtype
+    augment : bool
+
+    Returns
+    -------
+    bool
+    """
+    ready = features.dtype == dtype and features.flags.c_contiguous and not augment
+    return bool(ready and not isinstance(features, np.memmap))
 
 
 def read(
@@ -130,7 +165,7 @@ def squared_norms(
         with np.errstate(over="ignore", invalid="ignore"):
             norms[span] = np.einsum("ij,ij->i", block, block)
 
-    over(threads, square, spans(features.shape[0], width(features, augment)))
+    over(threads, square, *features.shape, in_place=in_place(features, dtype, augment))
     wrong = np.flatnonzero(~np.isfinite(norms))
     for row in wrong:
         if not np.isfinite(np.asarray(features)[row]).all():

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from xda.surrogate import blocks, objective
+from xda.surrogate import blocks, objective, scan_kernels
 from xda.surrogate.objective import Float, Int
 from xda.surrogate.threads import Threads
 
@@ -256,14 +256,20 @@ def certify_solution(
     slack_of_all = np.empty(X.shape[0])
     violations = np.empty(X.shape[0])
 
-    def look(span: slice) -> None:
-        augmented = objective.scores(blocks.read(X, span, augment=augment), coef, y[span])
-        slack_of_all[span] = violations[span] = objective.slacks(augmented, y[span])
-        mine = slice(*np.searchsorted(support, [span.start, span.stop]))
-        index = support[mine]
-        violations[index] = objective.kkt_violations(augmented[index - span.start], dual_rows[mine], y[index], C)
+    weights = np.ascontiguousarray(coef.T)
+    place = np.full(X.shape[0], -1)
+    place[support] = np.arange(len(support))
+    labels = y.astype(np.int64, copy=False)
+    dtype = blocks.kernel_dtype(X)
 
-    blocks.over(threads, look, blocks.spans(X.shape[0], blocks.width(X, augment) + coef.shape[0]))
+    def look(span: slice) -> None:
+        scan_kernels.certify(
+            blocks.read(X, span, dtype, augment), weights, labels[span], place[span], dual_rows, C,
+            slack_of_all[span], violations[span],
+        )  # fmt: skip
+
+    in_place = blocks.in_place(X, dtype, augment)
+    blocks.over(threads, look, X.shape[0], blocks.width(X, augment), in_place=in_place)
     if included is None:
         total_slack, n_samples = float(slack_of_all.sum()), int(X.shape[0])
     else:

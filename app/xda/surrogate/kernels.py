@@ -1,7 +1,7 @@
-r"""The loops over single samples, compiled; with :mod:`xda.surrogate.face_kernels` all that knows numba.
+r"""The loops that change dual rows, compiled.
 
-Every kernel is a pure loop over arrays and has a slow twin in ``tests/reference/crammer_singer.py``. They share one
-sub-problem, that of a single dual row :math:`a` with all others fixed,
+With :mod:`xda.surrogate.scan_kernels` and :mod:`xda.surrogate.face_kernels` this is all that knows numba. Every kernel
+is a pure loop over arrays and has a slow twin in ``tests/reference/crammer_singer.py``. They share one sub-problem, that of a single dual row :math:`a` with all others fixed,
 
 .. math:: \min_a \; \tfrac q2 \|a\|^2 + \langle B, a \rangle
           \quad\text{s.t.}\quad \sum_m a_m = 0,\; a_m \le C [m = y],
@@ -111,8 +111,9 @@ def add_scaled(target: Any, factor: Any, vector: Any) -> None:
 
 @numba.njit(cache=True, nogil=True)
 def ascend(
-    features: Any, labels: Any, norms: Any, C: float, order: Any, coef: Any, dual: Any, lists: Any, counts: Any
-) -> int:
+    features: Any, labels: Any, norms: Any, C: float, order: Any, coef: Any, dual: Any, lists: Any, counts: Any,
+    moved: Any,
+) -> None:  # fmt: skip
     """Maximise the dual over one row after the other (Keerthi et al. 2008, algorithm 3.1), some entries of it.
 
     Parameters
@@ -130,18 +131,15 @@ def ascend(
         Dual rows, updated in place.
     lists, counts : ndarray of int, shapes (n, s) and (n,)
         Entries of each row that may change, its label and all that are not zero among them; a negative count: all.
-
-    Returns
-    -------
-    int
-        Rows that changed.
+    moved : ndarray of bool, shape (n,)
+        Of the visited rows: whether they changed.
     """
     n_classes = coef.shape[0]
     linear = np.empty(n_classes)
     row = np.empty(n_classes)
     everything = np.arange(n_classes, dtype=lists.dtype)
-    changed = 0
     for i in order:
+        moved[i] = False
         label = labels[i]
         q = norms[i]
         sample = features[i]
@@ -152,7 +150,7 @@ def ascend(
                     dual[i, m] = 0.0
                 dual[i, label] = C
                 dual[i, 1 if label == 0 else 0] = -C
-                changed += 1
+                moved[i] = True
             continue
         chosen = everything if counts[i] < 0 else lists[i, : counts[i]]
         size = len(chosen)
@@ -164,17 +162,13 @@ def ascend(
                 linear[j] -= 1.0
                 own = j
         _solve_row(linear[:size], own, q, C, row)
-        moved = False
         for j in range(size):
             m = chosen[j]
             step = row[j] - dual[i, m]
             if abs(step) > 1e-12 * C:
                 add_scaled(coef[m], features.dtype.type(step), sample)
-                moved = True
+                moved[i] = True
             dual[i, m] = row[j]
-        if moved:
-            changed += 1
-    return changed
 
 
 @numba.njit(cache=True, nogil=True)
@@ -201,111 +195,3 @@ def proximal_rows(scores: Any, labels: Any, centre: Any, inverse_step: float, C:
             linear[m] = scores[i, m] - inverse_step * centre[i, m] + 1.0
         linear[labels[i]] -= 1.0
         _solve_row(linear, labels[i], inverse_step, C, dual[i])
-
-
-@numba.njit(cache=True, nogil=True)
-def survey(scores: Any, labels: Any, dual: Any, C: float, slack: Any, distance: Any) -> None:
-    r"""Say for each row what it costs and how far the scores may move before it leaves its corner.
-
-    A zero row stays optimal while its margin exceeds 1, a row (C at y, -C at m) while m has the highest augmented
-    score. Any other row is free and has distance -inf; a negative distance of a corner is a violation.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n, K)
-        Plain scores w_m . z_i.
-    labels : ndarray of int, shape (n,)
-    dual : ndarray of shape (n, K)
-    C : float
-    slack, distance : ndarray of shape (n,)
-        Overwritten.
-    """
-    n_classes = scores.shape[1]
-    for i in range(scores.shape[0]):
-        label = labels[i]
-        own = scores[i, label]
-        top = -np.inf
-        second = -np.inf
-        best = -1
-        for m in range(n_classes):
-            if m != label:
-                value = scores[i, m] + 1.0
-                if value > top:
-                    second = top
-                    top = value
-                    best = m
-                elif value > second:
-                    second = value
-        slack[i] = max(0.0, top - own)
-        if dual[i, label] == 0.0:
-            distance[i] = own - top
-        elif dual[i, label] == C:
-            holder = -1
-            for m in range(n_classes):
-                if dual[i, m] == -C:
-                    holder = m
-            if holder < 0:
-                distance[i] = -np.inf
-            elif holder == best:
-                distance[i] = top - max(second, own)
-            else:
-                distance[i] = scores[i, holder] + 1.0 - max(top, own)
-        else:
-            distance[i] = -np.inf
-
-
-@numba.njit(cache=True, nogil=True)
-def shortlist(scores: Any, labels: Any, dual: Any, distance: Any, reach: Any, lists: Any, counts: Any) -> None:
-    r"""List the entries of each row that a sweep should look at.
-
-    At the optimum an entry other than the own one is not zero only where its augmented score is the highest. So the
-    list holds the label, what is not zero, and the classes within reach of the highest score, the nearest of them if
-    there are more than there is room for; the best is always among them, so that a row that is not optimal can move.
-    Rows far from leaving their corner get no list.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n, K)
-        Plain scores w_m . z_i.
-    labels : ndarray of int, shape (n,)
-    dual : ndarray of shape (n, K)
-    distance : ndarray of shape (n,)
-        As of :func:`survey`.
-    reach : ndarray of shape (n,)
-        How far scores may lie below the highest.
-    lists, counts : ndarray of int, shapes (n, s) and (n,)
-        Overwritten; a count of -1 stands for all classes.
-    """
-    n_classes = scores.shape[1]
-    room = lists.shape[1]
-    for i in range(scores.shape[0]):
-        if distance[i] > 4.0 * reach[i]:
-            counts[i] = -1
-            continue
-        label = labels[i]
-        top = -np.inf
-        kept = 1
-        for m in range(n_classes):
-            if m != label:
-                if scores[i, m] > top:
-                    top = scores[i, m]
-                if dual[i, m] != 0.0:
-                    kept += 1
-        near = reach[i]
-        for _ in range(12):
-            count = kept
-            for m in range(n_classes):
-                if m != label and dual[i, m] == 0.0 and scores[i, m] >= top - near:
-                    count += 1
-            if count <= room:
-                break
-            near *= 0.5
-        if count > room:
-            counts[i] = -1
-            continue
-        position = 0
-        for m in range(n_classes):
-            if m == label or dual[i, m] != 0.0 or scores[i, m] >= top - near:
-                lists[i, position] = m
-                position += 1
-        counts[i] = position

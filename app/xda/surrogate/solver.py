@@ -177,7 +177,7 @@ def solve(
         _sweep(ascent, tol, max_sweeps)
         certificate, slack = _climb(ascent, tol, max_sweeps)
     certificate = replace(certificate, seconds=time.perf_counter() - began)
-    support = np.flatnonzero(ascent.dual.any(axis=1))
+    support = np.flatnonzero(ascent.own())
     return Solution(support, ascent.dual[support], ascent.coef, slack, tuple(ascent.history), certificate)
 
 
@@ -294,9 +294,7 @@ def _climb(ascent: Ascent, tol: float, max_sweeps: int) -> tuple[Certificate, Fl
 
 
 def _certify(ascent: Ascent, tol: float) -> tuple[Certificate, Float]:
-    samples = ascent.samples
-    support = np.flatnonzero(ascent.dual.any(axis=1))
-    ascent.coef = samples.weights(ascent.dual)
+    samples, support = ascent.samples, ascent.refresh()
     return certify_solution(
         samples.features,
         samples.labels,
@@ -315,7 +313,7 @@ def _certify(ascent: Ascent, tol: float) -> tuple[Certificate, Float]:
 def _working_set(ascent: Ascent) -> newton.WorkingSet:
     samples, index = ascent.samples, _working(ascent)
     features, dual = samples.read(index), ascent.dual[index]
-    at_bound = ascent.dual[np.arange(len(samples)), samples.labels] > 0.0
+    at_bound = ascent.own() > 0.0
     at_bound[index] = False
     n_bounded = int(np.count_nonzero(at_bound))
     offset = ascent.coef - samples.threads.matmul(dual.T, features)
