@@ -1,7 +1,8 @@
 r"""The loops that change dual rows, compiled.
 
 With :mod:`xda.surrogate.scan_kernels` and :mod:`xda.surrogate.face_kernels` this is all that knows numba. Every kernel
-is a pure loop over arrays and has a slow twin in ``tests/reference/crammer_singer.py``. They share one sub-problem, that of a single dual row :math:`a` with all others fixed,
+is a pure loop over arrays and has a slow twin in ``tests/reference/crammer_singer.py``. They share one sub-problem,
+that of a single dual row :math:`a` with all others fixed,
 
 .. math:: \min_a \; \tfrac q2 \|a\|^2 + \langle B, a \rangle
           \quad\text{s.t.}\quad \sum_m a_m = 0,\; a_m \le C [m = y],
