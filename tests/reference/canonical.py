@@ -184,15 +184,11 @@ def timm_efficientnet_lite(network: nn.Module) -> list[Canonizer]:
 
 
 def separable(network: nn.Module) -> tuple[str, ...]:
-    """Name the grouped convolutions, and of the others those right behind one, in the order in which they stand."""
-    gates = [name for name, module in network.named_modules() if type(module).__name__ == "SqueezeExcitation"]
-    layers = {
-        name: module.groups
-        for name, module in network.named_modules()
-        if isinstance(module, nn.Conv2d) and not name.startswith(tuple(f"{gate}." for gate in gates))
-    }
-    before = [1, *layers.values()]
-    return tuple(name for (name, groups), last in zip(layers.items(), before, strict=False) if max(groups, last) > 1)
+    """Name the grouped convolutions, and in networks that have such the pointwise ones."""
+    layers = {name: module for name, module in network.named_modules() if isinstance(module, nn.Conv2d)}
+    if all(layer.groups == 1 for layer in layers.values()):
+        return ()
+    return tuple(name for name, layer in layers.items() if layer.groups > 1 or layer.kernel_size == (1, 1))
 
 
 def heat_maps(

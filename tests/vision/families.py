@@ -16,7 +16,7 @@ from tests.reference import canonical
 from xda.vision.networks import NetworkSpec, build_network
 
 MERGED, PASSED = "batch norms merged", "batch norms without a layer to merge with passed"
-SUMS, GROUPED = "branches summed by Norm", "ZPlusFlat for grouped convolutions and those behind them"
+SUMS, GROUPED = "branches summed by Norm", "ZPlusFlat for grouped and pointwise convolutions"
 GATES = "gates (squeeze-excite) taken as constant"
 OWN_STATISTICS, ATTENTION = "each image's own mean and spread", "uses attention"
 WITHOUT_HEAD = "squeezenet1_."

@@ -97,7 +97,8 @@ def canonize(recorded: fx.GraphModule, composite: EpsilonPlusFlat) -> Canonizati
     on_path = [node for node in nodes if node in passed and node.op != "placeholder"]
     merged = _merge_batch_norms(on_path)
     context: dict[str, object] = {}
-    steps = {node: _step(node, node in merged, composite, context) for node in on_path}
+    separable = any(is_grouped(_module(node)) for node in on_path)
+    steps = {node: _step(node, node in merged, separable, composite, context) for node in on_path}
     norms = sum(isinstance(_module(node), _BatchNorm) for node in on_path)
     layers = [step.layer for step in steps.values()]
     parts = (
@@ -105,7 +106,7 @@ def canonize(recorded: fx.GraphModule, composite: EpsilonPlusFlat) -> Canonizati
         ("batch norms without a layer to merge with passed", norms > len(merged)),
         ("branches summed by Norm", any(isinstance(layer, SumLayer) for layer in layers)),
         (
-            "ZPlusFlat for grouped convolutions and those behind them",
+            "ZPlusFlat for grouped and pointwise convolutions",
             any(isinstance(layer, ZPlusFlatLayer) for layer in layers),
         ),
         ("gates (squeeze-excite) taken as constant", any(isinstance(layer, GateLayer) for layer in layers)),
@@ -163,8 +164,11 @@ def _terms(node: fx.Node, name: str, signals: list[fx.Node]) -> tuple[fx.Node, .
     return (signals[0],)
 
 
-def _step(node: fx.Node, merged: bool, composite: EpsilonPlusFlat, context: dict[str, object]) -> Step:
-    """Return a node with its rule; the context knows whether the first layer with weights is past."""
+def _step(node: fx.Node, merged: bool, separable: bool, composite: EpsilonPlusFlat, context: dict[str, object]) -> Step:
+    """Return a node with its rule; the context knows whether the first layer with weights is past.
+
+    Separable convolutions take turns with pointwise ones, which mix the few channels.
+    """
     name, sources = name_of(node), _sources(node)
     if node.op == "call_module":
         if isinstance(_module(node), _RESHAPING):
@@ -172,7 +176,7 @@ def _step(node: fx.Node, merged: bool, composite: EpsilonPlusFlat, context: dict
         if merged:
             return Step(Layer(nn.Identity()), sources)
         hook = composite.module_map(context, node.name, _module(node))
-        if isinstance(hook, ZPlus) and _sees_little(node):
+        if isinstance(hook, ZPlus) and (is_grouped(_module(node)) or (separable and is_pointwise(_module(node)))):
             hook = ZPlusFlat()
         return Step(_layer_of(_module(node), hook), sources)
     if len(sources) == 2 and name in operations.ADDED:
@@ -210,19 +214,14 @@ def _layer_of(module: Any, hook: Hook) -> Layer:
     return ruled_layer(module, hook)
 
 
-def _sees_little(node: fx.Node) -> bool:
-    """Whether a convolution is grouped, in the extreme depthwise, or is the next one behind such a convolution."""
-    if is_grouped(_module(node)):
-        return True
-    sources = _sources(node)
-    while len(sources) == 1 and sources[0].op != "placeholder" and not isinstance(_module(sources[0]), Linear):
-        sources = _sources(sources[0])
-    return len(sources) == 1 and is_grouped(_module(sources[0]))
-
-
 def is_grouped(module: Any) -> bool:
     """Whether each output of a layer sees only some of the channels, in a depthwise convolution one."""
     return isinstance(module, Convolution) and module.groups > 1
+
+
+def is_pointwise(module: Any) -> bool:
+    """Whether each output of a layer sees one position only."""
+    return isinstance(module, Convolution) and set(module.kernel_size) == {1}
 
 
 def _merge_batch_norms(on_path: list[fx.Node]) -> set[fx.Node]:

@@ -9,11 +9,11 @@ output.
 The rules of layers with weights have the form R_in = x' * J^T(R_out / stabilised(z)), where x' is the modified input,
 J the layer with modified weights and z = J x' (`zennit.core.BasicHook`); ``ZPlus`` sums two such terms.
 
-Convolutions of which an output sees little need one rule of our own, ``ZPlusFlat``. That of a grouped convolution sees
-few channels, a single one in a depthwise convolution, and often only its bias makes it active; the next convolution
-hears these channels after a ReLU, and its output may be negative because all that it hears speaks against it.
-``ZPlus`` finds nothing that speaks for such an output and drops its relevance, in the depthwise convolutions of a
-trained EfficientNet-lite0 95 % of all of it.
+Networks of grouped convolutions need one rule of our own, ``ZPlusFlat``. An output of such a layer sees few channels, a
+single one in a depthwise convolution, and often only its bias makes it active; the pointwise convolutions between them
+see one position, often of few channels, and where no activation follows an output may be negative because all that it
+sees speaks against it. ``ZPlus`` finds nothing that speaks for such an output and drops its relevance, in the depthwise
+convolutions of a trained EfficientNet-lite0 95 % of all of it.
 """
 
 from __future__ import annotations
