@@ -32,6 +32,7 @@ class TerminalProgress:
             interactive = sys.stderr.isatty()
             self._bar = tqdm(
                 total=total,
+                initial=done,  # what an earlier attempt did says nothing of the speed of this one
                 desc=f"{stage:<34}",
                 file=sys.stderr,
                 mininterval=0.2 if interactive else 5.0,

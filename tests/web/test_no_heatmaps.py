@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from starlette.testclient import TestClient
 from torch import nn
 
 from tests.web.conftest import MakeClient
-from tests.world import World
+from tests.world import RUN_ID, World
 from xda.cli import main
 from xda.errors import NoHeatmapsError
 from xda.services.build import build_run
@@ -20,6 +21,7 @@ from xda.services.catalog import Catalog
 from xda.services.config import BuildConfig
 from xda.services.device_queue import DeviceQueue
 from xda.services.explorer import Explainer
+from xda.services.numbers import signed
 
 REASON = "it normalises by each image&#39;s own mean and spread"
 
@@ -106,3 +108,22 @@ def test_pictures_are_drawn_without_maps(unmapped: Explainer, served: TestClient
     shared = served.post("/api/v1/links", json={"run": "normalising", "test": 3})
     assert shared.status_code == 201
     assert REASON in served.get(f"/s/{shared.json()['id']}").text
+
+
+@pytest.mark.parametrize(("first", "second"), [("normalising", RUN_ID), (RUN_ID, "normalising")])
+def test_a_run_without_maps_is_compared_with_one_that_has_them(
+    unmapped: Explainer, explainer: Explainer, make_client: MakeClient, first: str, second: str
+) -> None:
+    queue = DeviceQueue()
+    client = make_client(Catalog([unmapped, explainer], {}, queue))
+    page = client.get(f"/r/{first}/test/3/compare?with={second}")
+    assert page.status_code == 200
+    assert REASON in page.text
+    drawn = set(re.findall(r"/media/(\w+)/relevance/", page.text))
+    assert drawn == {explainer.digest[:16]}
+    sides = {side.id: side for side in (unmapped, explainer)}
+    target = sides[first].explain(3).target
+    for side in sides.values():
+        strongest = side.explain(3, target=target, limit=1).supporting[0]
+        assert signed(strongest.attribution) in page.text
+    queue.close()

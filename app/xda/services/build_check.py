@@ -75,7 +75,7 @@ class Outlook:
         return [
             f"{self.title}: {train:,} training and {test:,} test images of {self.dataset}, {len(self.classes)} classes",
             *self._class_lines(),
-            *([f"  left out        {self.n_left_out:,} images that cannot be used"] if self.n_left_out else []),
+            *([f"  left out        unusable images: {self.n_left_out:,}"] if self.n_left_out else []),
             f"  network         {self.network}, {self.n_parameters:,} parameters",
             f"  features        {self.n_features:,}, before the last linear layer '{self.head}'",
             f"  preprocessing   {self.preprocessing}",

@@ -107,7 +107,7 @@ def _card(explainer: Explainer, urls: Urls) -> RunCard:
                 share_support=percent(entry.n_support / max(1, explainer.n_train), 1),
                 n_bounded=count(entry.certificate.n_bounded),
                 agreement=percent(entry.agreement, 1),
-                gap=number(entry.certificate.relative_gap),
+                gap=number(max(0.0, entry.certificate.relative_gap)),
                 kkt=number(entry.certificate.kkt_violation),
                 converged=entry.certificate.converged,
             )

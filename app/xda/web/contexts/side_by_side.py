@@ -288,7 +288,7 @@ def _side(side: Side, place: int, names: Sequence[str], state: CompareView, urls
         n_without_effect=count(told.n_train - side.n_support),
         agreement=percent(side.agreement, 1),
         accuracy=percent(side.accuracy, 1),
-        gap=number(side.relative_gap, 2),
+        gap=number(max(0.0, side.relative_gap), 2),
     )
 
 

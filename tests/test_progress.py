@@ -1,0 +1,33 @@
+"""Tests of the progress bars on a terminal."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from tqdm import tqdm
+
+from xda import progress
+
+
+def test_what_an_earlier_attempt_did_is_no_part_of_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    bars: list[Any] = []
+
+    def keep(**options: Any) -> Any:
+        bars.append(tqdm(**options))
+        return bars[-1]
+
+    stream = io.StringIO()
+    monkeypatch.setattr(progress, "tqdm", keep)
+    monkeypatch.setattr("sys.stderr", stream)
+    with progress.TerminalProgress() as report:
+        for done in (901, 902, 903):
+            report("Training", done, 1000)
+        (bar,) = bars
+        assert (bar.initial, bar.n) == (901, 903)
+        # two steps in ten seconds: the 97 that are left take 485
+        told = bar.format_meter(**{**bar.format_dict, "elapsed": 10.0, "rate": None})
+    assert "Training" in told
+    assert " 90% " in told
+    assert "08:05 left" in told
