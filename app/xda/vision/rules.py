@@ -248,7 +248,19 @@ class ZPlusLayer(EpsilonLayer):
 
 
 class ZPlusFlatLayer(EpsilonLayer):
-    """Rule ``ZPlusFlat``; its term of negative inputs is left out where there are none."""
+    """Rule ``ZPlusFlat``; its term of negative inputs is left out where there are none.
+
+    What is spread evenly is the same for all channels of a group, so one channel stands for them.
+    """
+
+    def __init__(self, module: nn.Module, hook: BasicHook) -> None:
+        super().__init__(module, hook)
+        ones: Any = self._modified[2]
+        self._groups: int = ones.groups
+        self._one_channel = copy.copy(ones)
+        self._one_channel.in_channels = self._one_channel.out_channels = ones.groups
+        weight = nn.Parameter(ones.weight[: ones.groups, :1], requires_grad=False)
+        self._one_channel._parameters = {"weight": weight, "bias": None}
 
     def run(self, *x: torch.Tensor) -> tuple[torch.Tensor, Terms]:
         """Return the ordinary output and the terms; see ``Layer.run``."""
@@ -264,10 +276,14 @@ class ZPlusFlatLayer(EpsilonLayer):
     def propagate(self, terms: Terms, relevance: torch.Tensor) -> Sequence[torch.Tensor]:
         """Return the relevance of the inputs; see ``Layer.propagate``."""
         share, rest, *inputs = terms
-        relevance_in = _pulled(self._modified[2], inputs[0], relevance * rest)
         gradient = relevance * share
-        for module, part in zip(self._modified, inputs, strict=False):
-            relevance_in += _pulled(module, part, gradient).mul_(part)
+        relevance_in = _pulled(self._modified[0], inputs[0], gradient).mul_(inputs[0])
+        for part in inputs[1:]:
+            relevance_in += _pulled(self._modified[1], part, gradient).mul_(part)
+        n, _, *places = relevance.shape
+        even = (relevance * rest).reshape(n, self._groups, -1, *places).sum(dim=2)
+        pulled = _pulled(self._one_channel, inputs[0][:, : self._groups], even)
+        relevance_in.view(n, self._groups, -1, *relevance_in.shape[2:]).add_(pulled.unsqueeze(2))
         return (relevance_in,)
 
 
