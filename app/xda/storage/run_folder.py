@@ -18,7 +18,6 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from xda.errors import NotFoundError, RunError
@@ -27,6 +26,7 @@ from xda.storage.files import sha256_file
 from xda.storage.layout import check_layout, image_files
 from xda.storage.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, FileEntry, Manifest, Split, digest, parse_manifest
 from xda.storage.swap import recover
+from xda.storage.tables import read_table
 
 _SPLITS: tuple[Split, Split] = ("train", "test")
 _SMALL = 1 << 18
@@ -127,7 +127,7 @@ class RunFolder:
             The run has no such table, or it is damaged.
         """
         try:
-            table = pq.read_table(pa.BufferReader(self.read(name)))
+            table = read_table(pa.BufferReader(self.read(name)))
         except (pa.ArrowException, OSError) as error:
             raise RunError(f"{self.path}: {name} is no readable Parquet table ({error}). {_REMEDY}") from error
         expected = {f"{split}.parquet": self._count(split) for split in _SPLITS}.get(name, table.num_rows)

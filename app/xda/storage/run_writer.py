@@ -30,6 +30,7 @@ from xda.storage.layout import WEIGHTS, check_layout, image_files
 from xda.storage.manifest import MANIFEST_NAME, FileEntry, RunDescription, Split, describe
 from xda.storage.run_folder import RunFolder
 from xda.storage.stages import StagedFolder
+from xda.storage.tables import read_table
 
 _log = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ class RunWriter(StagedFolder):
 
     def table(self, name: str) -> pa.Table:
         """Return a table of a finished stage."""
-        return pq.read_table(self._existing(name))
+        return read_table(self._existing(name))
 
     def read_bytes(self, name: str) -> bytes:
         """Return the content of a file of a finished stage."""

@@ -189,7 +189,7 @@ def _load(path: Path | None) -> dict[str, tuple[Stamp, list[Verdict]]]:
     if path is None or not path.is_file():
         return known
     try:
-        table = pq.read_table(path)
+        table = pq.ParquetFile(path, pre_buffer=False).read(use_threads=False)
     except (pa.ArrowException, OSError):
         return known
     if (table.schema.metadata or {}).get(b"version") != _version():
