@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from tests.reference import dualda
 from tests.world import N_TEST, N_TRAIN, World
-from xda.errors import InvalidRequestError, NotFoundError
+from xda.errors import InvalidRequestError, NoHeatmapsError, NotFoundError
 from xda.services import layout
 from xda.services.explorer import Explainer
 
@@ -162,3 +166,14 @@ def test_bad_requests_name_what_is_wrong(
 ) -> None:
     with pytest.raises(error, match=words):
         call(explainer)  # type: ignore[operator]
+
+
+def test_a_run_built_without_heat_maps_stays_without(world: World, tmp_path: Path) -> None:
+    folder = shutil.copytree(world.run, tmp_path / "run")
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"composite": "", "no_heatmaps": "An old verdict."}))
+    with Explainer.open(folder, device="cpu") as opened:
+        assert opened.no_heatmaps == "An old verdict."
+        assert opened.composite == ""
+        with pytest.raises(NoHeatmapsError, match="An old verdict"):
+            opened.own_relevance(0)

@@ -72,6 +72,8 @@ class Explainer:
         Used where no C is asked for: the middle one.
     no_heatmaps : str
         Why the run has no heat-maps; empty where it has.
+    composite : str
+        Rules of the heat-maps, for people; empty where there are none.
     """
 
     def __init__(
@@ -90,7 +92,9 @@ class Explainer:
         self.classes = manifest.classes
         self.surrogates: tuple[SurrogateEntry, ...] = tuple(sorted(manifest.surrogates, key=lambda entry: entry.c))
         self.c_values = tuple(entry.c for entry in self.surrogates)
-        self.no_heatmaps = model.refusal
+        # what the record says holds, also where a later version knows better: a link shows what it showed
+        self.no_heatmaps = manifest.no_heatmaps or model.refusal
+        self.composite = "" if self.no_heatmaps else model.composite
         self._model = model
         self._owns_queue = False
         self._queue = device_queue
@@ -325,7 +329,7 @@ class Explainer:
         for index in train:
             self.bounds.check_image("train", index)
         requests = pair_requests(
-            self.run, self._model.composite, served, self._query(test), test, train, target, against
+            self.run, self.composite, served, self._query(test), test, train, target, against
         )
         return self._maps(test, requests, blank)
 
@@ -343,7 +347,7 @@ class Explainer:
         The only element of the result has the map as ``test`` and zeros as ``train``. Errors as for ``relevance``.
         """
         served, target = self._resolve(test, c, target, against)
-        request = own_request(self.run, self._model.composite, served, self._query(test), test, target, against)
+        request = own_request(self.run, self.composite, served, self._query(test), test, target, against)
         return self._maps(test, [request], blank)
 
     def _query(self, test: int) -> NDArray[np.float64]:

@@ -93,7 +93,7 @@ def _card(explainer: Explainer, urls: Urls) -> RunCard:
         n_test=count(explainer.n_test),
         classes=_listed(explainer.classes),
         accuracy=percent(manifest.network.accuracy, 1),
-        composite=manifest.composite or "none",
+        composite=explainer.composite or "none",
         left_out=left_out_in_words(explainer.run),
         left_out_named=tuple(f"{each.name}: {each.reason}" for each in left_out[:MOST_NAMED]),
         left_out_more=count(len(left_out) - MOST_NAMED) if len(left_out) > MOST_NAMED else "",
