@@ -328,9 +328,7 @@ class Explainer:
         served, target = self._resolve(test, c, target, against)
         for index in train:
             self.bounds.check_image("train", index)
-        requests = pair_requests(
-            self.run, self.composite, served, self._query(test), test, train, target, against
-        )
+        requests = pair_requests(self.run, self.composite, served, self._query(test), test, train, target, against)
         return self._maps(test, requests, blank)
 
     def own_relevance(
