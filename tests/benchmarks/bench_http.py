@@ -1,6 +1,6 @@
 """What the served explorer costs: requests a second, page and heat-map times, readiness, memory, size on disk.
 
-    python -m tests.benchmarks.bench_http [RUN]        RUN: a run folder; default $XDA_BENCH_RUN or runs/mnist-cnn
+    python -m tests.benchmarks.bench_http [RUN]        RUN: a run folder; default runs/mnist-cnn
 
 The explanation's rate is compared with an *empty FastAPI route that returns the same bytes*: both under uvicorn with
 one worker, asked over 8 kept-alive connections, alternately in one run; medians. It is measured for one test image over
@@ -252,8 +252,7 @@ def measure(run: Path, home: Path) -> list[Line]:
 
 def main() -> int:
     """Measure the run named on the command line and print the table."""
-    default = os.environ.get("XDA_BENCH_RUN", "runs/mnist-cnn")
-    run = Path(sys.argv[1] if len(sys.argv) > 1 else default)
+    run = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/mnist-cnn")
     if not (run / "manifest.json").is_file():
         print(
             f"bench_http: there is no run folder at {run}; make one with `xda demo`, or name another.", file=sys.stderr
