@@ -106,6 +106,20 @@ def test_every_mistake_is_one_line_and_status_2(
     assert len(err.strip().splitlines()) <= 2, err
 
 
+@pytest.mark.parametrize("more", [[], ["--check"]])
+def test_a_run_of_another_id_is_never_built_over(
+    capsys: pytest.CaptureFixture[str], run_path: Path, tmp_path: Path, more: list[str]
+) -> None:
+    config = tmp_path / "other.toml"
+    config.write_text(
+        '[run]\nid = "other"\ntitle = "Other"\n[data]\ntrain = "no-such"\ntest = "no-such"\n'
+        '[network]\nfactory = "nothing:at_all"\n'
+    )
+    status, _, err = run(capsys, "build", config, "--out", run_path, "--home", tmp_path, *more)
+    assert status == 2
+    assert "holds another run, 'digits', and this one is 'other'" in err, "said before the images are looked for"
+
+
 def test_the_demo_serves_in_a_fresh_process_what_it_has_just_built(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -186,11 +186,14 @@ def _build(options: argparse.Namespace) -> int:
     from xda.services.build import build_run
     from xda.services.config import load_config
     from xda.services.data import load_dataset
+    from xda.storage.place import refuse_taken_place
 
     settings = _settings(options)
     if options.out is None and not options.check:
         raise ConfigError("--out RUN is needed, the run folder to write; or --check, to see what would happen.")
     config = load_config(options.config, c=options.c)
+    if options.out is not None:
+        refuse_taken_place(options.out.resolve(), config.run.id)
     if options.skip_bad:
         config = config.model_copy(update={"data": config.data.model_copy(update={"skip_bad": True})})
     if options.check:

@@ -64,7 +64,7 @@ def in_child(work: Callable[[], object], report: Path) -> bool:
 def prepare(out: Path) -> None:
     """Build an old run, and all stages of the new one: what is left to be killed is the commit."""
     build(out, 0)
-    with RunWriter(out) as writer:
+    with RunWriter(out, "tiny") as writer:
         write_stages(writer, 1)
 
 

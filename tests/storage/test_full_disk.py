@@ -38,7 +38,7 @@ def test_at_every_page_of_space_the_old_run_stays_and_the_build_goes_on(disk: Pa
     for pages in range(100):
         leave_free(disk, pages * 4096)
         try:
-            with RunWriter(out) as writer:
+            with RunWriter(out, "tiny") as writer:
                 write_stages(writer, 1)
                 run = writer.commit(description(1))
             break
@@ -72,7 +72,7 @@ def test_at_every_page_of_space_the_old_run_stays_and_the_build_goes_on(disk: Pa
     ids=["bytes", "array", "table", "images"],
 )
 def test_it_is_said_how_much_is_needed(disk: Path, write: Callable[[RunWriter], None], message: str) -> None:
-    with RunWriter(disk / "run") as writer:
+    with RunWriter(disk / "run", "tiny") as writer:
         leave_free(disk, 2 * MEGABYTE)
         with pytest.raises(RunError, match=message), writer.stage("s", "x"):
             write(writer)
@@ -85,7 +85,7 @@ def test_it_is_said_how_much_is_needed(disk: Path, write: Callable[[RunWriter], 
 
 def test_copying_says_it_too(disk: Path, tmp_path: Path) -> None:
     (tmp_path / "weights").write_bytes(bytes(4 * MEGABYTE))
-    with RunWriter(disk / "run") as writer:
+    with RunWriter(disk / "run", "tiny") as writer:
         leave_free(disk, 2 * MEGABYTE)
         with pytest.raises(RunError, match=r"; weights needs 4 MB, 2(\.\d+)? MB are free"), writer.stage("s", "x"):
             writer.copy_file("weights", tmp_path / "weights")
@@ -93,7 +93,7 @@ def test_copying_says_it_too(disk: Path, tmp_path: Path) -> None:
 
 def test_growing_arrays_ask_for_all_their_space_before_anything_is_computed(disk: Path) -> None:
     forms = {"a.npy": ((1000,), np.float64), "b.npy": ((MEGABYTE,), np.float32)}
-    with RunWriter(disk / "run") as writer:
+    with RunWriter(disk / "run", "tiny") as writer:
         leave_free(disk, 2 * MEGABYTE)
         with (
             pytest.raises(RunError, match=r"; b\.npy needs 4 MB, [12](\.\d+)? MB are free"),
@@ -106,7 +106,7 @@ def test_growing_arrays_ask_for_all_their_space_before_anything_is_computed(disk
 
 
 def test_space_is_asked_for_before_a_long_computation(disk: Path) -> None:
-    with RunWriter(disk / "run") as writer:
+    with RunWriter(disk / "run", "tiny") as writer:
         leave_free(disk, 2 * MEGABYTE)
         writer.require_space("the surrogates", MEGABYTE)
         with pytest.raises(
@@ -122,7 +122,7 @@ def test_on_every_system_a_full_disk_is_an_error_for_people(tmp_path: Path, monk
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     out = tmp_path / "tiny"
-    with RunWriter(out) as writer:
+    with RunWriter(out, "tiny") as writer:
         ways: list[tuple[object, str]] = [(os, "fsync"), (os, "pwrite"), (pq, "write_table"), (Path, "write_bytes")]
         for owner, name in ways:
             writer.discard()
@@ -153,7 +153,7 @@ def test_growing_arrays_keep_what_was_there_when_the_disk_was_full(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return write(*arguments)  # type: ignore[arg-type]
 
-    with RunWriter(out) as writer, monkeypatch.context() as patch:
+    with RunWriter(out, "tiny") as writer, monkeypatch.context() as patch:
         patch.setattr(os, "pwrite", soon_full)
         with pytest.raises(RunError, match="No space left"):
             write_stages(writer)

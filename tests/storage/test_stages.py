@@ -36,7 +36,7 @@ def batch(start: int, stop: int) -> dict[str, NDArray[np.generic]]:
 
 def begin(out: Path, stop: int, expected: int = 0) -> None:
     """Fill rows up to ``stop``, from where the last attempt left off, and break off."""
-    with RunWriter(out) as writer, suppress(KeyboardInterrupt), writer.growing_stage("s", "x", FORMS) as filled:
+    with RunWriter(out, "tiny") as writer, suppress(KeyboardInterrupt), writer.growing_stage("s", "x", FORMS) as filled:
         assert filled.done == expected
         filled.append(batch(expected, stop))
         raise KeyboardInterrupt
@@ -44,7 +44,7 @@ def begin(out: Path, stop: int, expected: int = 0) -> None:
 
 def finish(out: Path, inputs: str = "x") -> int:
     """Fill the other rows, check the arrays, and return how many were there already."""
-    with RunWriter(out) as writer:
+    with RunWriter(out, "tiny") as writer:
         assert not writer.finished("s", inputs)
         with writer.growing_stage("s", inputs, FORMS) as filled:
             began = filled.done
@@ -59,7 +59,7 @@ def test_a_stage_goes_on_behind_its_last_whole_batch(out: Path) -> None:
     begin(out, 3)
     begin(out, 4, expected=3)
     assert finish(out) == 4
-    with RunWriter(out) as writer:
+    with RunWriter(out, "tiny") as writer:
         assert writer.finished("s", "x")
 
 
@@ -70,7 +70,7 @@ def test_rows_of_other_inputs_are_not_kept(out: Path) -> None:
 
 def test_rows_of_another_shape_are_not_kept(out: Path) -> None:
     begin(out, 3)
-    with RunWriter(out) as writer, writer.growing_stage("s", "x", {"a.npy": ((4, 2), np.float32)}) as filled:
+    with RunWriter(out, "tiny") as writer, writer.growing_stage("s", "x", {"a.npy": ((4, 2), np.float32)}) as filled:
         assert filled.done == 0
         filled.append({"a.npy": ROWS[:4]})
 
@@ -90,10 +90,10 @@ def test_a_file_that_was_tampered_with_is_begun_anew(out: Path, damage: str) -> 
 
 def test_another_stage_that_writes_the_same_file_ends_the_unfinished_one(out: Path) -> None:
     begin(out, 3)
-    with RunWriter(out) as writer, writer.stage("t", "x"):
+    with RunWriter(out, "tiny") as writer, writer.stage("t", "x"):
         writer.write_array("a.npy", ROWS)
     with (
-        RunWriter(out) as writer,
+        RunWriter(out, "tiny") as writer,
         writer.growing_stage("s", "x", FORMS) as filled,
     ):
         assert filled.done == 0
@@ -102,7 +102,7 @@ def test_another_stage_that_writes_the_same_file_ends_the_unfinished_one(out: Pa
 
 def test_a_stage_is_finished_only_with_all_rows(out: Path) -> None:
     with (
-        RunWriter(out) as writer,
+        RunWriter(out, "tiny") as writer,
         pytest.raises(RuntimeError, match="3 of 10 rows"),
         writer.growing_stage("s", "x", FORMS) as filled,
     ):
@@ -111,7 +111,7 @@ def test_a_stage_is_finished_only_with_all_rows(out: Path) -> None:
 
 
 def test_no_rows_are_a_finished_stage_too(out: Path) -> None:
-    with RunWriter(out) as writer:
+    with RunWriter(out, "tiny") as writer:
         with writer.growing_stage("s", "x", {"a.npy": ((0, 2), np.float32)}) as filled:
             assert (filled.done, filled.total) == (0, 0)
         assert writer.array("a.npy").shape == (0, 2)
@@ -130,7 +130,7 @@ def test_no_rows_are_a_finished_stage_too(out: Path) -> None:
 def test_a_batch_that_does_not_fit_changes_nothing(
     out: Path, rows: dict[str, NDArray[np.generic]], message: str
 ) -> None:
-    with RunWriter(out) as writer, writer.growing_stage("s", "x", FORMS) as filled:
+    with RunWriter(out, "tiny") as writer, writer.growing_stage("s", "x", FORMS) as filled:
         with pytest.raises(ValueError, match=message):
             filled.append(rows)
         assert filled.done == 0
@@ -146,7 +146,7 @@ def test_a_row_is_counted_only_once_it_is_on_the_disk(out: Path, monkeypatch: py
         events.append(event)
         return call(*arguments)
 
-    with RunWriter(out) as writer, writer.growing_stage("s", "x", FORMS) as filled:
+    with RunWriter(out, "tiny") as writer, writer.growing_stage("s", "x", FORMS) as filled:
         with monkeypatch.context() as patch:
             patch.setattr(os, "pwrite", lambda *arguments: noted("write", write, *arguments))
             patch.setattr(os, "fsync", lambda *arguments: noted("sync", sync, *arguments))
@@ -162,7 +162,7 @@ def test_marks_take_a_small_share_of_the_time(out: Path, monkeypatch: pytest.Mon
     now, marks = 0.0, []
     monkeypatch.setattr(growing, "time", SimpleNamespace(monotonic=lambda: now))
     forms = {"a.npy": ((40,), np.float32)}
-    with RunWriter(out) as writer, writer.growing_stage("s", "x", forms) as filled:
+    with RunWriter(out, "tiny") as writer, writer.growing_stage("s", "x", forms) as filled:
         mark = filled._mark
 
         def slow(done: int) -> None:
@@ -181,7 +181,7 @@ def test_marks_take_a_small_share_of_the_time(out: Path, monkeypatch: pytest.Mon
 def test_a_build_that_is_interrupted_keeps_what_was_not_marked_yet(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(growing, "PATIENCE", 1e9)
     monkeypatch.setattr(os, "fsync", lambda descriptor: sleep(0.001))
-    with RunWriter(out) as writer, suppress(KeyboardInterrupt), writer.growing_stage("s", "x", FORMS) as filled:
+    with RunWriter(out, "tiny") as writer, suppress(KeyboardInterrupt), writer.growing_stage("s", "x", FORMS) as filled:
         for start in range(4):
             filled.append(batch(start, start + 1))
         assert [part.done for part in BuildState.load(swap.building_path(out)).unfinished.values()] == [1]
@@ -200,7 +200,7 @@ def test_what_cannot_be_marked_is_written_again(out: Path, monkeypatch: pytest.M
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     begin(out, 2)
-    with RunWriter(out) as writer, monkeypatch.context() as patch:
+    with RunWriter(out, "tiny") as writer, monkeypatch.context() as patch:
         patch.setattr(Path, "replace", full)
         with pytest.raises(RunError, match="No space left"), writer.growing_stage("s", "x", FORMS) as filled:
             filled.append(batch(2, 4))

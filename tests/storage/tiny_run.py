@@ -172,6 +172,6 @@ def build(out: Path, seed: int = 0) -> tuple[RunFolder, list[str]]:
     list of str
         The stages that had to be computed.
     """
-    with RunWriter(out) as writer:
+    with RunWriter(out, "tiny") as writer:
         computed = write_stages(writer, seed)
         return writer.commit(description(seed)), computed

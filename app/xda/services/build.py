@@ -87,11 +87,11 @@ def build_run(
     ConfigError, DataError
         If data or weights are missing or do not fit each other.
     ConflictError
-        If another build writes the same folder.
+        If another build writes the same folder, or something else is in it, such as a run of another id.
     """
     where = resolve_device(device)
     network = configured_network(config, dataset)
-    with RunWriter(out) as writer:
+    with RunWriter(out, config.run.id) as writer:
         return _Build(config, dataset, network, writer, where, progress).run()
 
 

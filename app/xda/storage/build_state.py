@@ -46,6 +46,8 @@ class BuildState(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
+    run_id: str = ""
+    """Id of the run that is built; empty in what an earlier version left."""
     stages: dict[str, FinishedStage] = {}
     unfinished: dict[str, UnfinishedStage] = {}
 

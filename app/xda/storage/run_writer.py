@@ -21,13 +21,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from xda.errors import ConfigError, ConflictError, DataError, RunError
+from xda.errors import ConfigError, DataError, RunError
 from xda.progress import Progress, silent
 from xda.storage import arrays, swap
 from xda.storage.build_state import STATE_NAME, BuildState
 from xda.storage.files import atomic_write, file_lock, sha256_file
-from xda.storage.layout import WEIGHTS, check_layout, image_files
+from xda.storage.layout import check_layout, image_files
 from xda.storage.manifest import MANIFEST_NAME, FileEntry, RunDescription, Split, describe
+from xda.storage.place import refuse_taken_place
 from xda.storage.run_folder import RunFolder
 from xda.storage.stages import StagedFolder
 from xda.storage.tables import read_table
@@ -42,20 +43,23 @@ class RunWriter(StagedFolder):
     ----------
     out : Path
         Final folder. Its parent is created; a run that is already there stays until the new one is complete.
+    run_id : str
+        Id of the run. What stands in its place and is not an earlier version of it is never replaced.
 
     Examples
     --------
     ::
 
-        with RunWriter(Path("runs/mnist")) as writer:
+        with RunWriter(Path("runs/mnist"), "mnist") as writer:
             if not writer.finished("features", inputs):
                 with writer.stage("features", inputs):
                     writer.write_array("train/features.npy", features)
             run = writer.commit(description)
     """
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, run_id: str) -> None:
         path = out.resolve()
+        self._run_id = run_id
         super().__init__(path, swap.building_path(path) if path.name else path)
         self._held = ExitStack()
 
@@ -65,7 +69,7 @@ class RunWriter(StagedFolder):
         Raises
         ------
         ConflictError
-            Another process builds this run, or something that is no run is in its place.
+            Another process builds this run, or something else is in its place: no run, or one of another id.
         ConfigError
             The path cannot be a run folder.
         RunError
@@ -77,7 +81,7 @@ class RunWriter(StagedFolder):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             stack.enter_context(file_lock(swap.lock_path(self.path), f"the run {self.path}"))
             swap.put_back(self.path)
-            self._refuse_foreign_folder()
+            refuse_taken_place(self.path, self._run_id)
             (self.path / STATE_NAME).unlink(missing_ok=True)
             self._load_state()
             self._held = stack.pop_all()
@@ -185,7 +189,7 @@ class RunWriter(StagedFolder):
         with self._writing():
             swap.remove_folder(self._building)
             self._building.mkdir()
-            self._state = BuildState()
+            self._state = BuildState(run_id=self._run_id)
             self._confirmed.clear()
             self._state.save(self._building)
 
@@ -214,12 +218,12 @@ class RunWriter(StagedFolder):
             manifest = describe(description, dict(sorted(files.items())))
             check_layout(manifest, str(self.path))
             atomic_write(self._building / MANIFEST_NAME, manifest.to_bytes())
-            self._refuse_foreign_folder()
+            refuse_taken_place(self.path, self._run_id)
             RunFolder.open(self._building, verify=False)
             swap.publish(self.path)
             # Only now: until the run is in place, the state is what makes its stages worth keeping.
             (self.path / STATE_NAME).unlink(missing_ok=True)
-        self._state = BuildState()
+        self._state = BuildState(run_id=self._run_id)
         self._confirmed.clear()
         return RunFolder.open(self.path, verify=False)
 
@@ -252,22 +256,13 @@ class RunWriter(StagedFolder):
         """Go on with the building folder if it has a readable state; without one it is the rest of a swap."""
         try:
             self._state = BuildState.load(self._building)
+            self._state.run_id = self._run_id
         except (OSError, ValueError) as error:
             if self._building.exists() and not isinstance(error, FileNotFoundError):
                 _log.warning(
                     "the unfinished build in %s cannot be continued and starts anew: %s", self._building, error
                 )
             self.discard()
-
-    def _refuse_foreign_folder(self) -> None:
-        """Never replace a folder that is not a run: ``--out ~`` must not cost anybody a home folder."""
-        if not self.path.exists():
-            return
-        inside = {entry.name for entry in os.scandir(self.path)} if self.path.is_dir() else {"a file"}
-        if inside and not {MANIFEST_NAME, WEIGHTS} <= inside:
-            raise ConflictError(
-                f"{self.path} exists and is not a run folder. Choose another folder, or remove it first."
-            )
 
 
 def _readable(split: Split, images: Iterable[bytes]) -> Iterator[bytes]:
