@@ -159,7 +159,7 @@ def test_a_full_disk_at_any_stage_leaves_the_run_that_was_there_and_is_gone_on_w
     world: World, tmp_path: Path
 ) -> None:
     """Hardly any space is left at first, and a little more at each attempt that came no further than the last one."""
-    config = make_config(world.config.network.checkpoint, run_id="again", c=[1e-3])
+    config = make_config(world.config.network.checkpoint, c=[1e-3])
 
     def attempt() -> str:
         try:
@@ -186,7 +186,7 @@ def test_a_full_disk_at_any_stage_leaves_the_run_that_was_there_and_is_gone_on_w
                 free = free + 200_000 if found[1] in failed else 20_000
                 failed.append(found[1])
                 leave_free(disk, free)
-            assert RunFolder.open(out).manifest.id == "again"
+            assert [entry.c for entry in RunFolder.open(out).manifest.surrogates] == [1e-3]
             # the old run, replaced, is still there for those who have it open
             assert served.explain(4) == explanation
         assert {"network.safetensors", "images.bin", "features.npy"} <= set(failed)

@@ -56,6 +56,13 @@ def test_it_says_so_in_words(world: World) -> None:
     assert len([line for line in text.splitlines() if line.endswith(tuple(f"  {k}" for k in range(10)))]) == 10
 
 
+def test_other_names_stand_beside_those_of_the_data_set(world: World) -> None:
+    names = ["nought", *world.dataset.classes[1:]]
+    text = "\n".join(check_build(world.config, world.dataset.with_classes(names), device="cpu").lines())
+    assert "12  nought  (in the data set: 0)\n" in text
+    assert "12  1\n" in text
+
+
 def test_many_classes_are_not_all_listed_and_it_is_said(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build_check, "MOST_CLASSES", 4)
     outlook = check_build(world.config, world.dataset, device="cpu")

@@ -83,6 +83,21 @@ def test_classes_give_the_order_of_folders_or_their_names(tree: Path, home: Sett
         load_dataset(config(tree, FOLDERS + '\nclasses = ["a", "b"]').data, home)
 
 
+@pytest.mark.parametrize(
+    "names", [["Rose", "rose", "violet"], ["violet", "Tulpe", "rose"], ["rose", "violet", "Tulpe"]]
+)
+def test_classes_that_would_exchange_folders_are_refused(tree: Path, home: Settings, names: list[str]) -> None:
+    table = config(tree, f"{FOLDERS}\nclasses = {json.dumps(names)}").data
+    with pytest.raises(ConfigError, match=r"'\w+' → '(rose|violet)'.*names of other classes.*rose, tulip, violet"):
+        load_dataset(table, home)
+
+
+def test_one_name_may_be_mended_in_its_place(tree: Path, home: Settings) -> None:
+    dataset = load_dataset(config(tree, FOLDERS + '\nclasses = ["rose", "Tulpe", "violet"]').data, home)
+    assert dataset.classes == ("rose", "Tulpe", "violet")
+    assert dataset.own_classes == ("rose", "tulip", "violet")
+
+
 def test_parquet_is_told_by_pattern_file_or_folder(tmp_path: Path, home: Settings) -> None:
     split = make_split(12, 0, n_classes=3)
     images = [{"bytes": data, "path": None} for data in split.all_encoded()]

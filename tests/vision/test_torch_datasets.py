@@ -93,6 +93,16 @@ def test_labels_may_be_numbers_tensors_or_names() -> None:
     assert from_torch("x", "X", named, named).train.labels.tolist() == [1, 0]
 
 
+def test_own_names_in_another_order_are_the_order_of_the_labels() -> None:
+    train = Listed([(halves(), 0), (halves(), 1)])
+    train.classes = ["cat", "dog"]
+    plain, turned = (from_torch("x", "X", train, train, classes=names) for names in (None, ["dog", "cat"]))
+    assert (turned.classes, turned.train.labels.tolist()) == (("dog", "cat"), [1, 0])
+    assert turned.train.fingerprint != plain.train.fingerprint
+    with pytest.raises(ConfigError, match="'cat' → 'dog', 'dog' → 'owl'"):
+        from_torch("x", "X", train, train, classes=["dog", "owl"])
+
+
 def test_class_names_are_those_of_the_data_set_also_of_a_subset() -> None:
     whole = Listed([(halves(), 0), (halves(), 1)], classes=["cat", "dog"])
     subset = torch.utils.data.Subset(whole, [1])

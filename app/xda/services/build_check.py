@@ -47,6 +47,8 @@ class Outlook:
     title: str
     dataset: str
     classes: tuple[str, ...]
+    own_classes: tuple[str, ...]
+    """What the data set itself calls its classes, where ``classes`` are other names; else empty."""
     counts: dict[Split, NDArray[np.int64]]
     """Images of each class, shape (K,)."""
     n_left_out: int
@@ -92,12 +94,17 @@ class Outlook:
         if len(order) > MOST_CLASSES:
             order = np.argsort(self.counts["train"], kind="stable")[:MOST_CLASSES]
         rows = [
-            f"    {self.counts['train'][k]:>9,} {self.counts['test'][k]:>9,}  {self.classes[k]}" for k in order.tolist()
+            f"    {self.counts['train'][k]:>9,} {self.counts['test'][k]:>9,}  {self._class_name(k)}"
+            for k in order.tolist()
         ]
         rest = len(self.classes) - len(order)
         if rest:
             rows.append(f"    … {rest} more classes, each with at least as many training images")
         return ["     training      test  class", *rows]
+
+    def _class_name(self, k: int) -> str:
+        name, own = self.classes[k], self.own_classes[k] if self.own_classes else self.classes[k]
+        return name if own == name else f"{name}  (in the data set: {own})"
 
 
 def check_build(
@@ -149,6 +156,7 @@ def check_build(
         title=config.run.title,
         dataset=dataset.title,
         classes=dataset.classes,
+        own_classes=dataset.own_classes,
         counts=counts,
         n_left_out=len(dataset.left_out),
         network=f"{loaded.spec.kind} {loaded.spec.name}",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from xda.errors import ConfigError, DataError
@@ -40,6 +39,8 @@ def load_dataset(table: DataTable, settings: Settings, *, progress: Progress = s
         If images are missing, or some cannot be used and ``skip_bad`` is off: one report names them all.
     """
     dataset = _load(table, settings, progress)
+    if table.classes is not None and table.factory is None:
+        dataset = dataset.with_classes(table.classes)
     if not table.skip_bad:
         refuse_bad(dataset.left_out)
     for name, split in (("train", dataset.train), ("test", dataset.test)):
@@ -50,7 +51,7 @@ def load_dataset(table: DataTable, settings: Settings, *, progress: Progress = s
 
 def _load(table: DataTable, settings: Settings, progress: Progress) -> ImageDataset:
     if table.name is not None:
-        return _renamed(datasets.load(table.name, settings.data_dir, progress=progress), table.classes)
+        return datasets.load(table.name, settings.data_dir, progress=progress)
     if table.factory is not None:
         # only here: it loads torch, which the other kinds do without
         from xda.vision.torch_datasets import load_factory_dataset
@@ -60,10 +61,7 @@ def _load(table: DataTable, settings: Settings, progress: Progress) -> ImageData
     kept = settings.cache_dir / "images" / hashlib.sha256(repr((train, test)).encode()).hexdigest()[:32]
     title = _title([*table.train, *table.test])
     if table.is_parquet:
-        dataset = parquet.load(
-            train, test, image=table.image, label=table.label, name=title, kept=kept, progress=progress
-        )
-        return _renamed(dataset, table.classes)
+        return parquet.load(train, test, image=table.image, label=table.label, name=title, kept=kept, progress=progress)
     return _folders(table, title, kept, progress)
 
 
@@ -73,25 +71,12 @@ def _folders(table: DataTable, title: str, kept: Path, progress: Progress) -> Im
     if len(table.train) != 1 or len(table.test) != 1:
         raise ConfigError("[data] train and test must each be one folder; several are for Parquet files only.")
     folders = {"train": table.train[0], "test": table.test[0]}
-    found = image_folder.class_names(folders["train"])
-    # names of the folders give their order; other names are for people, in the folders' own order
-    order = table.classes if table.classes is not None and set(table.classes) == set(found) else found
+    classes = image_folder.class_names(folders["train"])
     train, test = (
-        image_folder.load_split(folder, order, kept=kept / f"{split}.parquet", progress=progress)
+        image_folder.load_split(folder, classes, kept=kept / f"{split}.parquet", progress=progress)
         for split, folder in folders.items()
     )
-    return _renamed(ImageDataset(title, title, order, train, test), table.classes)
-
-
-def _renamed(dataset: ImageDataset, classes: Sequence[str] | None) -> ImageDataset:
-    if classes is None:
-        return dataset
-    if len(classes) != len(dataset.classes):
-        raise ConfigError(
-            f"[data] classes has {len(classes)} names, but the data set has {len(dataset.classes)} classes: "
-            f"{', '.join(dataset.classes[:10])}{' …' if len(dataset.classes) > 10 else ''}."
-        )
-    return replace(dataset, classes=tuple(classes))
+    return ImageDataset(title, title, classes, train, test)
 
 
 def _title(paths: Sequence[Path]) -> str:

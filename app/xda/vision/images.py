@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from xda.errors import BadImagesError
+from xda.errors import BadImagesError, ConfigError
 
 MOST_NAMED = 20
 """Bad images that a message names; of more it gives the number."""
+MOST_CLASSES = 10
+"""Classes that a message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +94,57 @@ class ImageDataset:
     classes: tuple[str, ...]
     train: ImageSplit
     test: ImageSplit
+    own_classes: tuple[str, ...] = field(default=(), kw_only=True)
+    """What the data set itself calls its classes, (K,), where ``classes`` are other names; else empty."""
+
+    def with_classes(self, names: Sequence[str]) -> ImageDataset:
+        """Return the data set with its classes in another order, or under other names.
+
+        Parameters
+        ----------
+        names : sequence of str
+            The data set's own names of its classes in another order, which is then that of the labels; or, in its own
+            order, other names.
+
+        Raises
+        ------
+        ConfigError
+            If there are more or fewer names than classes, or a name that the data set has for one class is given to
+            another: such a list is a mistake in the order or in the spelling, and would exchange classes silently.
+        """
+        own, names = self.classes, tuple(names)
+        if len(names) != len(own):
+            raise ConfigError(
+                f"[data] classes has {len(names)} names, but the data set has {len(own)} classes: {_listed(own)}."
+            )
+        if set(names) == set(own):
+            return self if names == own else self._reordered(names)
+        if any(name != old and name in own for name, old in zip(names, own, strict=True)):
+            changes = [f"'{old}' → '{name}'" for old, name in zip(own, names, strict=True) if old != name]
+            raise ConfigError(
+                f"[data] classes would call {_listed(changes)}: some of these are names of other classes. Give the "
+                f"data set's own names in the order of the labels, or other names in its own order: {_listed(own)}."
+            )
+        return replace(self, classes=names, own_classes=own)
+
+    def _reordered(self, names: tuple[str, ...]) -> ImageDataset:
+        number = np.array([names.index(name) for name in self.classes], dtype=np.int64)
+
+        def reordered(split: ImageSplit) -> ImageSplit:
+            labels = number[split.labels]
+            digest = sha256(split.fingerprint.encode() + labels.tobytes()).hexdigest()
+            return replace(split, labels=labels, fingerprint=digest)
+
+        return replace(self, classes=names, train=reordered(self.train), test=reordered(self.test))
 
     @property
     def left_out(self) -> tuple[LeftOut, ...]:
         """The images of both splits that cannot be used, those of the training split first."""
         return self.train.left_out + self.test.left_out
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:MOST_CLASSES]) + (" …" if len(names) > MOST_CLASSES else "")
 
 
 def refuse_bad(bad: Sequence[LeftOut]) -> None:

@@ -93,7 +93,7 @@ def load_factory_dataset(
     factory : str
         ``module:function``; called as ``function("train")`` and ``function("test")``, it returns torch data sets.
     classes : sequence of str, optional
-        Names of the classes; by default the training set's ``classes``, else the labels themselves.
+        As in ``from_torch``.
     progress : Progress
         Told how many images are read.
 
@@ -141,17 +141,23 @@ def from_torch(
     train, test : torch.utils.data.Dataset
         With a length and items (image, label).
     classes : sequence of str, optional
+        Names of the classes, or their order (``ImageDataset.with_classes``); by default the training set's ``classes``,
+        else the labels themselves.
     progress : Progress
 
     Raises
     ------
+    ConfigError
+        If the names do not fit those that the data set has.
     DataError
         If a label is none of the classes, or there are no images.
     """
     raw = {split: _read(split, dataset, progress) for split, dataset in (("train", train), ("test", test))}
-    names = _class_names(classes or _own_classes(train), raw["train"])
+    own = _own_classes(train)
+    names = _class_names(own if own is not None and len(own) else classes, raw["train"])
     splits = {split: _split(split, dataset, raw[split], names) for split, dataset in (("train", train), ("test", test))}
-    return ImageDataset(name=name, title=title, classes=names, train=splits["train"], test=splits["test"])
+    dataset = ImageDataset(name=name, title=title, classes=names, train=splits["train"], test=splits["test"])
+    return dataset if classes is None else dataset.with_classes(classes)
 
 
 @dataclass(frozen=True, slots=True)
