@@ -32,8 +32,19 @@ function watch(probe) {
   const [width, height, ...seen] = probe.dataset.grid.split(" ").map(Number);
   let at = null;
 
+  // what is asked before the map has come is answered when it has
+  const loaded = new Promise((resolve) => {
+    if (image.naturalWidth) resolve();
+    else image.addEventListener("load", resolve, { once: true });
+  });
+  let latest = null;
+  const answer = async (question) => {
+    latest = question;
+    await loaded;
+    if (latest === question) question();
+  };
+
   const show = async (column, row) => {
-    if (!image.naturalWidth) return;
     at = [Math.max(0, Math.min(width - 1, column)), Math.max(0, Math.min(height - 1, row))];
     const [x, y] = at;
     const box = fitted(image);
@@ -71,7 +82,6 @@ function watch(probe) {
   }
 
   const point = (event) => {
-    if (!image.naturalWidth) return;
     const outer = probe.getBoundingClientRect();
     const box = fitted(image);
     show(
@@ -80,13 +90,15 @@ function watch(probe) {
     );
   };
   // a finger has no place to point from before it touches
-  probe.addEventListener("pointerdown", point);
-  probe.addEventListener("pointermove", point);
+  probe.addEventListener("pointerdown", (event) => answer(() => point(event)));
+  probe.addEventListener("pointermove", (event) => answer(() => point(event)));
   probe.addEventListener("keydown", (event) => {
     const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     if (!step) return;
     event.preventDefault();
-    const [x, y] = at ?? [Math.floor(width / 2), Math.floor(height / 2)];
-    show(x + step[0], y + step[1]);
+    answer(() => {
+      const [x, y] = at ?? [Math.floor(width / 2), Math.floor(height / 2)];
+      show(x + step[0], y + step[1]);
+    });
   });
 }

@@ -93,6 +93,22 @@ def test_a_finger_tells_the_raw_value(open_page: Opener) -> None:
         expect(page.locator("#test-value")).to_contain_text(re.compile(r"column \d+, row \d+"))
 
 
+def test_what_is_pointed_at_before_the_map_has_come_is_told_when_it_has(page: Page) -> None:
+    page.goto("/r/digits/test/14")
+    address = first_pair(page)
+    held: list[Route] = []
+    page.route(re.compile(r"/relevance/.*\.png"), lambda route: held.append(route))
+    page.goto(address, wait_until="commit")
+    box = page.locator("[data-probe][data-watched]").nth(1).bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 0.52 * box["width"], box["y"] + 0.52 * box["height"])
+    expect(page.locator("#train-value")).to_contain_text("Point at a pixel")
+    assert held
+    for route in held:
+        route.continue_()
+    expect(page.locator("#train-value")).to_contain_text("column 14, row 14")
+
+
 def test_one_scale_and_other_colours_change_the_pictures(page: Page) -> None:
     page.goto("/r/digits/test/14")
     wait_for_maps(page)

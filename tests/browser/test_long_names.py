@@ -1,0 +1,122 @@
+"""Long names: two runs whose titles and classes are as long as people make them, on every page and screen."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.browser.conftest import opened
+from tests.conftest import serve
+from tests.world import World
+from xda.services.explorer import Explainer
+from xda.settings import Settings
+
+CLASSES = (
+    "American Staffordshire terrier",
+    "Donaudampfschifffahrtsgesellsc",
+    "West Highland white terrier",
+    "German short-haired pointer",
+    "black-and-tan coonhound",
+    "automobile",
+    "ship",
+    "Schiff groß",
+    "Staffordshire bullterrier",
+    "x",
+)
+FIRST, SECOND = "dogs-and-other-things-resnet18-cross-validation-fold-3", "b" * 60
+PAGES = (
+    "/",
+    f"/r/{FIRST}",
+    f"/r/{FIRST}?correct=false",
+    f"/r/{FIRST}/test/14",
+    f"/r/{SECOND}/test/14?against=1&limit=20",
+    f"/r/{FIRST}/test/14/compare?with={SECOND}",
+    f"/r/{FIRST}/test/14/train/4",
+    f"/r/{FIRST}/train/4",
+    f"/r/{FIRST}/test/99999999",
+    "/help",
+)
+
+
+def renamed(run: Path, into: Path, run_id: str, title: str) -> Path:
+    shutil.copytree(run, into)
+    manifest = json.loads((into / "manifest.json").read_text())
+    (into / "manifest.json").write_text(json.dumps(manifest | {"id": run_id, "title": title, "classes": CLASSES}))
+    return into
+
+
+@pytest.fixture(scope="module")
+def server(world: World, retrained: Explainer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("long names")
+    first = renamed(world.run, folder / "first", FIRST, "Dogs and other things · early stopping after 40 epochs " * 2)
+    second = renamed(retrained.run.path, folder / "second", SECOND, "Donaudampfschifffahrtsgesellschaftskapitän" * 2)
+    yield from serve(Settings(home=folder, runs=f"{first}:{second}", device="cpu"))
+
+
+@pytest.fixture
+def page(chromium: Browser, server: str) -> Iterator[Page]:
+    with opened(chromium, server) as each:
+        yield each
+
+
+@pytest.mark.parametrize("width", [320, 390, 1024, 1440])
+def test_nothing_scrolls_sideways(chromium: Browser, server: str, width: int) -> None:
+    with opened(chromium, server, errors_allowed=True, viewport={"width": width, "height": 844}) as page:
+        for path in PAGES:
+            page.goto(path)
+            over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            assert over <= 0, path
+            summary = page.locator(".where summary")
+            if summary.count():
+                summary.click()
+                box = page.locator(".where .menu ul").bounding_box()
+                assert box is not None
+                assert box["x"] >= 0
+                assert box["x"] + box["width"] <= width, path
+
+
+def test_no_number_of_a_table_is_cut_where_there_is_room(page: Page) -> None:
+    for path in PAGES:
+        if "99999999" in path:
+            continue
+        page.goto(path)
+        cut = page.locator(".scroll").evaluate_all(
+            "all => all.filter(e => e.scrollWidth > e.clientWidth).map(e => e.getAttribute('aria-label'))"
+        )
+        assert cut == [], path
+
+
+def test_on_a_phone_the_names_stay_beside_the_numbers(chromium: Browser, server: str) -> None:
+    with opened(chromium, server, viewport={"width": 390, "height": 844}) as page:
+        page.goto(f"/r/{FIRST}/test/14/compare?with={SECOND}")
+        region = page.get_by_role("region", name="Logits of each class on both sides")
+        assert region.evaluate("e => { e.scrollLeft = 1000; return e.scrollLeft }") > 0
+        outer, name = region.bounding_box(), region.locator("tbody th").first.bounding_box()
+        assert outer is not None
+        assert name is not None
+        assert abs(name["x"] - outer["x"]) < 1
+
+
+CUT = (
+    "all => all.filter(e => e.scrollHeight > e.clientHeight + 1 || e.scrollWidth > e.clientWidth).map(e => e.innerText)"
+)
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_names_of_classes_are_whole_and_the_maps_level(chromium: Browser, server: str, width: int) -> None:
+    with opened(chromium, server, viewport={"width": width, "height": 900}) as page:
+        for path in PAGES[1:5] + PAGES[7:8]:
+            page.goto(path)
+            for names in (".tile-label", ".tile-network", ".thumb-label"):
+                assert page.locator(names).evaluate_all(CUT) == [], path
+        page.goto(f"/r/{FIRST}/test/14")
+        for side in ("support", "oppose"):
+            tops = page.locator(f".{side} .tile").evaluate_all(
+                "all => all.slice(0, 4).map(e => Math.round(e.querySelector('.stack').getBoundingClientRect().top))"
+            )
+            assert len(set(tops)) == 1, tops
