@@ -113,7 +113,7 @@ def test_a_run_of_another_id_is_never_built_over(
     config = tmp_path / "other.toml"
     config.write_text(
         '[run]\nid = "other"\ntitle = "Other"\n[data]\ntrain = "no-such"\ntest = "no-such"\n'
-        '[network]\nfactory = "nothing:at_all"\n'
+        '[network]\ntorchvision = "resnet18"\ncheckpoint = "no-such.pt"\n'
     )
     status, _, err = run(capsys, "build", config, "--out", run_path, "--home", tmp_path, *more)
     assert status == 2

@@ -24,6 +24,9 @@ c = [0.1, 1e-5, 0.1]
 """
 
 
+OWN = 'preprocessing = { mode = "L", size = [8, 8], mean = [0.5], std = [0.5] }'
+
+
 def write(folder: Path, content: str) -> Path:
     path = folder / "build.toml"
     path.write_text(content)
@@ -61,11 +64,71 @@ def test_paths_are_relative_to_the_file_and_cs_are_sorted(tmp_path: Path) -> Non
         (("[surrogate]", '[network.preprocessing]\nmode = "CMYK"\n[surrogate]'), "network.preprocessing.mode"),
         (("[surrogate]", '[network.preprocessing]\ninterpolation = "sinc"\n[surrogate]'), "interpolation"),
         (("[surrogate]", '[network.preprocessing]\ncrop = "center"\n[surrogate]'), "'crop' needs 'resize'"),
+        (('name = "mnist"', "train = 5\ntest = 6"), "'data.train': a path in quotes is needed, or a list of them"),
+        (
+            ("[surrogate]", '[network.preprocessing]\nmode = "L"\nstd = [1, 1, 1]\n[surrogate]'),
+            "'std' has 3 .* needs 1",
+        ),
+        (("[surrogate]", "[network.preprocessing]\nmean = [nan]\n[surrogate]"), "mean.0' is NaN"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, change: tuple[str, str], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         load_config(write(tmp_path, GOOD.replace(*change)))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            ('id = "mnist-cnn"', 'id = "My Run"'),
+            "key 'run.id' is \"My Run\", but must be lower-case letters, digits and hyphens, at most 63 of them, with "
+            'no hyphen at the start, such as id = "my-run".',
+        ),
+        (('id = "mnist-cnn"', "id = 7"), "key 'run.id' is 7, but must be text in quotes, such as id = \"my-run\"."),
+        (('id = "mnist-cnn"\n', ""), "key 'run.id' is missing; give it, such as id = \"my-run\"."),
+        (('title = "MNIST"', 'title = ""'), "key 'run.title' is \"\", but must be text of at least 1 letters."),
+        (('[data]\nname = "mnist"', ""), "the table [data] is missing; needed are [run], [data] and [network]."),
+        (("[0.1, 1e-5, 0.1]", "0.1"), "key 'surrogate.c' is 0.1, but must be a list, [...], such as c = [0.001]."),
+        (("[0.1, 1e-5, 0.1]", "[0]"), "key 'surrogate.c.0' is 0, but must be greater than 0, such as c = [0.001]."),
+        (
+            ("[surrogate]", "[network.preprocessing]\nsize = 64\n[surrogate]"),
+            "key 'network.preprocessing.size' is 64, but must be a list, [...], such as size = [224, 224].",
+        ),
+        (
+            ("[surrogate]", '[network.preprocessing]\nmode = "CMYK"\n[surrogate]'),
+            'key \'network.preprocessing.mode\' is "CMYK", but must be "L" or "RGB", such as mode = "RGB".',
+        ),
+        (
+            ('preset = "mnist-cnn"', 'factory = "a:b"'),
+            "key 'network': a factory comes without a preprocessing; give mode, size, mean, std in "
+            "[network.preprocessing].",
+        ),
+    ],
+)
+def test_what_is_found_and_what_is_allowed_are_said_in_a_sentence(
+    tmp_path: Path, change: tuple[str, str], sentence: str
+) -> None:
+    path = write(tmp_path, GOOD.replace(*change))
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert str(caught.value) == f"{path}: {sentence}"
+
+
+def test_an_empty_file_is_said_to_be_empty(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"is empty; it needs the tables \[run\], \[data\] and \[network\]"):
+        load_config(write(tmp_path, "# later\n"), c=[0.1])
+
+
+def test_a_table_that_is_none_is_refused_with_and_without_another_c(tmp_path: Path) -> None:
+    path = write(tmp_path, "surrogate = 3\n" + GOOD.partition("[surrogate]")[0])
+    for c in (None, [0.1]):
+        with pytest.raises(ConfigError, match="'surrogate' is 3, but must be a table"):
+            load_config(path, c=c)
+
+
+def test_a_run_without_a_title_is_called_by_its_id(tmp_path: Path) -> None:
+    assert load_config(write(tmp_path, GOOD.replace('title = "MNIST"\n', ""))).run.title == "mnist-cnn"
 
 
 @pytest.mark.parametrize(
@@ -76,7 +139,7 @@ def test_mistakes_are_named(tmp_path: Path, change: tuple[str, str], words: str)
             'timm = "test_resnet"\ncheckpoint = "a.pt"\nhead = "fc"\narguments = { in_chans = 1 }',
             NetworkSpec("test_resnet", 7, "timm", {"in_chans": 1}, "fc"),
         ),
-        ('factory = "package.module:function"', NetworkSpec("package.module:function", 7, "factory")),
+        (f'factory = "package.module:function"\n{OWN}', NetworkSpec("package.module:function", 7, "factory")),
     ],
 )
 def test_each_kind_of_network_becomes_its_spec(tmp_path: Path, network: str, spec: NetworkSpec) -> None:

@@ -137,7 +137,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path: Path,
         (torchvision_config(tmp_path), {"torchvision": "resnet34"}, DataError, "do not belong"),
         (torchvision_config(tmp_path), {"checkpoint": tmp_path / "none.pt"}, DataError, "are missing"),
         (torchvision_config(tmp_path), {"head": "layer4"}, ConfigError, "'layer4' is Sequential"),
-        (make_config({"factory": factory}, **SMALL), {}, ConfigError, "comes without a preprocessing"),
+        (make_config({"factory": factory}, **OWN), {"factory": "none:at_all"}, ConfigError, "'none'"),
     ]
     for config, changes, kind, words in mistakes:
         changed = config.model_copy(update={"network": config.network.model_copy(update=changes)})

@@ -97,11 +97,11 @@ def test_a_factory_comes_without_preprocessing() -> None:
 @pytest.mark.parametrize(
     ("kind", "name", "arguments", "reason"),
     [
-        ("torchvision", "resnet19", {}, "no classification model 'resnet19'; did you mean 'resnet1"),
+        ("torchvision", "resnet19", {}, r"no classification model 'resnet19'; did you mean 'resnet1.*\?$"),
         ("torchvision", "fcn_resnet50", {}, "no classification model"),
         ("torchvision", "resnet18", {"width": 2}, "unexpected keyword argument 'width'"),
         ("torchvision", "resnet18", {"weights": "DEFAULT"}, "'weights' cannot be given"),
-        ("timm", "resnet19", {}, "timm has no model 'resnet19'; did you mean"),
+        ("timm", "resnet19", {}, r"timm has no model 'resnet19'; did you mean .*\?$"),
         ("timm", "hf-hub:somebody/something", {}, "timm has no model"),
         ("timm", "test_resnet", {"checkpoint_path": "/etc/passwd"}, "'checkpoint_path' cannot be given"),
         ("timm", "test_resnet", {"pretrained": True}, "'pretrained' cannot be given"),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import glob
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -23,11 +22,14 @@ from pydantic import (
 )
 
 from xda.errors import ConfigError
+from xda.services.mistakes import first_mistake
 from xda.vision.networks import NetworkKind, NetworkSpec
-from xda.vision.preprocessing import Interpolation
+from xda.vision.preprocessing import CHANNELS, NEEDED, Interpolation
 
 PositiveC = Annotated[float, Field(gt=0, le=1e12)]
 Side = Annotated[int, Field(ge=1, le=10_000)]
+Level = Annotated[float, Field(allow_inf_nan=False)]
+Spread = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
@@ -37,9 +39,15 @@ def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
 
 RelativePath = Annotated[Path, AfterValidator(_beside_the_file)]
 """A path that is relative to the configuration file."""
-RelativePaths = Annotated[
-    tuple[RelativePath, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str | Path) else value)
-]
+
+
+def _one_or_several(value: object) -> object:
+    if not isinstance(value, str | Path | Sequence):
+        raise ValueError("a path in quotes is needed, or a list of them")
+    return (value,) if isinstance(value, str | Path) else value
+
+
+RelativePaths = Annotated[tuple[RelativePath, ...], BeforeValidator(_one_or_several)]
 """One such path or several; file names may be patterns."""
 
 
@@ -47,11 +55,15 @@ class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _run_id(found: dict[str, Any]) -> str:
+    return str(found.get("id", ""))
+
+
 class RunTable(_Table):
     """``[run]``: how the run is called."""
 
-    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="Name in URLs.")
-    title: str = Field(min_length=1, max_length=120)
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="Name in URLs.", examples=["my-run"])
+    title: str = Field(default_factory=_run_id, min_length=1, max_length=120, description="For people; else the id.")
 
 
 class DataTable(_Table):
@@ -63,7 +75,9 @@ class DataTable(_Table):
     image: str | None = Field(default=None, description="Parquet column of the images, if it is not called so.")
     label: str | None = Field(default=None, description="Parquet column of the labels, if it is not called so.")
     factory: str | None = Field(default=None, description="'module:function', called with 'train' and 'test'.")
-    classes: tuple[str, ...] | None = Field(default=None, min_length=2, description="Names of the classes.")
+    classes: tuple[str, ...] | None = Field(
+        default=None, min_length=2, description="Names of the classes.", examples=[["cat", "dog"]]
+    )
     skip_bad: bool = Field(default=False, description="Leave out images that cannot be used.")
 
     @model_validator(mode="after")
@@ -90,10 +104,16 @@ class DataTable(_Table):
 class PreprocessingTable(_Table):
     """``[network.preprocessing]``: what replaces the model's own transform, key by key."""
 
-    mode: Literal["L", "RGB"] | None = Field(default=None, description="Grey or colour.")
-    size: tuple[Side, Side] | None = Field(default=None, description="[height, width] of the network's input.")
-    mean: tuple[float, ...] | None = Field(default=None, description="Per channel, on the scale 0 to 1.")
-    std: tuple[float, ...] | None = Field(default=None, description="Per channel, on the scale 0 to 1.")
+    mode: Literal["L", "RGB"] | None = Field(default=None, description="Grey or colour.", examples=["RGB"])
+    size: tuple[Side, Side] | None = Field(
+        default=None, description="[height, width] of the network's input.", examples=[[224, 224]]
+    )
+    mean: tuple[Level, ...] | None = Field(
+        default=None, description="Per channel, on the scale 0 to 1.", examples=[[0.485, 0.456, 0.406]]
+    )
+    std: tuple[Spread, ...] | None = Field(
+        default=None, description="Per channel, on the scale 0 to 1.", examples=[[0.229, 0.224, 0.225]]
+    )
     resize: Side | None = Field(default=None, description="Shorter side before cropping; without it, no cropping.")
     crop: Literal["center"] | None = Field(default=None, description="What is kept after `resize`: the centre.")
     interpolation: Interpolation | None = None
@@ -102,6 +122,9 @@ class PreprocessingTable(_Table):
     def _crop_has_something_to_crop(self) -> Self:
         if self.crop is not None and self.resize is None:
             raise ValueError("'crop' needs 'resize', the length of the shorter side before cropping")
+        for key, values in (("mean", self.mean), ("std", self.std)):
+            if self.mode is not None and values is not None and len(values) != (channels := CHANNELS[self.mode]):
+                raise ValueError(f"'{key}' has {len(values)} value(s), but mode \"{self.mode}\" needs {channels}")
         return self
 
 
@@ -128,6 +151,11 @@ class NetworkTable(_Table):
             raise ValueError("a preset takes no 'arguments'")
         if self.factory is None and self.checkpoint is None:
             raise ValueError("'checkpoint' is needed, the file with the network's weights")
+        missing = [key for key in NEEDED if getattr(self.preprocessing, key) is None]
+        if self.factory is not None and missing:
+            raise ValueError(
+                f"a factory comes without a preprocessing; give {', '.join(missing)} in [network.preprocessing]"
+            )
         return self
 
     @property
@@ -151,7 +179,7 @@ class NetworkTable(_Table):
 class SurrogateTable(_Table):
     """``[surrogate]``: what to fit (method section 2)."""
 
-    c: tuple[PositiveC, ...] = Field(default=(1e-5, 1e-3, 1e-1), min_length=1, max_length=20)
+    c: tuple[PositiveC, ...] = Field(default=(1e-5, 1e-3, 1e-1), min_length=1, max_length=20, examples=[[0.001]])
     tol: float = Field(default=1e-6, gt=0, lt=1, description="Relative duality gap.")
     intercept: Literal["none", "augment"] = "none"
 
@@ -198,32 +226,14 @@ def load_config(path: Path, *, c: Sequence[float] | None = None) -> BuildConfig:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}); give the path of a TOML file.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}.") from None
-    if c is not None:
-        content["surrogate"] = {**content.get("surrogate", {}), "c": list(c)}
+        raise ConfigError(
+            f"{path} is not valid TOML: {error}; text stands in quotes, and each key = value on a line of its own."
+        ) from None
+    if not content:
+        raise ConfigError(f"{path} is empty; it needs the tables [run], [data] and [network].")
+    if c is not None and isinstance(content.setdefault("surrogate", {}), dict):
+        content["surrogate"]["c"] = list(c)
     try:
         return BuildConfig.model_validate(content, context={"folder": path.parent})
     except ValidationError as error:
-        raise ConfigError(f"{path}: {_mistake(error)}") from None
-
-
-def _mistake(error: ValidationError) -> str:
-    """Say what is wrong with the first key: an unknown one rather than the missing one that it was meant to be."""
-    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-    loc = [str(part) for part in first["loc"]]
-    key = ".".join(loc)
-    if first["type"] != "extra_forbidden":
-        return f"key '{key}': {first['msg'].removeprefix('Value error, ')}."
-    known = _keys(BuildConfig, loc[:-1])
-    close = difflib.get_close_matches(loc[-1].lower(), known, n=1)
-    advice = f"did you mean '{close[0]}'?" if close else f"known are: {', '.join(known)}."
-    return f"key '{key}' is unknown; {advice}"
-
-
-def _keys(table: type[BaseModel], path: Sequence[str]) -> list[str]:
-    """Return the keys of the table at a path of keys."""
-    for part in path:
-        annotation = table.model_fields[part].annotation if part in table.model_fields else None
-        inner = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
-        table = next((kind for kind in inner if issubclass(kind, BaseModel)), table)
-    return list(table.model_fields)
+        raise ConfigError(f"{path}: {first_mistake(error, BuildConfig)}") from None

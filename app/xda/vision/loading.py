@@ -14,9 +14,7 @@ from xda.errors import ConfigError
 from xda.vision.checkpoints import fill_weights, load_weights, pack
 from xda.vision.heads import Classifier, check_head, find_head, head_name, split_head
 from xda.vision.networks import NetworkSpec, build_network, default_preprocessing
-from xda.vision.preprocessing import Preprocessing
-
-_NEEDED = ("mode", "size", "mean", "std")
+from xda.vision.preprocessing import NEEDED, Preprocessing
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +127,7 @@ def _check_named(classifier: Classifier, images: torch.Tensor, n_classes: int) -
 
 
 def _preprocessing(spec: NetworkSpec, network: nn.Module, given: Mapping[str, Any]) -> Preprocessing:
-    missing = [key for key in _NEEDED if key not in given]
+    missing = [key for key in NEEDED if key not in given]
     own = default_preprocessing(spec, network) if missing else None
     if own is None:
         if missing:

@@ -90,7 +90,7 @@ def _torchvision(name: str, n_classes: int, arguments: Mapping[str, Any]) -> nn.
 
     names = models.list_models(module=models)
     if name not in names:
-        raise ConfigError(f"torchvision has no classification model '{name}'{_suggestion(name, names)}.")
+        raise ConfigError(f"torchvision has no classification model '{name}'{_suggestion(name, names)}")
     given = {"init_weights": False} if name in _SLOW_INITIALISATION else {}
     return _called(lambda: models.get_model(name, num_classes=n_classes, **given | dict(arguments)), name)
 
@@ -98,7 +98,7 @@ def _torchvision(name: str, n_classes: int, arguments: Mapping[str, Any]) -> nn.
 def _timm(name: str, n_classes: int, arguments: Mapping[str, Any]) -> nn.Module:
     timm = _import_timm(name)
     if not timm.is_model(name.partition(".")[0]):
-        raise ConfigError(f"timm has no model '{name}'{_suggestion(name, timm.list_models())}.")
+        raise ConfigError(f"timm has no model '{name}'{_suggestion(name, timm.list_models())}")
     return _called(lambda: timm.create_model(name, pretrained=False, num_classes=n_classes, **arguments), name)
 
 
@@ -124,8 +124,13 @@ def _called(build: Callable[[], Any], name: str) -> nn.Module:
 
 
 def _suggestion(name: str, names: Sequence[str]) -> str:
+    """Return the end of a sentence on a name that is unknown."""
     close = difflib.get_close_matches(name, names, n=3)
-    return f"; did you mean {' or '.join(repr(other) for other in close)}?" if close else ""
+    return (
+        f"; did you mean {' or '.join(repr(other) for other in close)}?"
+        if close
+        else "; look for its name in the package."
+    )
 
 
 def _torchvision_preprocessing(name: str) -> Preprocessing | None:

@@ -15,6 +15,10 @@ from xda.vision.decoding import decode
 from xda.vision.geometry import crop_offset, resized_size
 
 Interpolation = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
+NEEDED = ("mode", "size", "mean", "std")
+"""Fields without which no preprocessing can be made."""
+CHANNELS = {"L": 1, "RGB": 3}
+"""Channels of each mode."""
 _FILTERS = {name: Image.Resampling[name.upper()] for name in get_args(Interpolation)}
 
 
@@ -59,7 +63,7 @@ class Preprocessing:
     @property
     def channels(self) -> int:
         """Number of channels, C."""
-        return 1 if self.mode == "L" else 3
+        return CHANNELS[self.mode]
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dictionary; without what is as it always was before it could be chosen."""
