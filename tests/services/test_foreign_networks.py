@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ import pytest
 import torch
 
 from tests.services.foreign import FACTORY, make_config, make_dataset, write_checkpoint
+from xda.cli import main
 from xda.errors import ConfigError, DataError, RunError, XdaError
+from xda.services import layout
 from xda.services.build import build_run
+from xda.services.build_check import check_build
 from xda.services.config import BuildConfig
 from xda.services.explorer import Explainer
 from xda.services.verify import verify_run
@@ -91,6 +95,46 @@ def test_a_factory(tmp_path: Path, factory: str) -> None:
     assert_explained(tmp_path / "run")
 
 
+@pytest.mark.parametrize("function", ["softened", "two_heads"])
+def test_what_a_network_does_after_its_head_is_recorded_and_said(
+    tmp_path: Path, factory: str, function: str, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    words = {"softened": "ends in a softmax; the logits here are those of the linear layer 'fc'", "two_heads": "'a' is"}
+    config = make_config({"factory": factory.replace(":network", f":{function}")}, **OWN)
+    run = build_run(config, make_dataset(), tmp_path / "run", device="cpu")
+    assert words[function] in (run.manifest.network.remark or "")
+    assert words[function] in caplog.text
+    assert words[function] in "\n".join(check_build(config, make_dataset(), device="cpu").lines())
+    assert main(["info", str(tmp_path / "run")]) == 0
+    assert words[function] in capsys.readouterr().out
+    logits = np.asarray(run.array(layout.logits("test")))
+    softened = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    assert run.table(layout.table("test"))["confidence"].to_numpy() == pytest.approx(softened.max(axis=1), rel=1e-5)
+    assert abs(logits.sum(axis=1) - 1).min() > 1e-3, "not the probabilities"
+
+
+def test_an_untrained_network_is_doubted_when_the_build_ends(
+    tmp_path: Path, factory: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = make_config({"factory": factory.replace(":network", ":constant")}, **OWN)
+    build_run(config, make_dataset(), tmp_path / "run", device="cpu")
+    assert "names no checkpoint" in caplog.messages[0]
+    assert (
+        "Warning: 4 of 12 test images are classified as labelled, and guessing would give about 4"
+        in caplog.messages[-1]
+    )
+    (_, doubt) = check_build(config, make_dataset(), device="cpu").warnings
+    assert doubt in caplog.messages[-1]
+
+
+def test_a_class_without_training_images_is_refused_before_the_features(tmp_path: Path, factory: str) -> None:
+    dataset = make_dataset()
+    train = replace(dataset.train, labels=np.minimum(dataset.train.labels, 1))
+    with pytest.raises(DataError, match="Class 'blue' has no training image"):
+        build_run(make_config({"factory": factory}, **OWN), replace(dataset, train=train), tmp_path / "run")
+    assert not list(tmp_path.glob("*run*"))
+
+
 def test_a_run_whose_factory_cannot_be_imported_is_refused_by_name(
     tmp_path: Path, factory: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,9 +179,9 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path: Path,
     dataset = make_dataset()
     mistakes: list[tuple[BuildConfig, dict[str, Any], type[XdaError], str]] = [
         (torchvision_config(tmp_path), {"torchvision": "resnet34"}, DataError, "do not belong"),
-        (torchvision_config(tmp_path), {"checkpoint": tmp_path / "none.pt"}, DataError, "are missing"),
+        (torchvision_config(tmp_path), {"checkpoint": tmp_path / "none.pt"}, DataError, "does not exist"),
         (torchvision_config(tmp_path), {"head": "layer4"}, ConfigError, "'layer4' is Sequential"),
-        (make_config({"factory": factory}, **OWN), {"factory": "none:at_all"}, ConfigError, "'none'"),
+        (make_config({"factory": factory}, **OWN), {"factory": "none:at_all"}, ConfigError, "module 'none'"),
     ]
     for config, changes, kind, words in mistakes:
         changed = config.model_copy(update={"network": config.network.model_copy(update=changes)})

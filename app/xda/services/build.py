@@ -26,6 +26,8 @@ from xda.errors import DataError
 from xda.progress import Progress, silent
 from xda.services import layout
 from xda.services.config import BuildConfig
+from xda.services.configured_network import configured_network
+from xda.services.doubts import doubts_before, doubts_of_accuracy, warn
 from xda.services.fit_progress import STAGE, gap_progress
 from xda.services.served_index import DeviceFeatures
 from xda.services.stored_support import read_support
@@ -48,8 +50,7 @@ from xda.surrogate import CrammerSingerSVC, blocks
 from xda.vision.datasets import ImageDataset, ImageSplit
 from xda.vision.device import resolve_device
 from xda.vision.features import extract_batches, output_widths
-from xda.vision.loading import LoadedNetwork, load_network
-from xda.vision.presets import get_preset
+from xda.vision.loading import LoadedNetwork
 from xda.vision.relevance import RelevanceModel
 
 LIBRARIES = ("dualxda-explorer", "numpy", "scipy", "scikit-learn", "numba", "torch", "torchvision", "zennit")
@@ -90,25 +91,11 @@ def build_run(
         If another build writes the same folder, or something else is in it, such as a run of another id.
     """
     where = resolve_device(device)
+    _refuse_untrained_classes(dataset)
     network = configured_network(config, dataset)
+    warn(doubts_before(config, dataset), remark=network.remark)
     with RunWriter(out, config.run.id) as writer:
         return _Build(config, dataset, network, writer, where, progress).run()
-
-
-def configured_network(config: BuildConfig, dataset: ImageDataset) -> LoadedNetwork:
-    """Return the network that a configuration describes, with a logit for each class of the data set.
-
-    Raises
-    ------
-    ConfigError, DataError
-        If it cannot be made, or its checkpoint is absent or of another network.
-    """
-    table = config.network
-    if table.preset is not None and table.checkpoint is not None and not table.checkpoint.is_file():
-        preset = get_preset(table.preset)
-        raise DataError(f"The checkpoint {table.checkpoint} does not exist; make it with `xda train {preset.name}`.")
-    changes = table.preprocessing.model_dump(exclude_none=True, exclude={"crop"})
-    return load_network(table.spec(len(dataset.classes)), table.checkpoint, changes)
 
 
 @dataclass(frozen=True)
@@ -133,6 +120,7 @@ class _Build:
             self._write_index(c)
         self._write_tables()
         self._write_left_out()
+        warn(doubts_of_accuracy(self.dataset.test.labels, self._predicted, len(self.dataset.classes)))
         return self.writer.commit(self._describe(composite, no_heatmaps))
 
     @property
@@ -146,6 +134,11 @@ class _Build:
     @property
     def _features_key(self) -> list[str]:
         return [self.writer.sha256(layout.features(split)) for split in SPLITS] + self._data_key
+
+    @property
+    def _predicted(self) -> NDArray[np.int64]:
+        """Classes that the network gives the test images."""
+        return np.asarray(self.writer.array(layout.logits("test")).argmax(axis=1))
 
     def _write_network(self) -> None:
         weights = self.network.weights()
@@ -202,11 +195,6 @@ class _Build:
         if self.writer.finished("surrogates", inputs):
             return
         labels = self.dataset.train.labels
-        absent = np.setdiff1d(np.arange(len(self.dataset.classes)), labels)
-        if len(absent):
-            raise DataError(
-                f"Class '{self.dataset.classes[absent[0]]}' has no training image; leave it out of the data set."
-            )
         features = np.asarray(self.writer.array(layout.features("train")))
         n_classes, width = len(self.dataset.classes), features.shape[1] + 1
         each = 4 * len(labels) + 8 * n_classes * (len(self.dataset.test) + width)
@@ -339,7 +327,6 @@ class _Build:
             return model.composite, model.refusal or None
 
     def _describe(self, composite: str, no_heatmaps: str | None) -> RunDescription:
-        predicted = self.writer.array(layout.logits("test")).argmax(axis=1)
         return RunDescription(
             id=self.config.run.id,
             title=self.config.run.title,
@@ -359,7 +346,8 @@ class _Build:
                 spec=self.network.spec.to_dict(),
                 preprocessing=self.network.preprocessing.to_dict(),
                 weights_sha256=self.writer.sha256(layout.NETWORK),
-                accuracy=float(np.mean(predicted == self.dataset.test.labels)),
+                accuracy=float(np.mean(self._predicted == self.dataset.test.labels)),
+                remark=self.network.remark or None,
             ),
             composite=composite,
             no_heatmaps=no_heatmaps,
@@ -368,6 +356,12 @@ class _Build:
             surrogates=tuple(self._entry(c) for c in self.config.surrogate.c),
             libraries={"python": platform.python_version()} | {name: version(name) for name in self._libraries},
         )
+
+
+def _refuse_untrained_classes(dataset: ImageDataset) -> None:
+    absent = np.setdiff1d(np.arange(len(dataset.classes)), dataset.train.labels)
+    if len(absent):
+        raise DataError(f"Class '{dataset.classes[absent[0]]}' has no training image; leave it out of the data set.")
 
 
 def _outcome(writer: RunWriter, split: Split, labels: NDArray[np.int64]) -> dict[str, NDArray[Any]]:

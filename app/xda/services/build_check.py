@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xda.progress import Progress, silent
-from xda.services.build import configured_network
 from xda.services.config import BuildConfig
+from xda.services.configured_network import configured_network
+from xda.services.doubts import doubts_before, doubts_of_accuracy
 from xda.services.views import SPLITS, Split
 from xda.settings import DeviceChoice
 from xda.storage.space import readable_size
@@ -70,6 +71,10 @@ class Outlook:
     surrogate_seconds: float
     problems: tuple[str, ...]
     """What would stop the build; empty if nothing would."""
+    remark: str = ""
+    """What the network does with the scores of its head, or returns beside them."""
+    warnings: tuple[str, ...] = ()
+    """What would stop nothing and is most likely a mistake."""
 
     def lines(self) -> list[str]:
         """Return the outlook for people."""
@@ -80,6 +85,7 @@ class Outlook:
             *([f"  left out        unusable images: {self.n_left_out:,}"] if self.n_left_out else []),
             f"  network         {self.network}, {self.n_parameters:,} parameters",
             f"  features        {self.n_features:,}, before the last linear layer '{self.head}'",
+            *([f"  output          {self.remark}"] if self.remark else []),
             f"  preprocessing   {self.preprocessing}",
             f"  heat-maps       {self.heatmaps}",
             f"  tried           {self.n_right} of {self.n_tried} test images are classified as labelled",
@@ -87,6 +93,7 @@ class Outlook:
             f"  disk            about {readable_size(self.disk_bytes)}",
             f"  time            about {_duration(self.feature_seconds)} for the features (measured), in the order of "
             f"{_duration(self.surrogate_seconds)} for surrogates and index (estimated)",
+            *(f"  warning         {doubt}" for doubt in self.warnings),
         ]
 
     def _class_lines(self) -> list[str]:
@@ -146,7 +153,9 @@ def check_build(
             heatmaps += f"; {model.conservation_error:.1e} of the relevance is lost (on noise)"
         tried = _spread(len(dataset.test), MOST_IMAGES)
         predicted, seconds, read_bytes = _try_images(model, dataset, tried, progress)
-    right = int((predicted == dataset.test.labels[tried[: len(predicted)]]).sum())
+    labels = dataset.test.labels[tried[: len(predicted)]]
+    right = int((predicted == labels).sum())
+    doubts = doubts_before(config, dataset) + doubts_of_accuracy(labels, predicted, len(dataset.classes))
     n = {split: len(splits[split]) for split in SPLITS}
     image_bytes = read_bytes * sum(n.values())
     disk = (
@@ -172,6 +181,8 @@ def check_build(
         feature_seconds=seconds * sum(n.values()),
         surrogate_seconds=_surrogate_seconds(config, n, loaded.n_features, len(dataset.classes)),
         problems=tuple(_problems(dataset, counts, out, disk)),
+        remark=loaded.remark,
+        warnings=tuple(doubts),
     )
 
 

@@ -74,6 +74,8 @@ class NetworkEntry(_Part):
     """Hash of the weights with which the features were computed; must be that of ``network.safetensors``."""
     accuracy: Share
     """Share of test images that the network classifies as labelled."""
+    remark: str | None = None
+    """What the network does with the scores of its head, or returns beside them; None where it is nothing."""
 
 
 class CertificateEntry(_Part):

@@ -9,17 +9,15 @@ checked on images, by ``find_head`` and ``check_head``.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from xda.errors import ConfigError
+from xda.vision.outputs import form_of, tensors
 
-_RTOL = 1e-3
-"""Largest deviation at which two outputs are the same one, relative to the largest value."""
 _NEEDED = "attribution needs a network whose output is that of a linear layer"
 
 
@@ -179,14 +177,14 @@ def find_head(network: nn.Module, images: torch.Tensor, n_classes: int) -> str:
     handles = [record(n, m) for n, m in layers if n and _width(m) == n_classes]
     try:
         with torch.no_grad():
-            outputs = list(_tensors(network.eval()(images)))
+            outputs = list(tensors(network.eval()(images)))
     finally:
         for handle in handles:
             handle.remove()
     for output in outputs:
         for call in reversed(calls):
             scores = call.scores()
-            if scores is not None and _is_output(output, scores):
+            if scores is not None and form_of(output, scores) is not None:
                 return call.name
     raise ConfigError(_why_no_head(network, layers, calls, outputs, n_classes))
 
@@ -218,8 +216,8 @@ def check_head(network: nn.Module, head: nn.Linear, features: torch.Tensor, imag
         )
     with torch.no_grad():
         scores = functional.linear(features, head.weight, head.bias)
-        outputs = list(_tensors(network(images)))
-    if not any(_is_output(output, scores) for output in outputs):
+        outputs = list(tensors(network(images)))
+    if all(form_of(output, scores) is None for output in outputs):
         raise ConfigError(
             "The network does something after its last linear layer that is no softmax; its head must come last, "
             "since only a linear head's output is a sum over training images."
@@ -272,7 +270,7 @@ def _why_no_head(
     kind = type(last_call.module).__name__
     if isinstance(last_call.module, nn.Conv2d):
         rectified = last_call.y.relu().mean((2, 3))
-        if any(_is_output(output, rectified) for output in outputs):
+        if any(form_of(output, rectified) is not None for output in outputs):
             return (
                 f"A ReLU stands between the last convolution '{last_call.name}' and the average over positions, as in "
                 f"SqueezeNet, so the logits are not linear in any features; {_NEEDED}."
@@ -291,31 +289,6 @@ def _why_no_head(
         f"The network's output is not that of its last linear layer '{last_call.name}' ({kind}) nor its softmax: the "
         f"network does something after it, or adds several heads; {_NEEDED}."
     )
-
-
-def _is_output(output: torch.Tensor, scores: torch.Tensor) -> bool:
-    """Whether an output is the head's scores, or their softmax, which changes no decision."""
-    if output.shape != scores.shape:
-        return False
-    return any(_close(output, candidate) for candidate in (scores, scores.softmax(1), scores.log_softmax(1)))
-
-
-def _close(a: torch.Tensor, b: torch.Tensor) -> bool:
-    return bool((a - b).abs().max() <= _RTOL * b.abs().max().clamp_min(1e-12)) if b.numel() else True
-
-
-def _tensors(output: object) -> Iterator[torch.Tensor]:
-    """Yield the tensors in what a network returns, those called logits first."""
-    if isinstance(output, torch.Tensor):
-        yield output
-    elif isinstance(output, Mapping):
-        for name in sorted(output, key=lambda name: name != "logits"):
-            yield from _tensors(output[name])
-    elif isinstance(output, tuple | list):
-        for part in output:
-            yield from _tensors(part)
-    elif is_dataclass(output):
-        yield from _tensors({field.name: getattr(output, field.name) for field in fields(output)})
 
 
 def _module(network: nn.Module, name: str) -> nn.Module:

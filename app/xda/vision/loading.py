@@ -14,6 +14,7 @@ from xda.errors import ConfigError
 from xda.vision.checkpoints import fill_weights, load_weights, pack
 from xda.vision.heads import Classifier, check_head, find_head, head_name, split_head
 from xda.vision.networks import NetworkSpec, build_network, default_preprocessing
+from xda.vision.outputs import remark, tensors
 from xda.vision.preprocessing import NEEDED, Preprocessing
 
 
@@ -26,6 +27,8 @@ class LoadedNetwork:
     preprocessing: Preprocessing
     classifier: nn.Module
     """In eval mode."""
+    remark: str = ""
+    """What the network does with the scores of its head, or returns beside them; empty where it is nothing."""
 
     def weights(self) -> bytes:
         """Return the weights as safetensors, for ``open_network``."""
@@ -80,12 +83,13 @@ def load_network(spec: NetworkSpec, checkpoint: Path | None, preprocessing: Mapp
         if spec.head:
             _check_named(Classifier(network, spec.head), noise, spec.n_classes)
         head = spec.head or find_head(network, noise, spec.n_classes)
+        said = _remark(Classifier(network, head), noise, chosen=bool(spec.head))
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:
         raise ConfigError(
             f"The network cannot take images of {chosen.channels} × {chosen.size[0]} × {chosen.size[1]} "
             f"({type(error).__name__}: {str(error)[:200]}); correct [network.preprocessing]."
         ) from None
-    return LoadedNetwork(replace(spec, head=head), chosen, _named(network, head))
+    return LoadedNetwork(replace(spec, head=head), chosen, _named(network, head), said)
 
 
 def open_network(spec: NetworkSpec, weights: bytes, where: str) -> nn.Module:
@@ -124,6 +128,12 @@ def _check_named(classifier: Classifier, images: torch.Tensor, n_classes: int) -
         )
     with torch.no_grad():
         check_head(classifier, head, phi(images), images)
+
+
+def _remark(classifier: Classifier, images: torch.Tensor, *, chosen: bool) -> str:
+    phi, head = split_head(classifier)
+    with torch.no_grad():
+        return remark(list(tensors(classifier(images))), head(phi(images)), classifier.head, chosen=chosen)
 
 
 def _preprocessing(spec: NetworkSpec, network: nn.Module, given: Mapping[str, Any]) -> Preprocessing:

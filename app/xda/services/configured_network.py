@@ -1,0 +1,41 @@
+"""The network that a configuration describes, and what can be said of it before any image is read."""
+
+from __future__ import annotations
+
+from xda.errors import DataError
+from xda.services.config import BuildConfig
+from xda.vision.images import ImageDataset
+from xda.vision.loading import LoadedNetwork, load_network
+from xda.vision.presets import get_preset
+
+
+def refuse_missing_checkpoint(config: BuildConfig) -> None:
+    """Refuse a configuration whose weights are not there, which is known before the images are looked at.
+
+    Raises
+    ------
+    ConfigError, DataError
+        If the preset is unknown, or the checkpoint is absent.
+    """
+    table = config.network
+    if table.checkpoint is None or table.checkpoint.is_file():
+        return
+    if table.preset is not None:
+        preset = get_preset(table.preset)
+        raise DataError(f"The checkpoint {table.checkpoint} does not exist; make it with `xda train {preset.name}`.")
+    kind = "is a folder" if table.checkpoint.is_dir() else "does not exist"
+    raise DataError(f"The checkpoint {table.checkpoint} {kind}; name the file with the network's weights.")
+
+
+def configured_network(config: BuildConfig, dataset: ImageDataset) -> LoadedNetwork:
+    """Return the network that a configuration describes, with a logit for each class of the data set.
+
+    Raises
+    ------
+    ConfigError, DataError
+        If it cannot be made, or its checkpoint is absent or of another network.
+    """
+    refuse_missing_checkpoint(config)
+    table = config.network
+    changes = table.preprocessing.model_dump(exclude_none=True, exclude={"crop"})
+    return load_network(table.spec(len(dataset.classes)), table.checkpoint, changes)

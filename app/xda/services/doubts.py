@@ -1,0 +1,91 @@
+"""What stops no build and is most likely a mistake all the same, a sentence each: said at once, stored nowhere."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xda.services.config import BuildConfig
+from xda.vision.images import ImageDataset
+
+MOST_CLASSES = 5
+"""Classes that a sentence names."""
+_SPREADS = 1.5
+"""Standard deviations by which right answers must exceed those of guessing."""
+
+logger = logging.getLogger(__name__)
+
+
+def warn(doubts: Iterable[str], *, remark: str = "") -> None:
+    """Say them to whoever started the build, and what is to be known of the network beside that."""
+    if remark:
+        logger.warning("%s", remark)
+    for doubt in doubts:
+        logger.warning("Warning: %s.", doubt)
+
+
+def doubts_before(config: BuildConfig, dataset: ImageDataset) -> list[str]:
+    """Return what is doubtful before the network has seen an image.
+
+    Parameters
+    ----------
+    config : BuildConfig
+    dataset : ImageDataset
+        The data set that it names.
+
+    Returns
+    -------
+    list of str
+        Without a full stop.
+    """
+    doubts = []
+    if dataset.train.fingerprint == dataset.test.fingerprint:
+        doubts.append(
+            "the training images are the test images too, so every explanation is of an image that the network was "
+            "trained on; name a test split of its own"
+        )
+    tested = np.bincount(dataset.test.labels, minlength=len(dataset.classes))
+    if absent := [f"'{dataset.classes[k]}'" for k in np.flatnonzero(tested == 0).tolist()]:
+        named = ", ".join(absent[:MOST_CLASSES]) + (
+            f" and {rest} more" if (rest := len(absent) - MOST_CLASSES) > 0 else ""
+        )
+        doubts.append(f"there is no test image of {'class' if len(absent) == 1 else 'the classes'} {named}")
+    if config.network.checkpoint is None:
+        doubts.append(
+            f"[network] names no checkpoint, so the weights are those that '{config.network.factory}' makes: random "
+            "ones, unless it loads or trains them"
+        )
+    return doubts
+
+
+def doubts_of_accuracy(labels: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int) -> list[str]:
+    """Return whether a network is no better than guessing as often as it does what it predicts.
+
+    Right answers are compared with those expected if labels and predictions had nothing to do with each other (the
+    chance agreement of Cohen's kappa, 1960), so that a network that always says the commonest class is found too.
+
+    Parameters
+    ----------
+    labels : ndarray of int64, shape (n,)
+    predicted : ndarray of int64, shape (n,)
+    n_classes : int
+
+    Returns
+    -------
+    list of str
+        A sentence without a full stop, or nothing.
+    """
+    n, right = len(labels), int((labels == predicted).sum())
+    if right == n:
+        return []
+    shares = [np.bincount(each, minlength=n_classes) / n for each in (labels, predicted)]
+    chance = float(shares[0] @ shares[1])
+    if right > n * chance + _SPREADS * np.sqrt(n * chance * (1 - chance)):
+        return []
+    return [
+        f"{right:,} of {n:,} test images are classified as labelled, and guessing would give about {n * chance:,.0f}: "
+        "look at the weights, the order of the classes and the preprocessing"
+    ]

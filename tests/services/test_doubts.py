@@ -1,0 +1,76 @@
+"""Doubts: each mistake is found, and nothing is said where there is none."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.services.foreign import make_config, make_dataset
+from tests.world import World
+from xda.services.doubts import doubts_before, doubts_of_accuracy, warn
+
+FACTORY = {
+    "factory": "my_networks:network",
+    "preprocessing": {"mode": "RGB", "size": [24, 24], "mean": [0.5] * 3, "std": [0.5] * 3},
+}
+
+
+def test_a_sound_configuration_raises_none(world: World) -> None:
+    assert doubts_before(world.config, world.dataset) == []
+
+
+def test_the_same_images_in_both_splits(world: World) -> None:
+    (doubt,) = doubts_before(world.config, replace(world.dataset, test=world.dataset.train))
+    assert "training images are the test images too" in doubt
+
+
+def test_classes_without_a_test_image(world: World) -> None:
+    for most, words in ((9, "of class '9'"), (8, "of the classes '8', '9'"), (2, "'2', '3', '4', '5', '6' and 3 more")):
+        test = replace(world.dataset.test, labels=np.minimum(world.dataset.test.labels, most - 1))
+        (doubt,) = doubts_before(world.config, replace(world.dataset, test=test))
+        assert doubt.endswith(words)
+
+
+def test_a_factory_without_a_checkpoint() -> None:
+    network = FACTORY | {"checkpoint": "x.pt"}
+    preprocessing = network.pop("preprocessing")
+    assert isinstance(preprocessing, dict)
+    assert doubts_before(make_config(network, **preprocessing), make_dataset()) == []
+    del network["checkpoint"]
+    (doubt,) = doubts_before(make_config(network, **preprocessing), make_dataset())
+    assert "no checkpoint" in doubt
+    assert "'my_networks:network'" in doubt
+
+
+@pytest.mark.parametrize("n_classes", [2, 4, 10])
+def test_a_network_that_guesses_or_says_always_the_same_is_found(n_classes: int) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.choice(n_classes, 400, p=np.r_[0.7, np.full(n_classes - 1, 0.3 / (n_classes - 1))])
+    for predicted in (np.zeros(400, np.int64), np.full(400, n_classes - 1), rng.permutation(labels)):
+        (doubt,) = doubts_of_accuracy(labels, predicted, n_classes)
+        assert f"{(labels == predicted).sum()} of 400 test images" in doubt
+
+
+def test_the_number_of_guesses_is_that_of_independent_answers() -> None:
+    labels = np.repeat([0, 1], [30, 10])
+    (doubt,) = doubts_of_accuracy(labels, np.zeros(40, np.int64), 2)
+    assert "30 of 40" in doubt
+    assert "guessing would give about 30:" in doubt
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 400])
+def test_a_network_that_knows_something_is_not_doubted(n: int) -> None:
+    labels = np.arange(n) % 4
+    assert doubts_of_accuracy(labels, labels, 4) == []
+    if n == 400:
+        mostly = np.where(np.arange(n) % 3 == 0, 0, labels)
+        assert doubts_of_accuracy(labels, mostly, 4) == []
+
+
+def test_they_are_said_and_the_remark_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        warn(["this is odd"], remark="The network ends in a softmax.")
+    assert caplog.messages == ["The network ends in a softmax.", "Warning: this is odd."]
