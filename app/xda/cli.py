@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, NoReturn
 
 from pydantic import ValidationError
 
-from xda.errors import BadImagesError, ConfigError, RunError, XdaError
+from xda.errors import BadImagesError, ConfigError, XdaError
 from xda.progress import TerminalProgress
 from xda.settings import Settings
 
 if TYPE_CHECKING:
+    from xda.attribution.results import Contribution, Explanation
     from xda.services.config import BuildConfig
+    from xda.services.explorer import Explainer
     from xda.storage.run_folder import RunFolder
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
-MOST_CLASSES = 20
-"""Classes that `xda info` names; of more it gives the number."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -125,8 +125,8 @@ def _parser() -> argparse.ArgumentParser:
     explain = add("explain", _explain, "explain the decision on one test image")
     explain.add_argument("run", type=Path, metavar="RUN")
     explain.add_argument("--test", type=int, required=True, metavar="I", help="test image")
-    explain.add_argument("--target", metavar="C", help="class to explain, name or number (default: the predicted one)")
-    explain.add_argument("--against", metavar="E", help="contrast class, name or number: why C and not E")
+    explain.add_argument("--target", type=int, metavar="C", help="class to explain (default: the predicted one)")
+    explain.add_argument("--against", type=int, metavar="E", help="contrast class: why C and not E")
     explain.add_argument("--c", type=float, help="which surrogate (default: the middle C)")
     explain.add_argument("--limit", type=int, default=12, help="contributions of each sign (default: 12)")
     output = explain.add_mutually_exclusive_group()
@@ -244,10 +244,7 @@ def _info(options: argparse.Namespace) -> int:
 
 def _explain(options: argparse.Namespace) -> int:
     from xda.services.explorer import Explainer
-    from xda.services.plain_text import explanation_text
 
-    if options.png is not None:
-        _check_picture(options.png)
     with Explainer.open(options.run, device=_settings(options).device) as explainer:
         if options.png is not None:
             from xda.services.figure import write_explanation_png
@@ -265,18 +262,8 @@ def _explain(options: argparse.Namespace) -> int:
 
             print(orjson.dumps(explanation, option=orjson.OPT_INDENT_2).decode())
         else:
-            print(explanation_text(explainer, explanation))
+            print(_tell(explainer, explanation))
     return 0
-
-
-def _check_picture(path: Path) -> None:
-    """Refuse a file that cannot be written, before anything is computed for it."""
-    if path.suffix.lower() != ".png":
-        raise ConfigError(f"--png {path}: the picture is a PNG file; give a name that ends in .png.")
-    if not path.absolute().parent.is_dir():
-        raise ConfigError(f"--png {path}: the folder {path.absolute().parent} does not exist; make it first.")
-    if path.is_dir():
-        raise ConfigError(f"--png {path} is a folder; give the name of a file.")
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -288,11 +275,10 @@ def _serve(options: argparse.Namespace) -> int:
         try:
             RunFolder.open(path)
         except XdaError as error:
-            problems.append(str(error))
+            problems.append(error)
+            print(f"xda: not served: {error}", file=sys.stderr)
     if len(problems) == len(options.runs):
-        raise RunError(" ".join(problems))
-    for problem in problems:
-        print(f"xda: not served: {problem}", file=sys.stderr)
+        raise problems[0]
     return _run_server(options, options.runs)
 
 
@@ -365,8 +351,32 @@ def _describe(run: RunFolder) -> str:
             f"agrees with the network on {entry.agreement:.2%}, relative gap {certificate.relative_gap:.1e}, "
             f"{certificate.seconds:.1f} s"
         )
-    shown = [f"{number} {name}" for number, name in enumerate(manifest.classes[:MOST_CLASSES])]
-    more = len(manifest.classes) - len(shown)
-    lines.append(f"  classes: {', '.join(shown)}{f', … {more:,} more' if more else ''}")
-    lines.append(f"  Presence and sizes of all files were checked; `xda verify {run.path}` checks what is in them.")
     return "\n".join(lines)
+
+
+def _tell(explainer: Explainer, explanation: Explanation) -> str:
+    """Return an explanation as text."""
+    names = explainer.classes
+    test = explanation.test
+    contrast = "" if explanation.against is None else f" and not '{names[explanation.against]}'"
+
+    def line(contribution: Contribution) -> str:
+        bound = "  at bound" if contribution.at_bound else ""
+        return (
+            f"  {contribution.attribution:+12.5g}  training image {contribution.index:>8}  "
+            f"'{names[contribution.label]}'{bound}"
+        )
+
+    return "\n".join(
+        [
+            f"Test image {test.index}: label '{names[test.label]}', network '{names[test.predicted]}', "
+            f"surrogate '{names[test.surrogate_predicted]}' (C = {explanation.c:g})",
+            f"Why '{names[explanation.target]}'{contrast}: {explanation.sum_supporting:+.5g} supporting "
+            f"{explanation.sum_opposing:+.5g} opposing = {explanation.surrogate_logit:.5g}, the surrogate's "
+            f"{'logit' if explanation.against is None else 'logit difference'}",
+            f"Supporting: the {len(explanation.supporting)} strongest of {explanation.n_supporting:,}",
+            *map(line, explanation.supporting),
+            f"Opposing: the {len(explanation.opposing)} strongest of {explanation.n_opposing:,}",
+            *map(line, explanation.opposing),
+        ]
+    )
