@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,15 +15,12 @@ from typing import TYPE_CHECKING, NoReturn
 
 from pydantic import ValidationError
 
-from xda.errors import BadImagesError, ConfigError, XdaError
+from xda.errors import BadImagesError, ConfigError, RunError, XdaError
 from xda.progress import TerminalProgress
 from xda.settings import Settings
 
 if TYPE_CHECKING:
-    from xda.attribution.results import Contribution, Explanation
     from xda.services.config import BuildConfig
-    from xda.services.explorer import Explainer
-    from xda.storage.run_folder import RunFolder
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
@@ -125,8 +123,8 @@ def _parser() -> argparse.ArgumentParser:
     explain = add("explain", _explain, "explain the decision on one test image")
     explain.add_argument("run", type=Path, metavar="RUN")
     explain.add_argument("--test", type=int, required=True, metavar="I", help="test image")
-    explain.add_argument("--target", type=int, metavar="C", help="class to explain (default: the predicted one)")
-    explain.add_argument("--against", type=int, metavar="E", help="contrast class: why C and not E")
+    explain.add_argument("--target", metavar="C", help="class to explain, name or number (default: the predicted one)")
+    explain.add_argument("--against", metavar="E", help="contrast class, name or number: why C and not E")
     explain.add_argument("--c", type=float, help="which surrogate (default: the middle C)")
     explain.add_argument("--limit", type=int, default=12, help="contributions of each sign (default: 12)")
     output = explain.add_mutually_exclusive_group()
@@ -188,6 +186,7 @@ def _build(options: argparse.Namespace) -> int:
     from xda.services.configured_network import refuse_missing_checkpoint
     from xda.services.data import load_dataset
     from xda.storage.place import refuse_taken_place
+    from xda.vision.factories import is_from, search_beside
 
     settings = _settings(options)
     if options.out is None and not options.check:
@@ -196,6 +195,8 @@ def _build(options: argparse.Namespace) -> int:
     if options.out is not None:
         refuse_taken_place(options.out.resolve(), config.run.id)
     refuse_missing_checkpoint(config)
+    folder = options.config.absolute().parent
+    added = search_beside(folder)
     if options.skip_bad:
         config = config.model_copy(update={"data": config.data.model_copy(update={"skip_bad": True})})
     if options.check:
@@ -203,7 +204,10 @@ def _build(options: argparse.Namespace) -> int:
     with TerminalProgress() as progress:
         dataset = load_dataset(config.data, settings, progress=progress)
         run = build_run(config, dataset, options.out, device=settings.device, progress=progress)
-    print(f"{options.out}: run '{run.manifest.id}' is built; serve it with `xda serve {options.out}`.")
+    # the run says which module its network needs, never where that is: running code found through a run were unsafe
+    own = added and config.network.factory is not None and is_from(config.network.factory, folder)
+    command = f"{f'PYTHONPATH={shlex.quote(str(folder))} ' if own else ''}xda serve {shlex.quote(str(options.out))}"
+    print(f"{options.out}: run '{run.manifest.id}' is built; serve it with `{command}`.")
     return 0
 
 
@@ -235,16 +239,20 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _info(options: argparse.Namespace) -> int:
+    from xda.services.plain_text import run_text
     from xda.storage.run_folder import RunFolder
 
     run = RunFolder.open(options.run, verify=False)
-    print(run.manifest.to_bytes().decode().rstrip() if options.json else _describe(run))
+    print(run.manifest.to_bytes().decode().rstrip() if options.json else run_text(run))
     return 0
 
 
 def _explain(options: argparse.Namespace) -> int:
     from xda.services.explorer import Explainer
+    from xda.services.plain_text import explanation_text
 
+    if options.png is not None:
+        _check_picture(options.png)
     with Explainer.open(options.run, device=_settings(options).device) as explainer:
         if options.png is not None:
             from xda.services.figure import write_explanation_png
@@ -262,8 +270,18 @@ def _explain(options: argparse.Namespace) -> int:
 
             print(orjson.dumps(explanation, option=orjson.OPT_INDENT_2).decode())
         else:
-            print(_tell(explainer, explanation))
+            print(explanation_text(explainer, explanation))
     return 0
+
+
+def _check_picture(path: Path) -> None:
+    """Refuse a file that cannot be written, before anything is computed for it."""
+    if path.suffix.lower() != ".png":
+        raise ConfigError(f"--png {path}: the picture is a PNG file; give a name that ends in .png.")
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"--png {path}: the folder {path.absolute().parent} does not exist; make it first.")
+    if path.is_dir():
+        raise ConfigError(f"--png {path} is a folder; give the name of a file.")
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -275,10 +293,11 @@ def _serve(options: argparse.Namespace) -> int:
         try:
             RunFolder.open(path)
         except XdaError as error:
-            problems.append(error)
-            print(f"xda: not served: {error}", file=sys.stderr)
+            problems.append(str(error))
     if len(problems) == len(options.runs):
-        raise problems[0]
+        raise RunError(" ".join(problems))
+    for problem in problems:
+        print(f"xda: not served: {problem}", file=sys.stderr)
     return _run_server(options, options.runs)
 
 
@@ -322,61 +341,3 @@ def _run_server(options: argparse.Namespace, runs: Sequence[Path]) -> int:
         timeout_graceful_shutdown=10,
     )
     return 0
-
-
-def _describe(run: RunFolder) -> str:
-    """Return what a person wants to know of a run."""
-    from xda.services.left_out import MOST_NAMED, left_out_in_words, read_left_out
-
-    manifest = run.manifest
-    lines = [
-        f"{manifest.title}  ({manifest.id}, digest {run.digest[:16]})",
-        f"  {manifest.counts.train:,} training and {manifest.counts.test:,} test images of {manifest.dataset.title}, "
-        f"{len(manifest.classes)} classes, {manifest.counts.features} features",
-        f"  network: {manifest.network.accuracy:.2%} of the test images classified as labelled; "
-        f"heat-maps: {manifest.composite or 'none'}",
-        *([f"  {manifest.no_heatmaps}"] if manifest.no_heatmaps else []),
-        *([f"  {manifest.network.remark}"] if manifest.network.remark else []),
-    ]
-    if words := left_out_in_words(run):
-        left_out = read_left_out(run)
-        lines.append(f"  {words}:")
-        lines += [f"    {each.name}: {each.reason}" for each in left_out[:MOST_NAMED]]
-        if len(left_out) > MOST_NAMED:
-            lines.append(f"    and {len(left_out) - MOST_NAMED:,} more; {run.path / 'left_out.parquet'} names them all")
-    for entry in manifest.surrogates:
-        certificate = entry.certificate
-        lines.append(
-            f"  C = {entry.c:<8g} {entry.n_support:>7,} support vectors ({certificate.n_bounded:,} at bound), "
-            f"agrees with the network on {entry.agreement:.2%}, relative gap {certificate.relative_gap:.1e}, "
-            f"{certificate.seconds:.1f} s"
-        )
-    return "\n".join(lines)
-
-
-def _tell(explainer: Explainer, explanation: Explanation) -> str:
-    """Return an explanation as text."""
-    names = explainer.classes
-    test = explanation.test
-    contrast = "" if explanation.against is None else f" and not '{names[explanation.against]}'"
-
-    def line(contribution: Contribution) -> str:
-        bound = "  at bound" if contribution.at_bound else ""
-        return (
-            f"  {contribution.attribution:+12.5g}  training image {contribution.index:>8}  "
-            f"'{names[contribution.label]}'{bound}"
-        )
-
-    return "\n".join(
-        [
-            f"Test image {test.index}: label '{names[test.label]}', network '{names[test.predicted]}', "
-            f"surrogate '{names[test.surrogate_predicted]}' (C = {explanation.c:g})",
-            f"Why '{names[explanation.target]}'{contrast}: {explanation.sum_supporting:+.5g} supporting "
-            f"{explanation.sum_opposing:+.5g} opposing = {explanation.surrogate_logit:.5g}, the surrogate's "
-            f"{'logit' if explanation.against is None else 'logit difference'}",
-            f"Supporting: the {len(explanation.supporting)} strongest of {explanation.n_supporting:,}",
-            *map(line, explanation.supporting),
-            f"Opposing: the {len(explanation.opposing)} strongest of {explanation.n_opposing:,}",
-            *map(line, explanation.opposing),
-        ]
-    )

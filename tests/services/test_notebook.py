@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -39,6 +40,39 @@ def augmented(world: World) -> ModelExplainer:
     return xda.explain(
         make_model(world), make_tensors(world.dataset.train), c=1e-2, intercept="augment", progress=silent
     )
+
+
+def test_a_whole_test_set_is_explained_with_its_labels(in_memory: ModelExplainer, world: World) -> None:
+    test_set = NamedDataset(*make_tensors(world.dataset.test), world.dataset.classes)
+    pair = make_tensors(world.dataset.test)
+    by_hand = in_memory.explain(pair[0], limit=2)
+    for data in (test_set, DataLoader(test_set, batch_size=50, shuffle=True), pair):
+        found = in_memory.explain(data, limit=2)
+        assert len(found) == N_TEST
+        assert [each.test.label for each in found] == world.dataset.test.labels.tolist()
+        assert [each.supporting for each in found] == [each.supporting for each in by_hand]
+    assert (in_memory.attributions(test_set) != in_memory.attributions(pair[0])).nnz == 0
+
+
+def test_classes_go_by_name_too(in_memory: ModelExplainer, images: torch.Tensor) -> None:
+    (named,) = in_memory.explain(images[:1], target="3", against="8")
+    assert named == in_memory.explain(images[:1], target=3, against=8)[0]
+    each = in_memory.explain(images[:2], target=["1", "4"])
+    assert [told.target for told in each] == [1, 4]
+    with pytest.raises(NotFoundError, match="No class is called 'owl'"):
+        in_memory.own_relevance(images[0], target="owl")
+    maps = in_memory.relevance(images[0], [named.supporting[0].index], target="3", against="8")
+    assert maps[0].attribution == pytest.approx(named.supporting[0].attribution, rel=1e-6)
+
+
+def test_what_ends_a_cell_is_short(in_memory: ModelExplainer, explainer: Explainer, images: torch.Tensor) -> None:
+    told = in_memory.explain(images[:7])
+    assert len(repr(told).splitlines()) == 7
+    assert repr(told).endswith("… 2 more")
+    shown = repr(explainer.explain(3, against=5, limit=2))
+    assert re.fullmatch(r"<Explanation of test image 3, why 3 and not 5, C=0.01: .* = \S+; 2 \+ 2 listed>", shown)
+    assert repr(told[0].test) == "<TestSample 0: label -1, predicted 0, by the surrogate 0>"
+    assert re.fullmatch(r"<Decomposition: \d+ of 600 training images sum to \S+>", repr(explainer.decompose(3)))
 
 
 @pytest.mark.parametrize("c", C_VALUES)
@@ -264,7 +298,7 @@ def test_what_cannot_be_fitted_is_refused(options: dict[str, object], error: typ
         (lambda e, x: e.explain(x, c=0.5), NotFoundError, "This explainer has no surrogate with C = 0.5"),
         (lambda e, x: e.explain(x, target=10), NotFoundError, "This explainer has no class 10"),
         (lambda e, x: e.explain(x, target=[1, 2]), InvalidRequestError, "one for each of the 3 images"),
-        (lambda e, x: e.explain(x, target=1.5), InvalidRequestError, "one class number"),
+        (lambda e, x: e.explain(x, target=1.5), InvalidRequestError, "one class is needed"),
         (lambda e, x: e.explain(x, target=1, against=1), InvalidRequestError, "two different"),
         (lambda e, x: e.explain(x, limit=-1), InvalidRequestError, "at least 0"),
         (lambda e, x: e.explain(x, labels=[1]), InvalidRequestError, "1 labels were given for 3"),

@@ -51,6 +51,13 @@ class TestSample:
     network_logits: tuple[float, ...]
     surrogate_logits: tuple[float, ...]
 
+    def __repr__(self) -> str:
+        """Return what a line of a notebook can hold; the logits are in their attributes."""
+        return (
+            f"<TestSample {self.index}: label {self.label}, predicted {self.predicted}, "
+            f"by the surrogate {self.surrogate_predicted}>"
+        )
+
     @property
     def surrogate_predicted(self) -> int:
         """Class predicted by the surrogate."""
@@ -86,6 +93,16 @@ class Explanation:
     """Strongest first, at most ``limit``."""
     opposing: tuple[Contribution, ...]
     """Strongest (most negative) first, at most ``limit``."""
+
+    def __repr__(self) -> str:
+        """Return what a line of a notebook can hold; ``to_pandas`` shows the contributions."""
+        contrast = "" if self.against is None else f" and not {self.against}"
+        return (
+            f"<Explanation of test image {self.test.index}, why {self.target}{contrast}, C={self.c:g}: "
+            f"{self.sum_supporting:+.5g} of {self.n_supporting:,} supporting {self.sum_opposing:+.5g} of "
+            f"{self.n_opposing:,} opposing = {self.surrogate_logit:.5g}; "
+            f"{len(self.supporting)} + {len(self.opposing)} listed>"
+        )
 
     def to_arrow(self, classes: Sequence[str] | None = None) -> pa.Table:
         """Return the listed contributions as a table, strongest first; columns as in ``xda.attribution.tables``.
@@ -144,6 +161,10 @@ class Decomposition:
     at_bound: NDArray[np.bool_]
     by_class: tuple[ClassContribution, ...]
     sparsity: Sparsity
+
+    def __repr__(self) -> str:
+        """Return what a line of a notebook can hold; ``to_pandas`` shows the contributions."""
+        return f"<Decomposition: {len(self.index):,} of {self.n_train:,} training images sum to {self.total:.5g}>"
 
     @property
     def total(self) -> float:

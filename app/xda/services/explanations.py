@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+MOST_SHOWN = 5
+"""Explanations that the end of a notebook's cell shows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Explanations(Sequence[Explanation]):
     """Explanations in the order of their images."""
@@ -23,6 +27,13 @@ class Explanations(Sequence[Explanation]):
     items: tuple[Explanation, ...]
     classes: tuple[str, ...]
     """Names of the classes."""
+
+    def __repr__(self) -> str:
+        """Return the first few explanations; ``to_pandas`` shows all contributions as one table."""
+        shown = [f"  {item!r}" for item in self.items[:MOST_SHOWN]]
+        if len(self) > MOST_SHOWN:
+            shown.append(f"  … {len(self) - MOST_SHOWN:,} more")
+        return "\n".join([f"<{type(self).__name__} of {len(self):,} images>", *shown])
 
     def __len__(self) -> int:
         """Return the number of images."""

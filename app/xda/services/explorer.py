@@ -22,6 +22,7 @@ from xda.attribution.results import Decomposition, Explanation
 from xda.errors import InvalidRequestError, NoHeatmapsError
 from xda.services import layout
 from xda.services.bounds import Bounds
+from xda.services.class_names import class_number
 from xda.services.device_queue import DeviceQueue
 from xda.services.gallery import Gallery
 from xda.services.heatmaps import Heatmaps, MapCache, MapRequest
@@ -180,10 +181,10 @@ class Explainer:
         test: int,
         *,
         c: float | None = None,
-        target: int | None = None,
-        against: int | None = None,
+        target: int | str | None = None,
+        against: int | str | None = None,
         limit: int = 12,
-        train_class: int | None = None,
+        train_class: int | str | None = None,
     ) -> Explanation:
         """Explain the decision on a test image by ranked contributions of training images.
 
@@ -193,13 +194,13 @@ class Explainer:
             Position in the test set.
         c : float, optional
             Regularisation parameter of the surrogate; default ``default_c``.
-        target : int, optional
-            Class to explain; default the class that the network predicts.
-        against : int, optional
+        target : int or str, optional
+            Class to explain, its number or name; default the class that the network predicts.
+        against : int or str, optional
             Contrast class: explain why ``target`` and not ``against``.
         limit : int
             Contributions listed of each sign.
-        train_class : int, optional
+        train_class : int or str, optional
             List only training images with this label; the totals stay over all.
 
         Raises
@@ -207,12 +208,13 @@ class Explainer:
         NotFoundError
             If there is no such test image, class or C.
         InvalidRequestError
-            If the contrast class is the target, or the limit is negative.
+            If the contrast class is the target, the limit is negative, or several classes have the name.
         """
-        served, target = self._resolve(test, c, target, against)
+        served, target, against = self._resolve(test, c, target, against)
         if limit < 0:
             raise InvalidRequestError(f"limit is {limit}; it must be at least 0.")
         if train_class is not None:
+            train_class = class_number(train_class, self.classes)
             self.bounds.check_class(train_class)
         if (
             target == self._outcomes.predicted["test"][test]
@@ -240,10 +242,10 @@ class Explainer:
         )
 
     def decompose(
-        self, test: int, *, c: float | None = None, target: int | None = None, against: int | None = None
+        self, test: int, *, c: float | None = None, target: int | str | None = None, against: int | str | None = None
     ) -> Decomposition:
         """Return every non-zero contribution to a decision; parameters and errors as for ``explain``."""
-        served, target = self._resolve(test, c, target, against)
+        served, target, against = self._resolve(test, c, target, against)
         return served.decompose(self.test_features[test], target, against)
 
     def training_sample(self, index: int, *, c: float | None = None, limit: int = 12) -> TrainingSample:
@@ -307,8 +309,8 @@ class Explainer:
         train: Sequence[int],
         *,
         c: float | None = None,
-        target: int | None = None,
-        against: int | None = None,
+        target: int | str | None = None,
+        against: int | str | None = None,
         blank: bool = False,
     ) -> Future[list[PairRelevance]]:
         """Return the two heat-maps of each pair of a test image and training images, in their order.
@@ -325,7 +327,7 @@ class Explainer:
         BusyError
             If the queue in front of the device is full.
         """
-        served, target = self._resolve(test, c, target, against)
+        served, target, against = self._resolve(test, c, target, against)
         for index in train:
             self.bounds.check_image("train", index)
         requests = pair_requests(self.run, self.composite, served, self._query(test), test, train, target, against)
@@ -336,15 +338,15 @@ class Explainer:
         test: int,
         *,
         c: float | None = None,
-        target: int | None = None,
-        against: int | None = None,
+        target: int | str | None = None,
+        against: int | str | None = None,
         blank: bool = False,
     ) -> Future[list[PairRelevance]]:
         """Return the LRP map of the surrogate's logit on the test image: the sum of all partners' test-side maps.
 
         The only element of the result has the map as ``test`` and zeros as ``train``. Errors as for ``relevance``.
         """
-        served, target = self._resolve(test, c, target, against)
+        served, target, against = self._resolve(test, c, target, against)
         request = own_request(self.run, self.composite, served, self._query(test), test, target, against)
         return self._maps(test, [request], blank)
 
@@ -426,11 +428,12 @@ class Explainer:
         return self._served[self.bounds.resolve_c(c)]
 
     def _resolve(
-        self, test: int, c: float | None, target: int | None, against: int | None
-    ) -> tuple[ServedSurrogate, int]:
+        self, test: int, c: float | None, target: int | str | None, against: int | str | None
+    ) -> tuple[ServedSurrogate, int, int | None]:
+        """Return what answers, and the numbers of target and contrast class."""
         self.bounds.check_image("test", test)
         served = self.surrogate(c)
-        if target is None:
-            target = int(self._outcomes.predicted["test"][test])
-        self.bounds.check_decision(target, against)
-        return served, target
+        chosen = int(self._outcomes.predicted["test"][test]) if target is None else class_number(target, self.classes)
+        other = None if against is None else class_number(against, self.classes)
+        self.bounds.check_decision(chosen, other)
+        return served, chosen, other

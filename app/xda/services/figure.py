@@ -279,8 +279,8 @@ def write_explanation_png(
     *,
     test: int,
     c: float | None = None,
-    target: int | None = None,
-    against: int | None = None,
+    target: int | str | None = None,
+    against: int | str | None = None,
     limit: int = 6,
 ) -> None:
     """Explain a decision and write the figure to a file; parameters and errors as for ``Explainer.explain``."""

@@ -17,9 +17,10 @@ from xda.attribution.decomposition import self_influence
 from xda.attribution.fidelity import agreement
 from xda.attribution.results import UNLABELLED, Explanation, TestSample
 from xda.attribution.support import SupportSet
-from xda.errors import DataError, InvalidRequestError
+from xda.errors import InvalidRequestError
 from xda.progress import silent
 from xda.services.bounds import Bounds
+from xda.services.decisions import Decisions, decide
 from xda.services.explanations import Explanations
 from xda.services.fitted_surrogate import FittedSurrogate
 from xda.services.layout import intercept_offset
@@ -33,9 +34,10 @@ from xda.vision.prepared import LabelledImages, PreparedSet
 if TYPE_CHECKING:
     import torch
 
+    from xda.services.decisions import ClassesAsked, Images
     from xda.vision.relevance import RelevanceModel
 
-    Images = ArrayLike | torch.Tensor
+    Image = ArrayLike | torch.Tensor
     Show = Callable[[NDArray[np.float32]], NDArray[Any]]
 
 SUBJECT = "This explainer"
@@ -140,8 +142,8 @@ class ModelExplainer:
         images: Images,
         *,
         c: float | None = None,
-        target: int | Sequence[int] | None = None,
-        against: int | None = None,
+        target: ClassesAsked | None = None,
+        against: int | str | None = None,
         limit: int | None = None,
         labels: Sequence[int] | None = None,
     ) -> Explanations:
@@ -149,18 +151,18 @@ class ModelExplainer:
 
         Parameters
         ----------
-        images : tensor or array, shape (C, H, W) or (B, C, H, W)
-            As the model takes them.
+        images : tensor or array, shape (C, H, W) or (B, C, H, W); or Dataset, DataLoader or (images, labels)
+            As the model takes them. Those of a data set are read in batches, and come with their labels.
         c : float, optional
             Regularisation parameter of the surrogate; default ``default_c``.
-        target : int or sequence of int, optional
-            Class to explain, for all images or for each; default what the model predicts.
-        against : int, optional
+        target : int or str, or a sequence of them, optional
+            Class to explain, by number or name, for all images or for each; default what the model predicts.
+        against : int or str, optional
             Contrast class: explain why ``target`` and not ``against``.
         limit : int, optional
             Contributions listed of each sign; default all. The totals are always over all.
         labels : sequence of int, optional
-            Labels of the images, where known; handed on to ``Explanation.test``.
+            Labels of the images, where known; handed on to ``Explanation.test``. Default: those of the data set.
 
         Returns
         -------
@@ -179,21 +181,23 @@ class ModelExplainer:
         surrogate = self.surrogate(c)
         if limit is not None and limit < 0:
             raise InvalidRequestError(f"limit is {limit}; it must be at least 0.")
-        queries, logits, targets = self._decisions(images, target, against)
-        if labels is not None and len(labels) != len(queries):
-            raise InvalidRequestError(f"{len(labels)} labels were given for {len(queries)} images; one each is needed.")
-        own = surrogate.logits(queries)
+        asked = self._decide(images, target, against)
+        against, n = asked.against, len(asked.features)
+        if labels is not None and len(labels) != n:
+            raise InvalidRequestError(f"{len(labels)} labels were given for {n} images; one each is needed.")
+        known = asked.labels if labels is None else labels
+        own = surrogate.logits(asked.features)
         items = []
-        for i, (query, chosen) in enumerate(zip(queries, targets.tolist(), strict=True)):
+        for i, (query, chosen) in enumerate(zip(asked.features, asked.targets.tolist(), strict=True)):
             ranked = surrogate.rank(query, chosen, against, limit)
             items.append(
                 Explanation(
                     c=surrogate.c,
                     test=TestSample(
                         index=i,
-                        label=UNLABELLED if labels is None else int(labels[i]),
-                        predicted=int(logits[i].argmax()),
-                        network_logits=tuple(logits[i].tolist()),
+                        label=UNLABELLED if known is None else int(known[i]),
+                        predicted=int(asked.logits[i].argmax()),
+                        network_logits=tuple(asked.logits[i].tolist()),
                         surrogate_logits=tuple(own[i].tolist()),
                     ),
                     target=chosen,
@@ -215,8 +219,8 @@ class ModelExplainer:
         images: Images,
         *,
         c: float | None = None,
-        target: int | Sequence[int] | None = None,
-        against: int | None = None,
+        target: ClassesAsked | None = None,
+        against: int | str | None = None,
     ) -> sparse.csr_array:
         """Return all attributions as a sparse matrix; parameters and errors as for ``explain``.
 
@@ -226,28 +230,28 @@ class ModelExplainer:
             ``tau_i`` of each training image for each image; each row sums to the surrogate's logit (difference).
         """
         surrogate = self.surrogate(c)
-        queries, _, targets = self._decisions(images, target, against)
+        asked = self._decide(images, target, against)
         nothing = np.empty(0, dtype=np.int64)
         rows, columns, values = [nothing], [nothing], [np.empty(0)]
-        for chosen in np.unique(targets).tolist():
-            asked = np.flatnonzero(targets == chosen)
-            positions, tau = surrogate.values(queries[asked], chosen, against)
-            rows.append(np.repeat(asked, len(positions)))
-            columns.append(np.tile(surrogate.support.index[positions], len(asked)))
+        for chosen in np.unique(asked.targets).tolist():
+            same = np.flatnonzero(asked.targets == chosen)
+            positions, tau = surrogate.values(asked.features[same], chosen, asked.against)
+            rows.append(np.repeat(same, len(positions)))
+            columns.append(np.tile(surrogate.support.index[positions], len(same)))
             values.append(tau.T.ravel())
         where = (np.concatenate(rows), np.concatenate(columns))
-        return sparse.coo_array((np.concatenate(values), where), shape=(len(queries), self.n_train)).tocsr()
+        return sparse.coo_array((np.concatenate(values), where), shape=(len(asked.targets), self.n_train)).tocsr()
 
     # Heat-maps
 
     def relevance(
         self,
-        image: Images,
+        image: Image,
         train: Sequence[int],
         *,
         c: float | None = None,
-        target: int | None = None,
-        against: int | None = None,
+        target: int | str | None = None,
+        against: int | str | None = None,
     ) -> list[PairRelevance]:
         """Return the two heat-maps of each pair of an image and training images, in their order.
 
@@ -261,7 +265,7 @@ class ModelExplainer:
             If no relevance can be propagated through the model.
         """
         surrogate = self.surrogate(c)
-        pixels, query, chosen = self._decision(image, target, against)
+        pixels, query, chosen, against = self._decision(image, target, against)
         for index in train:
             self._bounds.check_image("train", index)
         weights = np.array([_weight(surrogate.support.row(index), chosen, against) for index in train])
@@ -275,14 +279,19 @@ class ModelExplainer:
         ]
 
     def own_relevance(
-        self, image: Images, *, c: float | None = None, target: int | None = None, against: int | None = None
+        self,
+        image: Image,
+        *,
+        c: float | None = None,
+        target: int | str | None = None,
+        against: int | str | None = None,
     ) -> NDArray[np.float32]:
         """Return the LRP map of the surrogate's logit on an image, shape (H, W): the sum of all pairs' maps on it.
 
         Errors as for ``relevance``.
         """
         coef = self.surrogate(c).coef
-        pixels, query, chosen = self._decision(image, target, against)
+        pixels, query, chosen, against = self._decision(image, target, against)
         # An augmented intercept has a weight of its own that no pixel carries.
         weights = _weight(coef[:, : len(query)], chosen, against)
         maps = self._model().maps([pixels], (weights * query)[None].astype(np.float32))
@@ -290,11 +299,11 @@ class ModelExplainer:
 
     def panel(
         self,
-        image: Images,
+        image: Image,
         *,
         c: float | None = None,
-        target: int | None = None,
-        against: int | None = None,
+        target: int | str | None = None,
+        against: int | str | None = None,
         limit: int = 4,
         label: int | None = None,
         show: Show | None = None,
@@ -343,40 +352,22 @@ class ModelExplainer:
             svc.slack_.astype(np.float32),
         )
 
-    def _decisions(
-        self, images: Images, target: int | Sequence[int] | None, against: int | None
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
-        """Return features, logits and target of each image."""
-        features, logits = self._classifier.features(images)
-        broken = np.flatnonzero(~np.isfinite(features).all(axis=1))
-        if len(broken):
-            raise DataError(f"The model's features of image {broken[0]} to explain are not finite; check the image.")
-        if target is None:
-            targets = logits.argmax(axis=1)
-        else:
-            targets = np.asarray(target)
-            if targets.ndim > 1 or targets.dtype.kind not in "iu" or (targets.ndim and len(targets) != len(features)):
-                raise InvalidRequestError(
-                    f"target is {target}; one class number is needed, or one for each of the {len(features)} images."
-                )
-            targets = np.broadcast_to(targets, len(features))
-        for chosen in np.unique(targets).tolist():
-            self._bounds.check_decision(chosen, against)
-        return features, logits, targets.astype(np.int64)
+    def _decide(self, images: Images, target: ClassesAsked | None, against: int | str | None) -> Decisions:
+        return decide(self._classifier, self._bounds, self.classes, images, target, against)
 
-    def _one(self, image: Images) -> NDArray[np.float32]:
+    def _one(self, image: Image) -> NDArray[np.float32]:
         pixels = self._classifier.pixels(image)
         if len(pixels) != 1:
             raise InvalidRequestError(f"{len(pixels)} images were given; heat-maps are of one image at a time.")
         return np.asarray(pixels[0])
 
     def _decision(
-        self, image: Images, target: int | None, against: int | None
-    ) -> tuple[NDArray[np.float32], NDArray[np.float64], int]:
-        """Return pixels (C, H, W), features (d,) and target of a single image."""
+        self, image: Image, target: int | str | None, against: int | str | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64], int, int | None]:
+        """Return pixels (C, H, W), features (d,) and target of a single image, and the contrast class."""
         pixels = self._one(image)
-        queries, _, targets = self._decisions(pixels, target, against)
-        return pixels, queries[0].astype(np.float64), int(targets[0])
+        asked = self._decide(pixels, target, against)
+        return pixels, asked.features[0].astype(np.float64), int(asked.targets[0]), asked.against
 
     def _model(self) -> RelevanceModel:
         if self._relevance_model is None:

@@ -41,15 +41,15 @@ def run_panel(
     test: int,
     *,
     c: float | None = None,
-    target: int | None = None,
-    against: int | None = None,
+    target: int | str | None = None,
+    against: int | str | None = None,
     limit: int = 4,
 ) -> Panel:
     """Return what a figure shows of a test image of a run; parameters and errors as for ``Explainer.explain``."""
     told = explainer.explain(test, c=c, target=target, against=against, limit=limit)
     listed = [part.index for part in (*told.supporting, *told.opposing)]
-    own = explainer.own_relevance(test, c=told.c, target=told.target, against=against)
-    pairs = explainer.relevance(test, listed, c=told.c, target=told.target, against=against)
+    own = explainer.own_relevance(test, c=told.c, target=told.target, against=told.against)
+    pairs = explainer.relevance(test, listed, c=told.c, target=told.target, against=told.against)
     return Panel(
         explanation=told,
         classes=tuple(explainer.classes),

@@ -96,8 +96,8 @@ def tell(
     test: int,
     *,
     c: float | None = None,
-    target: int | None = None,
-    against: int | None = None,
+    target: int | str | None = None,
+    against: int | str | None = None,
     limit: int = 4,
     train_class: int | None = None,
 ) -> Story:

@@ -1,0 +1,94 @@
+"""The decisions of a model in memory that are to be explained: on which images, for which class, against which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from xda.errors import DataError, InvalidRequestError
+from xda.progress import silent
+from xda.services.bounds import Bounds
+from xda.services.class_names import class_number
+from xda.vision.classifier import FrozenClassifier
+from xda.vision.prepared import LabelledImages, PreparedSet
+
+if TYPE_CHECKING:
+    import torch
+
+    Images = ArrayLike | torch.Tensor | LabelledImages
+    ClassesAsked = int | str | Sequence[int] | Sequence[str] | NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """Decisions on B images."""
+
+    features: NDArray[np.float32]
+    """phi(x), shape (B, d)."""
+    logits: NDArray[np.float32]
+    """The model's, shape (B, K)."""
+    targets: NDArray[np.int64]
+    """The class to explain, shape (B,)."""
+    against: int | None
+    """The contrast class."""
+    labels: NDArray[np.int64] | None
+    """Shape (B,), where the images came with labels."""
+
+
+def decide(
+    classifier: FrozenClassifier,
+    bounds: Bounds,
+    classes: Sequence[str],
+    images: Images,
+    target: ClassesAsked | None,
+    against: int | str | None,
+) -> Decisions:
+    """Let a model decide on images, and find out what is asked about its decisions.
+
+    Parameters
+    ----------
+    classifier : FrozenClassifier
+    bounds : Bounds
+    classes : sequence of str
+    images : tensor or array, shape (C, H, W) or (B, C, H, W); or Dataset, DataLoader or (images, labels)
+        As the model takes them. Those of a data set are read in batches.
+    target : int or str, or a sequence of them, optional
+        By default what the model predicts.
+    against : int or str, optional
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such class.
+    InvalidRequestError
+        If the contrast class is the target, or targets are not one per image.
+    DataError
+        If the images cannot be used, or features are not finite.
+    """
+    labels = None
+    if isinstance(images, Dataset | DataLoader | tuple):
+        features, logits, labels = classifier.features_of(PreparedSet(images), silent, "")
+    else:
+        features, logits = classifier.features(images)
+        broken = np.flatnonzero(~np.isfinite(features).all(axis=1))
+        if len(broken):
+            raise DataError(f"The model's features of image {broken[0]} to explain are not finite; check the image.")
+    targets = logits.argmax(axis=1) if target is None else _numbers(target, classes, len(features))
+    other = None if against is None else class_number(against, classes)
+    for chosen in np.unique(targets).tolist():
+        bounds.check_decision(chosen, other)
+    return Decisions(features, logits, targets.astype(np.int64), other, labels)
+
+
+def _numbers(target: ClassesAsked, classes: Sequence[str], n: int) -> NDArray[np.int64]:
+    """Return the class asked for of each of n images."""
+    asked = np.asarray(target)
+    if asked.ndim > 1 or asked.dtype.kind not in "iuU" or (asked.ndim and len(asked) != n):
+        raise InvalidRequestError(f"target is {target}; one class is needed, or one for each of the {n} images.")
+    numbers = [class_number(each, classes) for each in asked.ravel().tolist()]
+    return np.broadcast_to(np.array(numbers, dtype=np.int64), n)

@@ -1,0 +1,103 @@
+"""A run and an explanation as plain text, for the command line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scipy.special import softmax
+
+from xda.services.left_out import MOST_NAMED, left_out_in_words, read_left_out
+from xda.services.numbers import percent
+
+if TYPE_CHECKING:
+    from xda.attribution.results import Contribution, Explanation
+    from xda.services.explorer import Explainer
+    from xda.storage.run_folder import RunFolder
+
+MOST_CLASSES = 20
+"""Classes that are named; of more the number is given."""
+
+
+def run_text(run: RunFolder) -> str:
+    """Return what a person wants to know of a run."""
+    manifest = run.manifest
+    lines = [
+        f"{manifest.title}  ({manifest.id}, digest {run.digest[:16]})",
+        f"  {manifest.counts.train:,} training and {manifest.counts.test:,} test images of {manifest.dataset.title}, "
+        f"{len(manifest.classes)} classes, {manifest.counts.features} features",
+        f"  network: {manifest.network.accuracy:.2%} of the test images classified as labelled; "
+        f"heat-maps: {manifest.composite or 'none'}",
+        *([f"  {manifest.no_heatmaps}"] if manifest.no_heatmaps else []),
+        *([f"  {manifest.network.remark}"] if manifest.network.remark else []),
+    ]
+    if words := left_out_in_words(run):
+        left_out = read_left_out(run)
+        lines.append(f"  {words}:")
+        lines += [f"    {each.name}: {each.reason}" for each in left_out[:MOST_NAMED]]
+        if len(left_out) > MOST_NAMED:
+            lines.append(f"    and {len(left_out) - MOST_NAMED:,} more; {run.path / 'left_out.parquet'} names them all")
+    for entry in manifest.surrogates:
+        certificate = entry.certificate
+        lines.append(
+            f"  C = {entry.c:<8g} {entry.n_support:>7,} support vectors ({certificate.n_bounded:,} at bound), "
+            f"agrees with the network on {entry.agreement:.2%}, relative gap {certificate.relative_gap:.1e}, "
+            f"{certificate.seconds:.1f} s"
+        )
+    shown = [
+        name if name == str(number) else f"{number} {name}"
+        for number, name in enumerate(manifest.classes[:MOST_CLASSES])
+    ]
+    more = len(manifest.classes) - len(shown)
+    lines.append(f"  classes: {', '.join(shown)}{f', … {more:,} more' if more else ''}")
+    lines.append(f"  Presence and sizes of all files were checked; `xda verify {run.path}` checks what is in them.")
+    return "\n".join(lines)
+
+
+def explanation_text(explainer: Explainer, explanation: Explanation) -> str:
+    """Return what an explanation says: the decision, whether the surrogate speaks for it, the sum, its strongest parts.
+
+    Parameters
+    ----------
+    explainer : Explainer
+        The run that gave it.
+    explanation : Explanation
+    """
+    names = explainer.classes
+    test = explanation.test
+    contrast = "" if explanation.against is None else f" and not '{names[explanation.against]}'"
+    probability = percent(float(softmax(test.network_logits)[test.predicted]), 1)
+
+    def line(contribution: Contribution) -> str:
+        bound = "  at bound" if contribution.at_bound else ""
+        return (
+            f"  {contribution.attribution:+12.5g}  training image {contribution.index:>8}  "
+            f"'{names[contribution.label]}'{bound}"
+        )
+
+    return "\n".join(
+        [
+            f"Test image {test.index}: label '{names[test.label]}', network '{names[test.predicted]}' ({probability}), "
+            f"surrogate '{names[test.surrogate_predicted]}' (C = {explanation.c:g})",
+            _fidelity(explainer, explanation),
+            f"Why '{names[explanation.target]}'{contrast}: {explanation.sum_supporting:+.5g} supporting "
+            f"{explanation.sum_opposing:+.5g} opposing = {explanation.surrogate_logit:.5g}, the surrogate's "
+            f"{'logit' if explanation.against is None else 'logit difference'}",
+            f"Supporting: the {len(explanation.supporting)} strongest of {explanation.n_supporting:,}",
+            *map(line, explanation.supporting),
+            f"Opposing: the {len(explanation.opposing)} strongest of {explanation.n_opposing:,}",
+            *map(line, explanation.opposing),
+        ]
+    )
+
+
+def _fidelity(explainer: Explainer, explanation: Explanation) -> str:
+    entry = next(each for each in explainer.surrogates if each.c == explanation.c)
+    overall = f"over all test images they agree on {percent(entry.agreement, 1)}"
+    if explanation.test.agrees:
+        return f"The surrogate agrees with the network here; {overall}."
+    other = explanation.test.surrogate_predicted
+    ask = "" if other == explanation.target else f", or --target '{explainer.classes[other]}'"
+    return (
+        "The surrogate does NOT agree with the network here: the sum explains the surrogate's logit, and the network's "
+        f"decision only as far as the two agree. Try another C{ask}; {overall}."
+    )
