@@ -10,7 +10,7 @@ import pytest
 from torch import nn
 
 from xda.errors import ConfigError
-from xda.vision.factories import call_factory, load_factory
+from xda.vision.factories import call_factory, is_from, load_factory, search_beside
 
 MODULE = """
 import os
@@ -113,3 +113,30 @@ def test_a_class_of_an_installed_package_is_called() -> None:
 
 def test_a_function_that_is_declared_to_return_a_network_is_called() -> None:
     assert callable(load_factory("torchvision.models:resnet18", nn.Module))
+
+
+def test_a_module_beside_a_configuration_is_found_after_all_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "beside_networks.py").write_text(MODULE)
+    (tmp_path / "torch.py").write_text("raise RuntimeError")
+    with pytest.raises(ConfigError, match="put the folder that holds it into PYTHONPATH"):
+        call_factory("beside_networks:plain", nn.Module, {}, 3)
+    assert search_beside(tmp_path)
+    assert not search_beside(tmp_path)
+    assert isinstance(call_factory("beside_networks:plain", nn.Module, {}, 3), nn.Module)
+    assert is_from("beside_networks:plain", tmp_path)
+    assert not is_from("torch.nn:Linear", tmp_path)
+    assert not is_from("beside_networks:plain", tmp_path / "other")
+    sys.modules.pop("beside_networks")
+
+
+def test_a_module_in_the_current_folder_is_not_imported_but_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here_networks.py").write_text("raise SystemExit")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if each not in ("", ".")])
+    with pytest.raises(ConfigError, match=r"'here_networks'.* in this folder, so put PYTHONPATH=\. before the command"):
+        call_factory("here_networks:plain", nn.Module, {}, 3)

@@ -1,9 +1,10 @@
 """Functions of other people's modules, named ``module:function`` in a configuration or a run.
 
 A run names the factory of its network and calls it when it is opened, so a run from elsewhere decides what is called.
-Modules are found as Python finds them (installed, or in ``PYTHONPATH``), never in the current folder; and of modules
-that belong to Python or to installed packages only what is declared to return what is asked for is called, so that no
-run can reach, say, ``os:system``.
+Modules are found as Python finds them (installed, or in ``PYTHONPATH``), never in the current folder; a build looks
+beside its configuration too, which is as much to be trusted, but no run says where its module is to be looked for. And
+of modules that belong to Python or to installed packages only what is declared to return what is asked for is called,
+so that no run can reach, say, ``os:system``.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ def import_function(name: str) -> Callable[..., Any]:
     except ModuleNotFoundError as error:
         if error.name is not None and (module_name == error.name or module_name.startswith(f"{error.name}.")):
             raise ConfigError(
-                f"The factory '{name}' needs the Python module '{error.name}', which cannot be imported here; install "
-                "it, or put the folder that holds it into PYTHONPATH."
+                f"The factory '{name}' needs the Python module '{error.name}', which cannot be imported here; "
+                f"{_where_to_find(error.name)}."
             ) from None
         raise ConfigError(f"The module '{module_name}' of the factory '{name}' cannot be imported: {error}.") from None
     except Exception as error:
@@ -66,6 +67,32 @@ def import_function(name: str) -> Callable[..., Any]:
         raise ConfigError(f"The module '{module_name}' has no function '{function}'; correct the factory '{name}'.")
     function_or_class: Callable[..., Any] = made
     return function_or_class
+
+
+def search_beside(folder: Path) -> bool:
+    """Let the modules in a folder be found in this process, after all others.
+
+    Parameters
+    ----------
+    folder : Path
+        Of a configuration.
+
+    Returns
+    -------
+    bool
+        Whether this is new; False where they were found before.
+    """
+    path = str(folder.resolve())
+    found = {str(Path(each).resolve()) for each in sys.path}
+    if path not in found:
+        sys.path.append(path)
+    return path not in found
+
+
+def is_from(name: str, folder: Path) -> bool:
+    """Whether the module of a factory, which has been imported, lies in a folder."""
+    file = getattr(sys.modules.get(name.partition(":")[0]), "__file__", None)
+    return file is not None and folder.resolve() in Path(file).resolve().parents
 
 
 def load_factory(name: str, kind: type) -> Callable[..., Any]:
@@ -127,6 +154,13 @@ def call_factory(name: str, kind: type[Made], arguments: Mapping[str, Any], n_cl
     if not isinstance(result, kind):
         raise ConfigError(f"The factory '{name}' returned {type(result).__name__}, not {kind.__name__}; correct it.")
     return result
+
+
+def _where_to_find(module: str) -> str:
+    path = module.replace(".", "/")
+    if Path(f"{path}.py").is_file() or Path(path).is_dir():
+        return "it is in this folder, so put PYTHONPATH=. before the command"
+    return "install it, or put the folder that holds it into PYTHONPATH"
 
 
 def _parameters(made: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
