@@ -303,7 +303,7 @@ def test_what_cannot_be_fitted_is_refused(options: dict[str, object], error: typ
         (lambda e, x: e.explain(x, limit=-1), InvalidRequestError, "at least 0"),
         (lambda e, x: e.explain(x, labels=[1]), InvalidRequestError, "1 labels were given for 3"),
         (lambda e, x: e.explain(x[:, :, :5]), DataError, "is what the training images have"),
-        (lambda e, x: e.explain(x * float("nan")), DataError, "image 0 to explain are not finite"),
+        (lambda e, x: e.explain(x * float("nan")), DataError, "features of image 0 are not finite"),
         (lambda e, x: e.relevance(x, [0]), InvalidRequestError, "one image at a time"),
         (lambda e, x: e.relevance(x[0], [N_TRAIN]), NotFoundError, "no training image 600"),
         (lambda e, x: e.certificate(0.5), NotFoundError, "no surrogate with C"),

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from torch.utils.data import DataLoader, Dataset
+from numpy.typing import NDArray
 
-from xda.errors import DataError, InvalidRequestError
-from xda.progress import silent
+from xda.errors import InvalidRequestError
 from xda.services.bounds import Bounds
 from xda.services.class_names import class_number
 from xda.vision.classifier import FrozenClassifier
-from xda.vision.prepared import LabelledImages, PreparedSet
+from xda.vision.prepared import Images, LabelledImages
 
-if TYPE_CHECKING:
-    import torch
-
-    Images = ArrayLike | torch.Tensor | LabelledImages
-    ClassesAsked = int | str | Sequence[int] | Sequence[str] | NDArray[np.int64]
+ClassesAsked = int | str | Sequence[int] | Sequence[str] | NDArray[np.int64]
+"""One class for all images, or one for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +38,7 @@ def decide(
     classifier: FrozenClassifier,
     bounds: Bounds,
     classes: Sequence[str],
-    images: Images,
+    images: Images | LabelledImages,
     target: ClassesAsked | None,
     against: int | str | None,
 ) -> Decisions:
@@ -70,14 +64,7 @@ def decide(
     DataError
         If the images cannot be used, or features are not finite.
     """
-    labels = None
-    if isinstance(images, Dataset | DataLoader | tuple):
-        features, logits, labels = classifier.features_of(PreparedSet(images), silent, "")
-    else:
-        features, logits = classifier.features(images)
-        broken = np.flatnonzero(~np.isfinite(features).all(axis=1))
-        if len(broken):
-            raise DataError(f"The model's features of image {broken[0]} to explain are not finite; check the image.")
+    features, logits, labels = classifier.outputs(images)
     targets = logits.argmax(axis=1) if target is None else _numbers(target, classes, len(features))
     other = None if against is None else class_number(against, classes)
     for chosen in np.unique(targets).tolist():

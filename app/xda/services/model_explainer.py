@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy import sparse
 
 from xda.attribution.decomposition import self_influence
@@ -29,15 +29,12 @@ from xda.services.served_index import DeviceFeatures
 from xda.services.views import PairRelevance
 from xda.surrogate import Certificate, CrammerSingerSVC
 from xda.vision.classifier import FrozenClassifier
-from xda.vision.prepared import LabelledImages, PreparedSet
+from xda.vision.prepared import Images, LabelledImages, PreparedSet
 
 if TYPE_CHECKING:
-    import torch
-
-    from xda.services.decisions import ClassesAsked, Images
+    from xda.services.decisions import ClassesAsked
     from xda.vision.relevance import RelevanceModel
 
-    Image = ArrayLike | torch.Tensor
     Show = Callable[[NDArray[np.float32]], NDArray[Any]]
 
 SUBJECT = "This explainer"
@@ -139,7 +136,7 @@ class ModelExplainer:
 
     def explain(
         self,
-        images: Images,
+        images: Images | LabelledImages,
         *,
         c: float | None = None,
         target: ClassesAsked | None = None,
@@ -216,7 +213,7 @@ class ModelExplainer:
 
     def attributions(
         self,
-        images: Images,
+        images: Images | LabelledImages,
         *,
         c: float | None = None,
         target: ClassesAsked | None = None,
@@ -246,7 +243,7 @@ class ModelExplainer:
 
     def relevance(
         self,
-        image: Image,
+        image: Images,
         train: Sequence[int],
         *,
         c: float | None = None,
@@ -280,7 +277,7 @@ class ModelExplainer:
 
     def own_relevance(
         self,
-        image: Image,
+        image: Images,
         *,
         c: float | None = None,
         target: int | str | None = None,
@@ -299,7 +296,7 @@ class ModelExplainer:
 
     def panel(
         self,
-        image: Image,
+        image: Images,
         *,
         c: float | None = None,
         target: int | str | None = None,
@@ -352,17 +349,19 @@ class ModelExplainer:
             svc.slack_.astype(np.float32),
         )
 
-    def _decide(self, images: Images, target: ClassesAsked | None, against: int | str | None) -> Decisions:
+    def _decide(
+        self, images: Images | LabelledImages, target: ClassesAsked | None, against: int | str | None
+    ) -> Decisions:
         return decide(self._classifier, self._bounds, self.classes, images, target, against)
 
-    def _one(self, image: Image) -> NDArray[np.float32]:
+    def _one(self, image: Images) -> NDArray[np.float32]:
         pixels = self._classifier.pixels(image)
         if len(pixels) != 1:
             raise InvalidRequestError(f"{len(pixels)} images were given; heat-maps are of one image at a time.")
         return np.asarray(pixels[0])
 
     def _decision(
-        self, image: Image, target: int | str | None, against: int | str | None
+        self, image: Images, target: int | str | None, against: int | str | None
     ) -> tuple[NDArray[np.float32], NDArray[np.float64], int, int | None]:
         """Return pixels (C, H, W), features (d,) and target of a single image, and the contrast class."""
         pixels = self._one(image)

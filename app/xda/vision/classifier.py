@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
+from torch.utils.data import DataLoader, Dataset
 
 from xda.errors import ConfigError, DataError
-from xda.progress import Progress
+from xda.progress import Progress, silent
 from xda.vision.heads import Classifier, check_head, find_head, split_head
-from xda.vision.prepared import AsGiven, PreparedSet, as_batch
+from xda.vision.prepared import AsGiven, Images, LabelledImages, PreparedSet, as_batch
 from xda.vision.relevance import RelevanceModel
 
 _AT_ONCE = 256
@@ -149,10 +150,18 @@ class FrozenClassifier:
                 f"Image {wrong[0]} has the label {labels[wrong[0]]}; the network's classes are 0 to "
                 f"{self.n_classes - 1}."
             )
-        broken = np.flatnonzero(~np.isfinite(features).all(axis=1))
-        if len(broken):
-            raise DataError(f"The network's features of image {broken[0]} are not finite; check the image and weights.")
+        _refuse_broken(features)
         return features, logits, labels
+
+    def outputs(
+        self, images: Images | LabelledImages
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64] | None]:
+        """Compute features and logits, and the labels of images that come with them; errors as for ``features_of``."""
+        if isinstance(images, Dataset | DataLoader | tuple):
+            return self.features_of(PreparedSet(images), silent, "")
+        features, logits = self.features(images)
+        _refuse_broken(features)
+        return features, logits, None
 
     def relevance_model(self) -> RelevanceModel:
         """Return the copy with the rules for its heat-maps; ConfigError if no relevance can go through it."""
@@ -160,6 +169,12 @@ class FrozenClassifier:
 
     def _on_device(self, images: torch.Tensor) -> torch.Tensor:
         return images.to(self.device, self._dtype)
+
+
+def _refuse_broken(features: NDArray[np.float32]) -> None:
+    broken = np.flatnonzero(~np.isfinite(features).all(axis=1))
+    if len(broken):
+        raise DataError(f"The network's features of image {broken[0]} are not finite; check the image and weights.")
 
 
 def _count_outputs(network: nn.Module, images: torch.Tensor) -> int:

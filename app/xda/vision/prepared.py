@@ -19,6 +19,8 @@ from xda.errors import DataError
 
 LabelledImages = Dataset[Any] | DataLoader[Any] | tuple[ArrayLike | torch.Tensor, ArrayLike | torch.Tensor]
 """Everything that ``PreparedSet`` takes."""
+Images = ArrayLike | torch.Tensor
+"""One image (C, H, W) or several (B, C, H, W), as the network takes them."""
 
 _BATCH = 256
 _PROBES = 3
