@@ -112,7 +112,7 @@ def test_names_of_classes_are_whole_and_the_maps_level(chromium: Browser, server
     with opened(chromium, server, viewport={"width": width, "height": 900}) as page:
         for path in PAGES[1:5] + PAGES[7:8]:
             page.goto(path)
-            for names in (".tile-label", ".tile-network", ".thumb-label"):
+            for names in (".tile-label", ".tile-network", ".thumb-label", ".matrix th", ".matrix th a"):
                 assert page.locator(names).evaluate_all(CUT) == [], path
         page.goto(f"/r/{FIRST}/test/14")
         for side in ("support", "oppose"):
