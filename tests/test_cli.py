@@ -229,6 +229,23 @@ def test_a_bad_setting_in_the_environment_is_named(
     assert "XDA_QUEUE_SIZE" in err
 
 
+def test_too_large_an_image_is_reported_and_pillow_says_nothing_of_its_own(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    write_tree(tmp_path / "images")
+    Image.new("1", (10_000, 9_000)).save(tmp_path / "images" / "train" / "red" / "big.png")
+    save_weights(build_network(NetworkSpec("mnist-cnn", 3)), tmp_path / "cnn.safetensors")
+    (tmp_path / "build.toml").write_text(
+        '[run]\nid = "colours"\n[data]\ntrain = "images/train"\ntest = "images/test"\n'
+        '[network]\npreset = "mnist-cnn"\ncheckpoint = "cnn.safetensors"\n'
+    )
+    status, _, err = run(capsys, "build", tmp_path / "build.toml", "--check", "--home", tmp_path / "home")
+    assert status == 2
+    assert "big.png: it has 10000 x 9000 pixels, more than 89 million" in err
+
+
 def test_a_build_needs_a_folder_unless_it_is_only_looked_at(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     write_tree(tmp_path / "images")
     config = tmp_path / "build.toml"

@@ -9,6 +9,7 @@ import argparse
 import os
 import shlex
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -46,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         0 for success, 1 for a run that fails its verification, 2 for anything a person can mend.
     """
+    # Pillow says of too large an image, in a line of its source, what the report of bad images says of each
+    warnings.filterwarnings("ignore", "Image size .* exceeds limit")
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     options = _parser().parse_args(arguments)
     options.arguments = arguments

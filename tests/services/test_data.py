@@ -70,6 +70,30 @@ def test_folders_are_relative_to_the_file(tree: Path, home: Settings) -> None:
     assert sorted(dataset.train.labels.tolist()) == dataset.train.labels.tolist()
 
 
+def test_a_folder_whose_name_says_nothing_is_called_by_the_one_around_it(tree: Path, home: Settings) -> None:
+    plain = load_dataset(config(tree, FOLDERS).data, home)
+    assert (plain.name, plain.title) == ("flowers", "flowers")
+    (tree / "garden").mkdir()
+    (tree / "flowers").rename(tree / "garden" / "images")
+    moved = load_dataset(config(tree / "garden", 'train = "images/train"\ntest = "images/test"').data, home)
+    assert (moved.name, moved.title) == ("images", "garden"), "the name is part of what a build goes on from"
+
+
+def test_a_split_without_rows_or_a_single_class_is_refused_in_words(tmp_path: Path, home: Settings) -> None:
+    image = make_split(1, 0, n_classes=1).encoded(0)
+    for name, labels in (("none", []), ("one", [0, 0]), ("two", [0, 1]), ("gap", [0, None])):
+        table = pa.table({"image": pa.array([image] * len(labels), pa.binary()), "label": pa.array(labels, pa.int64())})
+        pq.write_table(table, tmp_path / f"{name}.parquet")
+    for train, test, words in (
+        ("none", "two", "of the train split, such as .*none.parquet, hold no rows"),
+        ("two", "none", "of the test split, such as .*none.parquet, hold no rows"),
+        ("one", "one", "has one class only, '0'; a classifier tells at least two apart"),
+        ("two", "gap", "row 1: there is no label"),
+    ):
+        with pytest.raises(DataError, match=words):
+            load_dataset(config(tmp_path, f'train = "{train}.parquet"\ntest = "{test}.parquet"').data, home)
+
+
 def test_classes_give_the_order_of_folders_or_their_names(tree: Path, home: Settings) -> None:
     order = config(tree, FOLDERS + '\nclasses = ["violet", "rose", "tulip"]').data
     plain = load_dataset(config(tree, FOLDERS).data, home)
@@ -149,7 +173,7 @@ def test_mistakes_in_the_table_are_named(tmp_path: Path, data: str, words: str) 
     [
         ('name = "imagenet22k"', "no data set 'imagenet22k'"),
         ('name = "mnist"', "run `xda data mnist`"),
-        ('train = "flowers/train"\ntest = "flowers/none"', "none must be a folder"),
+        ('train = "flowers/train"\ntest = "flowers/none"', "none does not exist; name a folder"),
         ('train = ["flowers/train", "flowers/test"]\ntest = "flowers/test"', "must each be one folder"),
         (FOLDERS + '\nimage = "x"', "train names a folder of images"),
         ('train = "flowers/*.parquet"\ntest = "x.parquet"', "no Parquet file"),

@@ -61,6 +61,11 @@ def test_the_number_of_guesses_is_that_of_independent_answers() -> None:
     assert "guessing would give about 30:" in doubt
 
 
+def test_nothing_is_said_of_so_few_images_that_nothing_can_be() -> None:
+    for n, n_doubts in ((1, 0), (9, 0), (10, 1)):
+        assert len(doubts_of_accuracy(np.arange(n) % 2, np.zeros(n, np.int64) + 1, 2)) == n_doubts
+
+
 @pytest.mark.parametrize("n", [1, 2, 5, 400])
 def test_a_network_that_knows_something_is_not_doubted(n: int) -> None:
     labels = np.arange(n) % 4

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from tests.vision.conftest import CPU, make_split
-from xda.errors import ConfigError
+from xda.errors import ConfigError, DataError
 from xda.progress import silent
 from xda.vision.batches import fitting_batch_size, index_batches
 from xda.vision.features import extract, extract_batches
@@ -48,6 +48,20 @@ def test_images_that_must_be_resized_are_decoded(network: nn.Module) -> None:
     features, _ = extract(network, PREPROCESSING, split, device=CPU, progress=silent)
     expected = split_head(network)[0](torch.from_numpy(PREPROCESSING.array(list(split.all_encoded()))))
     np.testing.assert_allclose(features, expected.detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_features_that_are_not_finite_name_their_image(bars: ImageDataset) -> None:
+    class Overflowing(nn.Module):
+        def forward(self, z: torch.Tensor) -> torch.Tensor:
+            z = z.clone()
+            self.seen = getattr(self, "seen", 0) + len(z)
+            if self.seen > 66:  # two batches, and two images for the check of the head
+                z[5, 0] = torch.inf
+            return z
+
+    network = nn.Sequential(nn.Flatten(), nn.Linear(784, 8), Overflowing(), nn.Linear(8, 10))
+    with pytest.raises(DataError, match="features of image 69 are not finite"):
+        extract(network, PREPROCESSING, bars.test, device=CPU, progress=silent, batch_size=32)
 
 
 def test_batches_can_be_gone_on_with_from_any_image(network: nn.Module, bars: ImageDataset) -> None:

@@ -65,8 +65,16 @@ def test_features_of_files_are_extracted(tmp_path: Path) -> None:
 
 
 def test_what_is_no_such_tree_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="at least two classes"):
+    with pytest.raises(DataError, match="absent does not exist; name a folder"):
         class_names(tmp_path / "absent")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="file is a file"):
+        class_names(tmp_path / "file")
+    (tmp_path / ".one" / "cat").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"one holds only the folder 'cat'; .* at least two classes"):
+        class_names(tmp_path / ".one")
+    with pytest.raises(DataError, match="cat holds no folder;"):
+        class_names(tmp_path / ".one" / "cat")
     (tmp_path / "cat").mkdir()
     (tmp_path / "dog").mkdir()
     with pytest.raises(DataError, match="no image files"):

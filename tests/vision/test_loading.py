@@ -118,6 +118,17 @@ def test_a_network_for_other_classes_or_images_is_refused(factory: str, checkpoi
         load_network(replace(RESNET, n_classes=4), checkpoint, SMALL)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused_by_name(tmp_path: Path, value: float) -> None:
+    spec = NetworkSpec("mnist-cnn", 10)
+    network = build_network(spec)
+    with torch.no_grad():
+        network.get_parameter("11.bias")[3] = value
+    save_weights(network, tmp_path / "x")
+    with pytest.raises(DataError, match=r"x hold values that are not finite .* first in '11.bias'"):
+        load_network(spec, tmp_path / "x", {})
+
+
 def test_a_head_that_is_named_is_taken(factory: str) -> None:
     loaded = load_network(NetworkSpec(factory, 3, "factory", head="4"), None, SMALL)
     assert isinstance(loaded.classifier, Classifier)

@@ -117,7 +117,8 @@ def test_labels_may_be_text(tmp_path: Path, split: ImageSplit) -> None:
 def test_a_label_that_is_no_class_is_named_with_its_row(tmp_path: Path, split: ImageSplit, label: int | None) -> None:
     write(tmp_path / "train-0.parquet", split, about=metadata())
     write(tmp_path / "test-0.parquet", split, slice(0, 3), labels=[0, 1, label], about=metadata())
-    with pytest.raises(DataError, match=rf"test-0\.parquet, row 2: the label {label} is none of the 3 classes"):
+    words = "there is no label" if label is None else f"the label {label} is none of the 3 classes"
+    with pytest.raises(DataError, match=rf"test-0\.parquet, row 2: {words}"):
         parquet.load(*patterns(tmp_path))
 
 

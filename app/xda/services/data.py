@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from xda.errors import ConfigError, DataError
@@ -13,6 +14,10 @@ from xda.services.config import DataTable
 from xda.settings import Settings
 from xda.vision import datasets, image_folder, parquet
 from xda.vision.images import ImageDataset, refuse_bad
+
+_UNNAMED = "images"
+_PLAIN = ("images", "image", "imgs", "data", "dataset", "datasets")
+"""Names of folders that say nothing of what is in them."""
 
 
 def load_dataset(table: DataTable, settings: Settings, *, progress: Progress = silent) -> ImageDataset:
@@ -45,7 +50,14 @@ def load_dataset(table: DataTable, settings: Settings, *, progress: Progress = s
         refuse_bad(dataset.left_out)
     for name, split in (("train", dataset.train), ("test", dataset.test)):
         if not len(split):
-            raise DataError(f"The {name} split has no image that can be used; look at what is left out of it.")
+            found = (
+                "no image that can be used; look at what is left out of it" if split.left_out else "no images; add some"
+            )
+            raise DataError(f"The {name} split has {found}.")
+    if len(dataset.classes) < 2:
+        raise DataError(
+            f"The data set has one class only, '{dataset.classes[0]}'; a classifier tells at least two apart."
+        )
     return dataset
 
 
@@ -59,13 +71,17 @@ def _load(table: DataTable, settings: Settings, progress: Progress) -> ImageData
         return load_factory_dataset(table.factory, classes=table.classes, progress=progress)
     train, test = ([str(path) for path in paths] for paths in (table.train, table.test))
     kept = settings.cache_dir / "images" / hashlib.sha256(repr((train, test)).encode()).hexdigest()[:32]
-    title = _title([*table.train, *table.test])
+    folder = _common_folder([*table.train, *table.test])
+    # part of every fingerprint of the images' stages
+    name = folder.name if folder is not None else _UNNAMED
     if table.is_parquet:
-        return parquet.load(train, test, image=table.image, label=table.label, name=title, kept=kept, progress=progress)
-    return _folders(table, title, kept, progress)
+        found = parquet.load(train, test, image=table.image, label=table.label, name=name, kept=kept, progress=progress)
+    else:
+        found = _folders(table, name, kept, progress)
+    return replace(found, title=_title(folder))
 
 
-def _folders(table: DataTable, title: str, kept: Path, progress: Progress) -> ImageDataset:
+def _folders(table: DataTable, name: str, kept: Path, progress: Progress) -> ImageDataset:
     if table.image or table.label:
         raise ConfigError("[data] image and label are columns of Parquet files, but train names a folder of images.")
     if len(table.train) != 1 or len(table.test) != 1:
@@ -76,11 +92,19 @@ def _folders(table: DataTable, title: str, kept: Path, progress: Progress) -> Im
         image_folder.load_split(folder, classes, kept=kept / f"{split}.parquet", progress=progress)
         for split, folder in folders.items()
     )
-    return ImageDataset(title, title, classes, train, test)
+    return ImageDataset(name, name, classes, train, test)
 
 
-def _title(paths: Sequence[Path]) -> str:
-    """Return what the data set is called: the folder that all of it is in."""
+def _common_folder(paths: Sequence[Path]) -> Path | None:
+    """Return the folder that all of a data set is in, if it has a name."""
     parents = [path.resolve() for path in paths]
     common = next((folder for folder in parents[0].parents if all(folder in each.parents for each in parents)), None)
-    return (common.name if common is not None and not glob.has_magic(common.name) else "") or "images"
+    return common if common is not None and common.name and not glob.has_magic(common.name) else None
+
+
+def _title(folder: Path | None) -> str:
+    """Return what people read: the folder's name, or where that says nothing, the name of the one that it is in."""
+    if folder is None:
+        return _UNNAMED
+    plain = folder.name.lower() in _PLAIN and folder.parent.name
+    return folder.parent.name if plain else folder.name

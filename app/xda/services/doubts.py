@@ -13,6 +13,8 @@ from xda.vision.images import ImageDataset
 
 MOST_CLASSES = 5
 """Classes that a sentence names."""
+_FEWEST = 10
+"""Images of which fewer say nothing of the accuracy."""
 _SPREADS = 1.5
 """Standard deviations by which right answers must exceed those of guessing."""
 
@@ -79,7 +81,7 @@ def doubts_of_accuracy(labels: NDArray[np.int64], predicted: NDArray[np.int64], 
         A sentence without a full stop, or nothing.
     """
     n, right = len(labels), int((labels == predicted).sum())
-    if right == n:
+    if n < _FEWEST or right == n:
         return []
     shares = [np.bincount(each, minlength=n_classes) / n for each in (labels, predicted)]
     chance = float(shares[0] @ shares[1])

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from xda.errors import DataError
 from xda.progress import Progress
 from xda.vision.batches import fitting_batch_size, index_batches, load_batch
 from xda.vision.heads import check_head, split_head
@@ -77,7 +78,7 @@ def extract_batches(
     ConfigError
         If the network does something after its last linear layer, or its features are not one vector per image.
     DataError
-        If an image cannot be decoded.
+        If an image cannot be decoded, or its features are not finite.
     """
     network.to(device).eval()
     phi, head = split_head(network)
@@ -86,11 +87,21 @@ def extract_batches(
         with torch.inference_mode():
             images = load_batch(split, batch, preprocessing).to(device)
             z = phi(images)
+            _refuse_infinite(z, batch)
             if batch[0] == start:
                 check_head(network, head, z[:2], images[:2])
             scores = head(z)
         yield z.cpu().numpy(), scores.cpu().numpy()
         progress(stage, int(batch[-1]) + 1, len(split))
+
+
+def _refuse_infinite(features: torch.Tensor, indices: NDArray[np.int64]) -> None:
+    rows = torch.isfinite(features).flatten(1).all(dim=1).logical_not().nonzero()
+    if len(rows):
+        raise DataError(
+            f"The network's features of image {indices[int(rows[0])]} are not finite (NaN or infinity); look at its "
+            "weights and at the preprocessing."
+        )
 
 
 def extract(

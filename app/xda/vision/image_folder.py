@@ -56,10 +56,14 @@ def class_names(folder: Path) -> tuple[str, ...]:
     DataError
         If the folder is absent or holds fewer than two, or a name is no text.
     """
-    entries = folder.iterdir() if folder.is_dir() else ()
+    if not folder.is_dir():
+        found = "is a file" if folder.exists() else "does not exist"
+        raise DataError(f"{folder} {found}; name a folder with one folder of images for each class.")
+    entries = folder.iterdir()
     names = tuple(sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")))
     if len(names) < 2:
-        raise DataError(f"{folder} must be a folder with one folder of images for each of at least two classes.")
+        only = f"only the folder '{for_people(names[0])}'" if names else "no folder"
+        raise DataError(f"{folder} holds {only}; one folder of images is needed for each of at least two classes.")
     if strange := next((name for name in names if for_people(name) != name), None):
         raise DataError(f"{folder} has a folder '{for_people(strange)}' whose name is not UTF-8; give it another name.")
     return names

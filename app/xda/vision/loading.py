@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from xda.errors import ConfigError
+from xda.errors import ConfigError, DataError
 from xda.vision.checkpoints import fill_weights, load_weights, pack
 from xda.vision.heads import Classifier, check_head, find_head, head_name, split_head
 from xda.vision.networks import NetworkSpec, build_network, default_preprocessing
@@ -68,11 +68,12 @@ def load_network(spec: NetworkSpec, checkpoint: Path | None, preprocessing: Mapp
     ConfigError
         If the network cannot be made, has no linear head, or comes without a preprocessing and not all of it is given.
     DataError
-        If the checkpoint is absent, holds more than tensors, or is of another network.
+        If the checkpoint is absent, holds more than tensors or what is not finite, or is of another network.
     """
     network = build_network(spec).float()
     if checkpoint is not None:
         load_weights(network, checkpoint)
+        _refuse_broken(network, checkpoint)
     network.eval()
     chosen = _preprocessing(spec, network, preprocessing)
     if spec.kind == "preset":
@@ -134,6 +135,15 @@ def _remark(classifier: Classifier, images: torch.Tensor, *, chosen: bool) -> st
     phi, head = split_head(classifier)
     with torch.no_grad():
         return remark(list(tensors(classifier(images))), head(phi(images)), classifier.head, chosen=chosen)
+
+
+def _refuse_broken(network: nn.Module, checkpoint: Path) -> None:
+    broken = [name for name, value in network.named_parameters() if not torch.isfinite(value).all()]
+    if broken:
+        raise DataError(
+            f"The weights {checkpoint} hold values that are not finite (NaN or infinity), first in '{broken[0]}'; take "
+            "a checkpoint from before the training went astray."
+        )
 
 
 def _preprocessing(spec: NetworkSpec, network: nn.Module, given: Mapping[str, Any]) -> Preprocessing:

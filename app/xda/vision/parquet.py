@@ -172,6 +172,9 @@ def load(
     shards = {"train": find_shards(train), "test": find_shards(test)}
     columns = find_columns(shards["train"][0], image, label)
     raw = {split: [_read_labels(shard, columns) for shard in files] for split, files in shards.items()}
+    for split, values in raw.items():
+        if not any(values):
+            raise DataError(f"The Parquet files of the {split} split, such as {shards[split][0]}, hold no rows.")
     classes = _classes(shards["train"][0], columns, raw["train"])
     splits = {}
     for split, files in shards.items():
@@ -297,9 +300,11 @@ def _numbered(values: list[Any], classes: tuple[str, ...], shard: str) -> list[i
     for row, value in enumerate(values):
         number = places.get(value) if isinstance(value, str) else value
         if number is None or not 0 <= number < len(classes):
+            found = (
+                "there is no label" if value is None else f"the label {value!r} is none of the {len(classes)} classes"
+            )
             raise DataError(
-                f"{shard}, row {row}: the label {value!r} is none of the {len(classes)} classes; a data set needs a "
-                "label for every image, test images included."
+                f"{shard}, row {row}: {found}; a data set needs a label for every image, test images included."
             )
         numbers.append(int(number))
     return numbers
