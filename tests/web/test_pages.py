@@ -158,6 +158,15 @@ def test_go_to_a_number(client: TestClient) -> None:
     assert client.get("/r/digits/go").status_code == 422
 
 
+@pytest.mark.parametrize("listing", ["correct=false", "disagrees=true", "label=4&sort=-margin", "max_margin=0.5"])
+def test_go_to_a_number_stays_in_the_filtered_gallery(client: TestClient, listing: str) -> None:
+    form = client.get(f"/r/digits/test/14?{listing}").text.split('action="/r/digits/go"')[1].split("</form>")[0]
+    hidden = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', form))
+    answer = client.get("/r/digits/go", params={**hidden, "test": "77"})
+    assert answer.status_code == 303
+    assert answer.headers["location"] == f"/r/digits/test/77?{listing}"
+
+
 def test_names_are_escaped(client: TestClient) -> None:
     answer = client.get("/r/<script>alert(1)</script>", headers={"Accept": "text/html"})
     assert "<script>alert" not in answer.text

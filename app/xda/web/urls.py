@@ -29,9 +29,14 @@ def text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def fields(query: Query) -> tuple[tuple[str, str], ...]:
+    """Return a query as the hidden fields of a form, leaving out what is None."""
+    return tuple((key, text(value)) for key, value in query.items() if value is not None)
+
+
 def with_query(path: str, query: Query | None = None) -> str:
     """Append a query, leaving out what is None."""
-    pairs = [(key, text(value)) for key, value in (query or {}).items() if value is not None]
+    pairs = fields(query or {})
     return f"{path}?{urlencode(pairs)}" if pairs else path
 
 

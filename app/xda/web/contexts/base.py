@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from xda.services.numbers import number, parameter
-from xda.web.urls import Urls
+from xda.web.urls import Urls, fields
 from xda.web.view import Listing, View
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def run_header(
         runs=tuple(Choice(run.title, switched(run), run.id == explainer.id, run.id) for run in runs.values()),
         c_values=c_choices(explainer.c_values, c, with_c),
         compare=compare,
-        keep=tuple((key, str(value)) for key, value in (keep or {}).items() if value is not None),
+        keep=fields(keep or {}),
         listed_in=None if view is None else _listed_in(view, explainer, urls),
         no_heatmaps=explainer.no_heatmaps,
         large_images=_pixels(explainer) > LARGE,

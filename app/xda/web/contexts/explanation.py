@@ -12,7 +12,7 @@ from xda.web.contexts.base import Choice, Chrome, Option
 from xda.web.contexts.charts import Curve, Waterfall, curve, waterfall
 from xda.web.contexts.comparison import ClassRow, Here, LogitRow, class_rows, logit_rows, softmax
 from xda.web.contexts.pictures import Pictures
-from xda.web.urls import Urls, text
+from xda.web.urls import Urls, fields
 from xda.web.view import MORE, View
 
 
@@ -339,11 +339,6 @@ def _tile(
 def _roles(k: int, predicted: int, label: int) -> str:
     roles = [word for word, holds in (("network", k == predicted), ("label", k == label)) if holds]
     return f" ({', '.join(roles)})" if roles else ""
-
-
-def fields(query: dict[str, object]) -> tuple[tuple[str, str], ...]:
-    """Return a query as the hidden fields of a form."""
-    return tuple((key, text(value)) for key, value in query.items() if value is not None)
 
 
 def _choices(here: Here, name: str, current: str, options: Sequence[tuple[str, str]]) -> tuple[Choice, ...]:

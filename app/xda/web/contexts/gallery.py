@@ -10,7 +10,7 @@ from xda.services.numbers import count, number, percent
 from xda.services.views import GalleryPage as Found
 from xda.web.contexts.base import Choice, Chrome, Option, listing_words
 from xda.web.contexts.confusion import MOST_MATRIX_CLASSES, Matrix, confusions, matrix
-from xda.web.urls import Urls, text
+from xda.web.urls import Urls, fields
 from xda.web.view import Listing
 
 if TYPE_CHECKING:
@@ -151,9 +151,5 @@ def build(
         confusions=() if small else confusions(counts.confusion, names, listing, address),
         active=tuple(Choice(words, address(**{key: None})) for key, words in listing_words(listing, names)),
         clear=urls.gallery(run, {**own, "sort": listing.query()["sort"]}),
-        keep=tuple(
-            (key, text(value))
-            for key, value in {**own, **first.query()}.items()
-            if value is not None and key not in ("label", "predicted")
-        ),
+        keep=fields({**own, **first.query(), "label": None, "predicted": None}),
     )

@@ -10,8 +10,8 @@ from xda.services.numbers import count, number, signed
 from xda.services.overlay import Place
 from xda.services.pair import PairFacts
 from xda.web.contexts.base import Choice, Chrome, Option
-from xda.web.contexts.explanation import Shared, fields
-from xda.web.urls import Urls
+from xda.web.contexts.explanation import Shared
+from xda.web.urls import Urls, fields
 from xda.web.view import View
 
 

@@ -11,7 +11,6 @@ from xda.services.numbers import MINUS, addends, count, number, parameter, perce
 from xda.web.compare_view import PINNED, ROWS, CompareView
 from xda.web.contexts.base import Choice, Chrome, Option
 from xda.web.contexts.comparison import softmax
-from xda.web.contexts.explanation import fields
 from xda.web.contexts.matched import (
     KEYS,
     Figure,
@@ -26,7 +25,7 @@ from xda.web.contexts.matched import (
     side_query,
 )
 from xda.web.contexts.pictures import layer_name, map_query
-from xda.web.urls import Urls
+from xda.web.urls import Urls, fields
 
 if TYPE_CHECKING:
     from xda.services.explorer import Explainer
