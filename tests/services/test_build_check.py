@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tests.services.foreign import make_config, make_dataset, write_checkpoint
 from tests.world import World
-from xda.errors import ConfigError, DataError
+from xda.errors import ConfigError, DataError, XdaError
 from xda.services import build_check
+from xda.services.build import build_run
 from xda.services.build_check import check_build
 from xda.storage.run_folder import RunFolder
 from xda.vision.networks import NetworkSpec, build_network
@@ -87,6 +89,26 @@ def test_what_the_build_refuses_is_refused_alike(tmp_path: Path) -> None:
         check_build(make_config({"torchvision": "resnet18", "checkpoint": tmp_path / "x.pt"}), make_dataset())
     with pytest.raises(ConfigError, match="did you mean"):
         check_build(make_config({"torchvision": "resnet19", "checkpoint": Path(__file__)}), make_dataset())
+
+
+def test_a_network_that_overflows_is_refused_by_both(tmp_path: Path) -> None:
+    spec = NetworkSpec("resnet18", 3, "torchvision")
+    path = write_checkpoint(spec, tmp_path / "x.pt")
+    state = torch.load(path, weights_only=True)["state_dict"]
+    state["conv1.weight"][:] = 3e38
+    torch.save(state, path)
+    config = make_config({"torchvision": "resnet18", "checkpoint": path, "head": "fc"}, size=[24, 24])
+    with pytest.raises(ConfigError, match="The network's output is not finite"):
+        check_build(config, make_dataset())
+    preset = make_config({"preset": "mnist-cnn", "checkpoint": tmp_path / "cnn.pt"})
+    network = build_network(NetworkSpec("mnist-cnn", 3))
+    with torch.no_grad():
+        next(network.parameters())[:] = 3e38
+    torch.save(network.state_dict(), tmp_path / "cnn.pt")
+    with pytest.raises(XdaError, match="not finite"):
+        check_build(preset, make_dataset())
+    with pytest.raises(XdaError, match="not finite"):
+        build_run(preset, make_dataset(), tmp_path / "run")
 
 
 def test_a_network_without_heat_maps_is_built_without_and_it_is_said(tmp_path: Path) -> None:

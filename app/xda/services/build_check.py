@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from xda.errors import DataError
 from xda.progress import Progress, silent
 from xda.services.config import BuildConfig
 from xda.services.configured_network import configured_network
@@ -141,7 +142,7 @@ def check_build(
     Raises
     ------
     ConfigError, DataError
-        If the network cannot be made or an image that is tried cannot be decoded, as in the build.
+        If the network cannot be made, or an image that is tried cannot be decoded or makes it overflow.
     """
     where = resolve_device(device)
     loaded = configured_network(config, dataset)
@@ -219,7 +220,13 @@ def _try_images(
         batch = order[done : done + size]
         started = time.perf_counter()
         encoded = [dataset.test.encoded(int(i)) for i in batch]
-        predicted.append(model.features(encoded)[1].argmax(axis=1))
+        features, logits = model.features(encoded)
+        predicted.append(logits.argmax(axis=1))
+        if not (np.isfinite(features).all() and np.isfinite(logits).all()):
+            raise DataError(
+                "What the network computes of the test images is not finite (NaN or infinity); look at its weights and "
+                "at the preprocessing."
+            )
         seconds = time.perf_counter() - started
         # the first calls are slow, the largest batches fast: the build is like the best of them
         best = min(best, seconds / len(batch))

@@ -206,8 +206,8 @@ def check_head(network: nn.Module, head: nn.Linear, features: torch.Tensor, imag
     Raises
     ------
     ConfigError
-        If the features are not one vector per image, or if the network does something with the head's output that is
-        no softmax.
+        If the features are not one vector per image, or the scores not finite, or if the network does something with
+        the head's output that is no softmax.
     """
     if features.shape != (len(images), head.in_features):
         raise ConfigError(
@@ -217,6 +217,8 @@ def check_head(network: nn.Module, head: nn.Linear, features: torch.Tensor, imag
     with torch.no_grad():
         scores = functional.linear(features, head.weight, head.bias)
         outputs = list(tensors(network(images)))
+    if not torch.isfinite(scores).all():
+        raise ConfigError("The network's output is not finite (NaN or infinity); check its weights.")
     if all(form_of(output, scores) is None for output in outputs):
         raise ConfigError(
             "The network does something after its last linear layer that is no softmax; its head must come last, "
