@@ -149,6 +149,11 @@ def test_previous_and_next_follow_the_gallery(client: TestClient) -> None:
     assert 'href="/r/digits/test/13" rel="prev"' in client.get("/r/digits/test/14").text
 
 
+@pytest.mark.parametrize("query", ["", "?correct=false"])
+def test_images_of_classes_with_short_names_take_little_room(client: TestClient, query: str) -> None:
+    assert '<ul class="grid short-names' in client.get(f"/r/digits{query}").text
+
+
 def test_go_to_a_number(client: TestClient) -> None:
     for typed in ("77", "#77", " 77 "):
         answer = client.get("/r/digits/go", params={"test": typed, "c": "0.0001"})
