@@ -65,6 +65,15 @@ def test_a_head_that_is_not_the_last_layer_is_found() -> None:
     assert frozen.relevance_model().n_features == D
 
 
+def test_a_compiled_network_is_taken_apart_as_the_original() -> None:
+    network = make_network().eval()
+    compiled = torch.compile(network)
+    assert isinstance(compiled, nn.Module)
+    frozen = FrozenClassifier(compiled, SET)
+    assert frozen.head == FrozenClassifier(network, SET).head
+    np.testing.assert_allclose(frozen.features(IMAGES)[1], network(IMAGES).detach(), rtol=1e-5, atol=1e-6)
+
+
 def test_half_precision_and_any_device_give_single_precision() -> None:
     frozen = FrozenClassifier(make_network().bfloat16(), SET)
     features, logits = frozen.features(IMAGES)

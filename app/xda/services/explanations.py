@@ -33,7 +33,7 @@ class Explanations(Sequence[Explanation]):
         shown = [f"  {item!r}" for item in self.items[:MOST_SHOWN]]
         if len(self) > MOST_SHOWN:
             shown.append(f"  … {len(self) - MOST_SHOWN:,} more")
-        return "\n".join([f"<{type(self).__name__} of {len(self):,} images>", *shown])
+        return "\n".join([f"<{type(self).__name__} of {len(self):,} image{'' if len(self) == 1 else 's'}>", *shown])
 
     def __len__(self) -> int:
         """Return the number of images."""

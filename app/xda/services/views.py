@@ -24,6 +24,11 @@ class PairRelevance:
     """Relevance on the training image, shape (H, W)."""
     attribution: float
 
+    def __repr__(self) -> str:
+        """Return what a line of a notebook can hold; the maps are in their attributes."""
+        height, width = self.test.shape
+        return f"<PairRelevance of training image {self.train_index}: {height} × {width}, sum {self.attribution:.5g}>"
+
 
 @dataclass(frozen=True, slots=True)
 class TestInfluence:

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from xda.errors import ConfigError, DataError
 from xda.progress import Progress, silent
 from xda.vision.heads import Classifier, check_head, find_head, split_head
+from xda.vision.networks import uncompiled
 from xda.vision.prepared import AsGiven, Images, LabelledImages, PreparedSet, as_batch
 from xda.vision.relevance import RelevanceModel
 
@@ -55,7 +56,7 @@ class FrozenClassifier:
         if not isinstance(network, nn.Module):
             raise ConfigError(f"The model is a {type(network).__name__}; a torch.nn.Module is needed.")
         try:
-            frozen = copy.deepcopy(network).eval().requires_grad_(False)
+            frozen = copy.deepcopy(uncompiled(network)).eval().requires_grad_(False)
         except (RuntimeError, TypeError) as error:
             raise ConfigError(f"The model cannot be copied ({error}); give one whose parameters are leaves.") from None
         parameter = next(frozen.parameters(), None)

@@ -72,7 +72,13 @@ def build_network(spec: NetworkSpec) -> nn.Module:
         raise ConfigError(f"A classifier needs at least 2 classes, not {spec.n_classes}.")
     if spec.kind == "preset":
         return get_preset(spec.name).build(spec.n_classes)
-    return build_foreign(spec.kind, spec.name, spec.n_classes, spec.arguments)
+    return uncompiled(build_foreign(spec.kind, spec.name, spec.n_classes, spec.arguments))
+
+
+def uncompiled(network: nn.Module) -> nn.Module:
+    """Return the network that ``torch.compile`` wrapped, whose layers can be taken apart; others as they are."""
+    original = getattr(network, "_orig_mod", None)
+    return original if isinstance(original, nn.Module) else network
 
 
 def default_preprocessing(spec: NetworkSpec, network: nn.Module) -> Preprocessing | None:
