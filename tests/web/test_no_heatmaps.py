@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +31,12 @@ def normalising(n_classes: int) -> nn.Module:
     """Return a network with a layer for which there is no rule."""
     torch.manual_seed(0)
     return nn.Sequential(
-        nn.Conv2d(1, 4, 5, stride=3), nn.GroupNorm(2, 4), nn.ReLU(), nn.Flatten(), nn.Linear(256, n_classes)
+        nn.Conv2d(1, 4, 5, stride=3),
+        nn.GroupNorm(2, 4),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(256, n_classes),
+        nn.Softmax(1),
     )
 
 
@@ -70,6 +76,12 @@ def test_the_run_says_so(unmapped: Explainer, run: Path, capsys: pytest.CaptureF
     assert main(["info", str(run)]) == 0
     assert manifest.no_heatmaps in capsys.readouterr().out
     assert main(["verify", str(run)]) == 0
+
+
+def test_the_list_of_runs_says_so(unmapped: Explainer, served: TestClient) -> None:
+    page = html.unescape(served.get("/").text)
+    assert f'<p class="small">{unmapped.no_heatmaps}</p>' in page
+    assert "<p class=\"small\">The network ends in a softmax; the logits here are those of the linear layer '4'" in page
 
 
 def test_attributions_are_served_and_maps_refused(unmapped: Explainer) -> None:

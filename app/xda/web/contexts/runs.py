@@ -49,6 +49,8 @@ class RunCard:
     classes: str
     accuracy: str
     composite: str
+    remarks: tuple[str, ...]
+    """What the network does after its head, and why there are no heat-maps."""
     left_out: str
     """How many images could not be used; empty where all could."""
     left_out_named: tuple[str, ...]
@@ -94,6 +96,7 @@ def _card(explainer: Explainer, urls: Urls) -> RunCard:
         classes=_listed(explainer.classes),
         accuracy=percent(manifest.network.accuracy, 1),
         composite=explainer.composite or "none",
+        remarks=tuple(filter(None, (manifest.network.remark, explainer.no_heatmaps))),
         left_out=left_out_in_words(explainer.run),
         left_out_named=tuple(f"{each.name}: {each.reason}" for each in left_out[:MOST_NAMED]),
         left_out_more=count(len(left_out) - MOST_NAMED) if len(left_out) > MOST_NAMED else "",
