@@ -269,3 +269,23 @@ def test_a_build_needs_a_folder_unless_it_is_only_looked_at(capsys: pytest.Captu
     status, out, err = run(capsys, "build", config, "--check", "--home", tmp_path / "home", "--device", "cpu")
     assert status == 2
     assert "class 'red' has no training image" in err
+
+
+@pytest.mark.parametrize(
+    ("service", "arguments", "goes_on"),
+    [("verify.verify_run", ["verify", "x"], False), ("demo.train_preset", ["train", "mnist-cnn"], True)],
+)
+def test_a_stop_promises_to_go_on_only_where_it_does(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    service: str,
+    arguments: list[str],
+    goes_on: bool,
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"xda.services.{service}", stop)
+    status, _, err = run(capsys, *arguments)
+    assert status == 130
+    assert err.endswith("xda: stopped; the same command goes on where it stopped.\n" if goes_on else "xda: stopped.\n")

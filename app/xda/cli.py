@@ -72,7 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{error.filename or 'input or output'}: {error.strerror or error}; nothing was lost, try again."
         )
     except KeyboardInterrupt:
-        print("\nxda: stopped; the same command goes on where it stopped.", file=sys.stderr)
+        goes_on = "; the same command goes on where it stopped" if command in (_demo, _data, _train, _build) else ""
+        print(f"\nxda: stopped{goes_on}.", file=sys.stderr)
         return INTERRUPTED
 
 

@@ -148,6 +148,10 @@ def test_equal_slacks_share_the_best_rank(explainer: Explainer) -> None:
     [
         (lambda e: e.explain(-1), NotFoundError, "test image -1"),
         (lambda e: e.explain(10**18), NotFoundError, "test images are 0 to"),
+        (lambda e: e.explain("3"), InvalidRequestError, "by its number, a whole one, and not by '3'"),
+        (lambda e: e.explain(3.0), InvalidRequestError, "and not by 3.0"),
+        (lambda e: e.explain(0, target="owl"), NotFoundError, "No class is called 'owl'"),
+        (lambda e: e.relevance(0, 4), InvalidRequestError, "such as"),
         (lambda e: e.explain(0, target=10), NotFoundError, "class 10"),
         (lambda e: e.explain(0, against=-1), NotFoundError, "class -1"),
         (lambda e: e.explain(0, target=3, against=3), InvalidRequestError, "two different"),

@@ -65,6 +65,20 @@ def test_classes_go_by_name_too(in_memory: ModelExplainer, images: torch.Tensor)
     assert maps[0].attribution == pytest.approx(named.supporting[0].attribution, rel=1e-6)
 
 
+def test_images_come_as_a_list_too(in_memory: ModelExplainer, images: torch.Tensor) -> None:
+    together = in_memory.explain(images[:3], limit=2)
+    assert list(in_memory.explain(list(images[:3]), limit=2)) == list(together)
+    assert in_memory.fidelity(images) == in_memory.fidelity(list(images))
+
+
+def test_a_contrast_that_a_model_predicts_is_named_with_its_image(
+    in_memory: ModelExplainer, images: torch.Tensor
+) -> None:
+    predicted = [told.target for told in in_memory.explain(images[:6])]
+    with pytest.raises(InvalidRequestError, match=f"the contrast class {predicted[4]} on image 4 itself"):
+        in_memory.explain(images[:6], against=predicted[4])
+
+
 def test_what_ends_a_cell_is_short(in_memory: ModelExplainer, explainer: Explainer, images: torch.Tensor) -> None:
     told = in_memory.explain(images[:7])
     assert len(repr(told).splitlines()) == 7
@@ -279,10 +293,12 @@ def small(n_classes: int = 3) -> nn.Module:
         ({"c": []}, ConfigError, "different positive numbers"),
         ({"c": [1e-3, 1e-3]}, ConfigError, "different positive numbers"),
         ({"c": -1.0}, ConfigError, "different positive numbers"),
+        ({"c": "a"}, ConfigError, "different positive numbers"),
         ({"tol": 0.0}, ConfigError, "between 0 and 1"),
         ({"intercept": "free"}, ConfigError, "augment"),
         ({"model": small(4)}, DataError, "Class '3' has no training image"),
         ({"classes": ["a", "b"]}, ConfigError, "classes"),
+        ({"classes": ["a"]}, ConfigError, "one name for each logit"),
         ({"head": "nowhere"}, ConfigError, "no layer 'nowhere'"),
     ],
 )
@@ -305,6 +321,9 @@ def test_what_cannot_be_fitted_is_refused(options: dict[str, object], error: typ
         (lambda e, x: e.explain(x[:, :, :5]), DataError, "is what the training images have"),
         (lambda e, x: e.explain(x * float("nan")), DataError, "features of image 0 are not finite"),
         (lambda e, x: e.relevance(x, [0]), InvalidRequestError, "one image at a time"),
+        (lambda e, x: e.explain("a.png"), DataError, "The str that is given cannot be read as numbers"),
+        (lambda e, x: e.relevance(x[0], 0), InvalidRequestError, r"such as \[0, 7\], and not 0"),
+        (lambda e, x: e.relevance(x[0], [0.5]), InvalidRequestError, "a whole one, and not by 0.5"),
         (lambda e, x: e.relevance(x[0], [N_TRAIN]), NotFoundError, "no training image 600"),
         (lambda e, x: e.certificate(0.5), NotFoundError, "no surrogate with C"),
         (lambda e, x: e.fidelity((x, [10, 0, 0])), DataError, "label 10"),

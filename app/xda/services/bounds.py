@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from xda.errors import InvalidRequestError, NotFoundError
 from xda.services.numbers import parameter
@@ -49,13 +52,22 @@ class Bounds:
         raise NotFoundError(f"{self._subject} has no surrogate with C = {c:g}; it has C = {known}.")
 
     def check_image(self, split: Split, index: int) -> None:
-        """Raise NotFoundError if there is no such image."""
+        """Raise NotFoundError if there is no such image, InvalidRequestError for what is no whole number."""
         count = self.n_train if split == "train" else self.n_test
+        what = "training" if split == "train" else "test"
+        if not isinstance(index, int | np.integer):
+            raise InvalidRequestError(f"A {what} image is asked for by its number, a whole one, and not by {index!r}.")
         if not 0 <= index < count:
-            what = "training" if split == "train" else "test"
             raise NotFoundError(
                 f"{self._subject} has no {what} image {index}; its {what} images are 0 to {count - 1:,}."
             )
+
+    def check_images(self, split: Split, indices: Sequence[int]) -> None:
+        """Raise as ``check_image`` for each of several; InvalidRequestError for what is no list."""
+        if np.ndim(indices) != 1:
+            raise InvalidRequestError(f"Several images are asked for at once, such as [0, 7], and not {indices!r}.")
+        for index in indices:
+            self.check_image(split, index)
 
     def check_class(self, number: int) -> None:
         """Raise NotFoundError if there is no such class."""

@@ -67,6 +67,10 @@ def decide(
     features, logits, labels = classifier.outputs(images)
     targets = logits.argmax(axis=1) if target is None else _numbers(target, classes, len(features))
     other = None if against is None else class_number(against, classes)
+    if target is None and other is not None and (own := np.flatnonzero(targets == other)).size:
+        raise InvalidRequestError(
+            f"The model predicts the contrast class {other} on image {own[0]} itself; give target=, or leave it out."
+        )
     for chosen in np.unique(targets).tolist():
         bounds.check_decision(chosen, other)
     return Decisions(features, logits, targets.astype(np.int64), other, labels)

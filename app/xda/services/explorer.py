@@ -122,6 +122,13 @@ class Explainer:
             for c, served in self._served.items()
         }
 
+    def __repr__(self) -> str:
+        """Return what is open, for the end of a notebook's cell."""
+        return (
+            f"<{type(self).__name__} of run '{self.id}': {self.n_train:,} training and {self.n_test:,} test images, "
+            f"{len(self.classes)} classes; C = {', '.join(f'{c:g}' for c in self.c_values)}>"
+        )
+
     @classmethod
     def open(
         cls,
@@ -328,8 +335,7 @@ class Explainer:
             If the queue in front of the device is full.
         """
         served, target, against = self._resolve(test, c, target, against)
-        for index in train:
-            self.bounds.check_image("train", index)
+        self.bounds.check_images("train", train)
         requests = pair_requests(self.run, self.composite, served, self._query(test), test, train, target, against)
         return self._maps(test, requests, blank)
 

@@ -18,7 +18,6 @@ from xda.attribution.fidelity import agreement
 from xda.attribution.results import UNLABELLED, Explanation, TestSample
 from xda.attribution.support import SupportSet
 from xda.errors import InvalidRequestError
-from xda.progress import silent
 from xda.services.bounds import Bounds
 from xda.services.decisions import Decisions, decide
 from xda.services.explanations import Explanations
@@ -94,12 +93,12 @@ class ModelExplainer:
         """Return what proves a surrogate: primal, dual, gap, support size; NotFoundError if there is no such C."""
         return self._certificates[self._bounds.resolve_c(c)]
 
-    def fidelity(self, data: LabelledImages | None = None, *, c: float | None = None) -> float:
+    def fidelity(self, data: Images | LabelledImages | None = None, *, c: float | None = None) -> float:
         """Return the share of images on which surrogate and model predict the same class.
 
         Parameters
         ----------
-        data : Dataset, DataLoader or (images, labels), optional
+        data : Dataset, DataLoader, (images, labels) or images, optional
             Default: the training images. A test set says more.
         c : float, optional
             As for ``explain``.
@@ -112,7 +111,7 @@ class ModelExplainer:
         surrogate = self.surrogate(c)
         features, logits = self.features, self.train_logits
         if data is not None:
-            features, logits, _ = self._classifier.features_of(PreparedSet(data), silent, "")
+            features, logits, _ = self._classifier.outputs(data)
         return agreement(surrogate.logits(features), logits)
 
     def slack(self, c: float | None = None) -> NDArray[np.float32]:
@@ -263,8 +262,7 @@ class ModelExplainer:
         """
         surrogate = self.surrogate(c)
         pixels, query, chosen, against = self._decision(image, target, against)
-        for index in train:
-            self._bounds.check_image("train", index)
+        self._bounds.check_images("train", train)
         weights = np.array([_weight(surrogate.support.row(index), chosen, against) for index in train])
         relevance = weights.reshape(-1, 1) * query * self.features[np.asarray(train, dtype=np.int64)]
         on_image, on_partners = self._model().pair_maps(

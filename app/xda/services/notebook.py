@@ -66,11 +66,18 @@ def explain(
     DataError
         If the training set cannot be used; the message says why.
     """
-    cs = (float(c),) if isinstance(c, int | float) else tuple(map(float, c))
+    try:
+        cs = (float(c),) if isinstance(c, int | float) else tuple(map(float, c))
+    except (TypeError, ValueError):
+        cs = ()
     if not cs or len(set(cs)) < len(cs) or not all(0 < value < float("inf") for value in cs):
         raise ConfigError(f"C = {c}: one or more different positive numbers are needed.")
     if intercept not in ("none", "augment"):
         raise ConfigError(f'intercept must be "none" or "augment", not {intercept!r}.')
+    if classes is not None and len(classes) < 2:
+        raise ConfigError(
+            f"classes = {classes}: one name for each logit is needed, two at least."
+        )
     if not 0 < tol < 1:
         raise ConfigError(f"tol = {tol}: a relative duality gap between 0 and 1 is needed, such as 1e-6.")
     if progress is None:

@@ -217,7 +217,7 @@ def as_batch(images: ArrayLike | torch.Tensor, shape: tuple[int, int, int]) -> t
     DataError
         If they have another shape or are no floating-point numbers.
     """
-    tensor = _pixels(_tensor(images))
+    tensor = _pixels(images)
     batch = tensor[None] if tensor.ndim == 3 else tensor
     if batch.shape[1:] != shape:
         raise DataError(
@@ -249,10 +249,13 @@ def _two(pair: tuple[Any, ...]) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _tensor(values: Any) -> torch.Tensor:
     try:
+        if isinstance(values, list | tuple) and values and all(isinstance(each, torch.Tensor) for each in values):
+            return torch.stack(list(values))
         return torch.as_tensor(values)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError):
         raise DataError(
-            f"{type(values).__name__} cannot be read as numbers ({error}); give a tensor or array."
+            f"The {type(values).__name__} that is given cannot be read as numbers of one shape; give a tensor or an "
+            "array, or a list of tensors of one shape."
         ) from None
 
 
