@@ -134,6 +134,20 @@ def test_a_head_is_found_whatever_the_network_returns(answer: str) -> None:
     check_head(classifier, head, features, IMAGES)
 
 
+def test_a_relu_behind_scores_that_are_all_positive_is_found_too() -> None:
+    network = OneByOne(rectified=True).eval()
+    with torch.no_grad():
+        network.classifier.bias.fill_(100.0)  # type: ignore[union-attr]
+        plain = network.classifier(network.features(IMAGES)).mean((2, 3))
+        torch.testing.assert_close(network(IMAGES), plain)
+    with pytest.raises(ConfigError, match="A ReLU stands between"):
+        find_head(network, IMAGES, K)
+    named = Classifier(network, "classifier")
+    phi, head = split_head(named)
+    with pytest.raises(ConfigError, match="does something after"):
+        check_head(named, head, phi(IMAGES), IMAGES)
+
+
 @pytest.mark.parametrize(
     ("network", "reason"),
     [

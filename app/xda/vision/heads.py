@@ -9,6 +9,7 @@ checked on images, by ``find_head`` and ``check_head``.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -145,6 +146,9 @@ def head_name(network: nn.Module) -> str:
 def find_head(network: nn.Module, images: torch.Tensor, n_classes: int) -> str:
     """Find the layer whose output is the network's, by running the network.
 
+    It runs once as it is and once with the layers' outputs negated: what only happens to leave these values as they
+    are, such as a ReLU behind scores that are all positive, is seen then.
+
     Parameters
     ----------
     network : nn.Module
@@ -164,27 +168,20 @@ def find_head(network: nn.Module, images: torch.Tensor, n_classes: int) -> str:
     ConfigError
         If there is none; the message says what is in the way.
     """
-    calls: list[_Call] = []
-
-    def record(name: str, module: nn.Linear | nn.Conv2d) -> torch.utils.hooks.RemovableHandle:
-        def hook(_: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-            if inputs:
-                calls.append(_Call(name, module, inputs[0].detach(), output.detach()))
-
-        return module.register_forward_hook(hook)
-
     layers = [(n, m) for n, m in network.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
-    handles = [record(n, m) for n, m in layers if n and _width(m) == n_classes]
-    try:
-        with torch.no_grad():
-            outputs = list(tensors(network.eval()(images)))
-    finally:
-        for handle in handles:
-            handle.remove()
-    for output in outputs:
+    candidates = [(n, m) for n, m in layers if n and _width(m) == n_classes]
+    outputs, calls = _observed(network.eval(), candidates, images)
+    negated, negated_calls = _observed(network, candidates, images, sign=-1)
+    confirmed = {
+        (place, call.name)
+        for place, output in enumerate(negated)
+        for call in negated_calls
+        if (scores := call.scores()) is not None and form_of(output, -scores) is not None
+    }
+    for place, output in enumerate(outputs):
         for call in reversed(calls):
             scores = call.scores()
-            if scores is not None and form_of(output, scores) is not None:
+            if scores is not None and form_of(output, scores) is not None and (place, call.name) in confirmed:
                 return call.name
     raise ConfigError(_why_no_head(network, layers, calls, outputs, n_classes))
 
@@ -214,12 +211,19 @@ def check_head(network: nn.Module, head: nn.Linear, features: torch.Tensor, imag
             f"The features before the last linear layer have the shape {tuple(features.shape)}, one vector of "
             f"{head.in_features} per image is needed; pool or flatten before the head."
         )
-    with torch.no_grad():
-        scores = functional.linear(features, head.weight, head.bias)
-        outputs = list(tensors(network(images)))
+    name = head_name(network)
+    inner = network.network if isinstance(network, Classifier) else network
+    layer = _module(inner, name)
+    scores = functional.linear(features, head.weight, head.bias).detach()
+    outputs, _ = _observed(inner, [(name, layer)], images)
+    negated, _ = _observed(inner, [(name, layer)], images, sign=-1)
     if not torch.isfinite(scores).all():
         raise ConfigError("The network's output is not finite (NaN or infinity); check its weights.")
-    if all(form_of(output, scores) is None for output in outputs):
+    # negated as well: see find_head
+    if not any(
+        form_of(output, scores) is not None and form_of(turned, -scores) is not None
+        for output, turned in zip(outputs, negated, strict=False)
+    ):
         raise ConfigError(
             "The network does something after its last linear layer that is no softmax; its head must come last, "
             "since only a linear head's output is a sum over training images."
@@ -231,7 +235,7 @@ class _Call:
     """One run of a layer that may be the head."""
 
     name: str
-    module: nn.Linear | nn.Conv2d
+    module: nn.Module
     x: torch.Tensor
     y: torch.Tensor
 
@@ -242,6 +246,29 @@ class _Call:
             return None
         x = self.x.mean((2, 3)) if self.x.ndim == 4 else self.x
         return functional.linear(x, linear.weight, linear.bias)
+
+
+def _observed(
+    network: nn.Module, layers: Sequence[tuple[str, nn.Module]], images: torch.Tensor, sign: int = 1
+) -> tuple[list[torch.Tensor], list[_Call]]:
+    """Run a network; return what it returns and what the layers took and gave, which is multiplied by the sign."""
+    calls: list[_Call] = []
+
+    def watch(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
+        def hook(_: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
+            if inputs:
+                calls.append(_Call(name, module, inputs[0].detach(), output.detach()))
+            return sign * output
+
+        return module.register_forward_hook(hook)
+
+    handles = [watch(name, module) for name, module in layers]
+    try:
+        with torch.no_grad():
+            return list(tensors(network(images))), calls
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _why_no_head(
