@@ -81,6 +81,7 @@ def test_the_run_says_so(unmapped: Explainer, run: Path, capsys: pytest.CaptureF
 def test_the_list_of_runs_says_so(unmapped: Explainer, served: TestClient) -> None:
     page = html.unescape(served.get("/").text)
     assert f'<p class="small">{unmapped.no_heatmaps}</p>' in page
+    assert re.search(r'<p class="small">\d+ of 120 test images are classified as labelled, and guessing would', page)
     assert "<p class=\"small\">The network ends in a softmax; the logits here are those of the linear layer '4'" in page
 
 

@@ -69,6 +69,8 @@ class Explainer:
         What the network does to an image first.
     images : ShownImages
         The images as pages show them, and where on them heat-maps lie.
+    outcomes : Outcomes
+        Labels, predictions and logits of both splits.
     default_c : float
         Used where no C is asked for: the middle one.
     no_heatmaps : str
@@ -103,13 +105,13 @@ class Explainer:
         self.preprocessing = Preprocessing.from_dict(manifest.network.preprocessing)
         self.images = ShownImages(run, self.preprocessing, cache)
         self.test_features = np.asarray(run.array(layout.features("test")))
-        self._outcomes = Outcomes(run)
-        labels, predicted = self._outcomes.labels, self._outcomes.predicted
+        self.outcomes = Outcomes(run)
+        labels, predicted = self.outcomes.labels, self.outcomes.predicted
         self.n_train, self.n_test = len(labels["train"]), len(labels["test"])
         self.bounds = Bounds(self.id, self.n_train, self.n_test, len(self.classes), self.c_values)
         self.default_c = self.bounds.default_c
         self._served = {c: ServedSurrogate(run, c, labels["train"], device) for c in self.c_values}
-        confidence, margin = confidence_and_margin(self._outcomes.logits["test"])
+        confidence, margin = confidence_and_margin(self.outcomes.logits["test"])
         self._galleries = {
             c: Gallery(
                 label=labels["test"],
@@ -224,7 +226,7 @@ class Explainer:
             train_class = class_number(train_class, self.classes)
             self.bounds.check_class(train_class)
         if (
-            target == self._outcomes.predicted["test"][test]
+            target == self.outcomes.predicted["test"][test]
             and against is None
             and train_class is None
             and limit <= served.index.per_sign
@@ -235,7 +237,7 @@ class Explainer:
         logits = served.test_logits[test].tolist()
         return Explanation(
             c=served.c,
-            test=self._outcomes.test_sample(test, logits),
+            test=self.outcomes.test_sample(test, logits),
             target=target,
             against=against,
             surrogate_logit=logits[target] - (logits[against] if against is not None else 0.0),
@@ -276,7 +278,7 @@ class Explainer:
         served = self.surrogate(c)
         position = served.support.position(index)
         row = served.support.row(index)
-        label = int(self._outcomes.labels["train"][index])
+        label = int(self.outcomes.labels["train"][index])
         supports: tuple[TestInfluence, ...] = ()
         opposes: tuple[TestInfluence, ...] = ()
         norm = 0.0
@@ -285,13 +287,13 @@ class Explainer:
             own = np.array(self.run.array(layout.features("train"))[index])
             norm = float(served.features.products(rows, own)[0])
             if limit > 0:
-                values = served.influence(position, self.test_features, self._outcomes.predicted["test"])
-                supports, opposes = (self._outcomes.influences(values, limit, sign) for sign in (1, -1))
+                values = served.influence(position, self.test_features, self.outcomes.predicted["test"])
+                supports, opposes = (self.outcomes.influences(values, limit, sign) for sign in (1, -1))
         return TrainingSample(
             index=index,
             label=label,
-            predicted=int(self._outcomes.predicted["train"][index]),
-            network_logits=tuple(self._outcomes.logits["train"][index].tolist()),
+            predicted=int(self.outcomes.predicted["train"][index]),
+            network_logits=tuple(self.outcomes.logits["train"][index].tolist()),
             c=served.c,
             dual_coef=tuple(row.tolist()),
             is_support=position is not None,
@@ -306,7 +308,7 @@ class Explainer:
     def predicted(self, split: Split, index: int) -> int:
         """Return the class that the network predicts on an image; errors as for ``image``."""
         self.bounds.check_image(split, index)
-        return int(self._outcomes.predicted[split][index])
+        return int(self.outcomes.predicted[split][index])
 
     # Heat-maps
 
@@ -423,11 +425,11 @@ class Explainer:
     def label(self, split: Split, index: int) -> int:
         """Return the label of an image in the data set."""
         self.bounds.check_image(split, index)
-        return int(self._outcomes.labels[split][index])
+        return int(self.outcomes.labels[split][index])
 
     def labels(self, split: Split) -> NDArray[np.int64]:
         """Return the labels of all images of a split in the data set, shape (N,); not to be written to."""
-        return self._outcomes.labels[split]
+        return self.outcomes.labels[split]
 
     def surrogate(self, c: float | None = None) -> ServedSurrogate:
         """Return the surrogate of a C, for those who want more than an explanation; NotFoundError if there is none."""
@@ -439,7 +441,7 @@ class Explainer:
         """Return what answers, and the numbers of target and contrast class."""
         self.bounds.check_image("test", test)
         served = self.surrogate(c)
-        chosen = int(self._outcomes.predicted["test"][test]) if target is None else class_number(target, self.classes)
+        chosen = int(self.outcomes.predicted["test"][test]) if target is None else class_number(target, self.classes)
         other = None if against is None else class_number(against, self.classes)
         self.bounds.check_decision(chosen, other)
         return served, chosen, other

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from xda.services.doubts import doubts_of_accuracy
 from xda.services.left_out import MOST_NAMED, left_out_in_words
 from xda.services.numbers import count, number, parameter, percent
 from xda.web.contexts.base import Chrome
@@ -50,7 +51,7 @@ class RunCard:
     accuracy: str
     composite: str
     remarks: tuple[str, ...]
-    """What the network does after its head, and why there are no heat-maps."""
+    """What the network does after its head, why there are no heat-maps, and that it is no better than guessing."""
     left_out: str
     """How many images could not be used; empty where all could."""
     left_out_named: tuple[str, ...]
@@ -80,6 +81,13 @@ def build(runs: Mapping[str, Explainer], refused: Mapping[str, str], urls: Urls)
     )
 
 
+def _remarks(explainer: Explainer) -> tuple[str, ...]:
+    outcomes = explainer.outcomes
+    doubts = doubts_of_accuracy(outcomes.labels["test"], outcomes.predicted["test"], len(explainer.classes))
+    remarks = [explainer.run.manifest.network.remark, explainer.no_heatmaps, *(f"{doubt}." for doubt in doubts)]
+    return tuple(filter(None, remarks))
+
+
 def _card(explainer: Explainer, urls: Urls) -> RunCard:
     manifest = explainer.run.manifest
     step = max(1, explainer.n_test // SAMPLES)
@@ -96,7 +104,7 @@ def _card(explainer: Explainer, urls: Urls) -> RunCard:
         classes=_listed(explainer.classes),
         accuracy=percent(manifest.network.accuracy, 1),
         composite=explainer.composite or "none",
-        remarks=tuple(filter(None, (manifest.network.remark, explainer.no_heatmaps))),
+        remarks=_remarks(explainer),
         left_out=left_out_in_words(explainer.run),
         left_out_named=tuple(f"{each.name}: {each.reason}" for each in left_out[:MOST_NAMED]),
         left_out_more=count(len(left_out) - MOST_NAMED) if len(left_out) > MOST_NAMED else "",
