@@ -75,9 +75,7 @@ def explain(
     if intercept not in ("none", "augment"):
         raise ConfigError(f'intercept must be "none" or "augment", not {intercept!r}.')
     if classes is not None and len(classes) < 2:
-        raise ConfigError(
-            f"classes = {classes}: one name for each logit is needed, two at least."
-        )
+        raise ConfigError(f"classes = {classes}: one name for each logit is needed, two at least.")
     if not 0 < tol < 1:
         raise ConfigError(f"tol = {tol}: a relative duality gap between 0 and 1 is needed, such as 1e-6.")
     if progress is None:
