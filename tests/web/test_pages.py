@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,11 +100,12 @@ def test_another_target_of_htmx_gets_the_whole_page(client: TestClient) -> None:
 
 
 def test_every_static_file_of_a_page_is_there_and_immutable(client: TestClient) -> None:
-    for href in parsed(client.get("/").text).hrefs:
-        if href.startswith("/static/"):
-            answer = client.get(href)
-            assert answer.status_code == 200, href
-            assert "immutable" in answer.headers["cache-control"]
+    addresses = re.findall(r'(?:href|src)="(/static/[^"]+)"', client.get("/").text)
+    assert {Path(address.partition("?")[0]).suffix for address in addresses} >= {".css", ".js", ".svg"}
+    for address in addresses:
+        answer = client.get(address)
+        assert answer.status_code == 200, address
+        assert "immutable" in answer.headers["cache-control"], address
 
 
 def test_the_sum_on_the_page_is_that_of_the_explainer(client: TestClient, explainer: Explainer) -> None:

@@ -153,7 +153,8 @@ class RunWriter(StagedFolder):
         total : int
             How many there are.
         progress : Progress
-            Called with ``label``.
+        label : str
+            The stage that ``progress`` is called with.
 
         Raises
         ------
