@@ -13,7 +13,8 @@ import pytest
 import torch
 import uvicorn
 
-from tests.world import RUN_ID, World, make_retrained, make_world
+from tests.world import RUN_ID, World, make_config, make_retrained, make_world
+from xda.services.build import build_run
 from xda.services.explorer import Explainer
 from xda.settings import Settings
 
@@ -92,3 +93,13 @@ def served_world(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iter
     settings = Settings(home=tmp_path_factory.mktemp("home"), runs=str(world.run), device="cpu")
     for url in serve(settings):
         yield Served(url=url, run_id=RUN_ID, settings=settings)
+
+
+@pytest.fixture(scope="session")
+def augmented(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Explainer]:
+    """The world's network with surrogates that have an intercept."""
+    path = tmp_path_factory.mktemp("augmented") / "run"
+    config = make_config(world.config.network.checkpoint, run_id="augmented", intercept="augment")
+    build_run(config, world.dataset, path, device="cpu")
+    with Explainer.open(path, device="cpu") as opened:
+        yield opened

@@ -22,6 +22,7 @@ def decomposition(values: dict[int, float], n_train: int) -> Decomposition:
         label=np.zeros(len(index), dtype=np.int64),
         attribution=np.array([values[i] for i in index.tolist()]),
         at_bound=np.zeros(len(index), dtype=bool),
+        intercept=np.zeros(len(index)),
         by_class=(),
         sparsity=Sparsity(1.0, 1.0),
     )

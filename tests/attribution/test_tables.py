@@ -17,7 +17,7 @@ from xda.attribution.results import Decomposition, Explanation, TestSample
 from xda.errors import ConfigError
 
 TARGET, QUERY = 2, 5
-COLUMNS = ["index", "label", "attribution", "share", "sign", "at_bound"]
+COLUMNS = ["index", "label", "attribution", "share", "sign", "at_bound", "intercept"]
 
 
 @pytest.fixture

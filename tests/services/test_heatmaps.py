@@ -130,11 +130,11 @@ def test_a_closed_queue_refuses() -> None:
 
 def test_npz_is_lossless() -> None:
     rng = np.random.default_rng(0)
-    pair = PairRelevance(7, rng.normal(size=(3, 4)).astype(np.float32), np.zeros((3, 4), np.float32), 0.1 + 0.2)
+    pair = PairRelevance(7, rng.normal(size=(3, 4)).astype(np.float32), np.zeros((3, 4), np.float32), 0.1 + 0.2, 0.1)
     back = from_npz(to_npz(pair), 7)
     np.testing.assert_array_equal(back.test, pair.test)
     np.testing.assert_array_equal(back.train, pair.train)
-    assert back.attribution == pair.attribution
+    assert (back.attribution, back.intercept) == (pair.attribution, pair.intercept)
     assert back.test.dtype == np.float32
 
 

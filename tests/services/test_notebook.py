@@ -171,6 +171,7 @@ def test_tables_of_several_images_are_one(in_memory: ModelExplainer, images: tor
         "share",
         "sign",
         "at_bound",
+        "intercept",
     ]
     sums = frame.groupby("test")["attribution"].sum()
     np.testing.assert_allclose(sums, [e.surrogate_logit for e in found], rtol=1e-9)

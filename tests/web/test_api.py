@@ -69,7 +69,7 @@ def test_explanation_has_the_keys_of_the_contract(client: TestClient) -> None:
         "n_opposing", "n_train", "supporting", "opposing",
     }  # fmt: skip
     assert set(told["test"]) == {"index", "label", "predicted", "network_logits", "surrogate_logits"}
-    assert set(told["supporting"][0]) == {"index", "label", "attribution", "at_bound"}
+    assert set(told["supporting"][0]) == {"index", "label", "attribution", "at_bound", "intercept"}
     strengths = [part["attribution"] for part in told["supporting"]]
     assert strengths == sorted(strengths, reverse=True)
     strengths = [part["attribution"] for part in told["opposing"]]
@@ -132,7 +132,7 @@ def test_relevance_sums_to_the_attribution(client: TestClient, explainer: Explai
     answer = client.get(f"{RUN}/pairs/7/{index}/relevance{query}")
     assert answer.headers["content-disposition"] == f'attachment; filename="{RUN_ID}-test7-train{index}.npz"'
     with np.load(io.BytesIO(answer.content), allow_pickle=False) as arrays:
-        assert set(arrays) == {"test", "train", "attribution"}
+        assert set(arrays) == {"test", "train", "attribution", "intercept"}
         assert arrays["test"].shape == arrays["train"].shape == (28, 28)
         assert arrays["attribution"].shape == ()
         total = float(arrays["attribution"])

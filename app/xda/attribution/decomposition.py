@@ -7,6 +7,8 @@ of the product. Inner products come in from outside: they are computed where the
 
 from __future__ import annotations
 
+from itertools import repeat
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -60,7 +62,12 @@ def strongest(values: NDArray[np.float64], limit: int, *, sign: int) -> NDArray[
     return np.asarray(candidates[order], dtype=np.int64)
 
 
-def decompose(support: SupportSet, rows: NDArray[np.int64], values: NDArray[np.float64]) -> Decomposition:
+def decompose(
+    support: SupportSet,
+    rows: NDArray[np.int64],
+    values: NDArray[np.float64],
+    intercepts: NDArray[np.float64] | None = None,
+) -> Decomposition:
     """Collect all non-zero contributions to one decision, strongest first.
 
     Parameters
@@ -70,6 +77,8 @@ def decompose(support: SupportSet, rows: NDArray[np.int64], values: NDArray[np.f
         Positions within the support set.
     values : ndarray of float64, shape (m,)
         Their attributions.
+    intercepts : ndarray of float64, shape (m,), optional
+        The intercept's part of each; default zeros.
 
     Returns
     -------
@@ -84,15 +93,20 @@ def decompose(support: SupportSet, rows: NDArray[np.int64], values: NDArray[np.f
         label=support.label[position],
         attribution=values[order],
         at_bound=support.at_bound[position],
+        intercept=np.zeros(len(order)) if intercepts is None else intercepts[order],
         by_class=by_class(support.label[rows], values, support.n_classes),
         sparsity=sparsity(values, support.n_train),
     )
 
 
 def contributions(
-    support: SupportSet, positions: NDArray[np.integer], values: NDArray[np.float64]
+    support: SupportSet,
+    positions: NDArray[np.integer],
+    values: NDArray[np.float64],
+    intercepts: NDArray[np.float64] | None = None,
 ) -> tuple[Contribution, ...]:
-    """Return contributions of support vectors as objects, in the given order."""
+    """Return contributions of support vectors as objects, in the given order; ``intercepts`` as for ``decompose``."""
+    parts = repeat(0.0) if intercepts is None else intercepts.tolist()
     return tuple(
         map(
             Contribution,
@@ -100,6 +114,7 @@ def contributions(
             support.label.take(positions).tolist(),
             values.tolist(),
             support.at_bound.take(positions).tolist(),
+            parts,
         )
     )
 

@@ -35,6 +35,8 @@ class Contribution:
     """Signed share of the surrogate's logit (or logit difference)."""
     at_bound: bool
     """Whether the sample's dual variable is at its bound C."""
+    intercept: float = 0.0
+    """Part of ``attribution`` that is due to an augmented intercept; it has no place in an image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,8 @@ class Explanation:
     """Strongest first, at most ``limit``."""
     opposing: tuple[Contribution, ...]
     """Strongest (most negative) first, at most ``limit``."""
+    intercept: float = 0.0
+    """Part of ``surrogate_logit`` that is due to an augmented intercept; the test image's own map sums to the rest."""
 
     def __repr__(self) -> str:
         """Return what a line of a notebook can hold; ``to_pandas`` shows the contributions."""
@@ -120,6 +124,7 @@ class Explanation:
             np.array([part.at_bound for part in listed], dtype=np.bool_),
             self.sum_supporting - self.sum_opposing,
             classes,
+            np.array([part.intercept for part in listed], dtype=np.float64),
         )
 
     def to_pandas(self, classes: Sequence[str] | None = None) -> pd.DataFrame:
@@ -159,6 +164,8 @@ class Decomposition:
     label: NDArray[np.int64]
     attribution: NDArray[np.float64]
     at_bound: NDArray[np.bool_]
+    intercept: NDArray[np.float64]
+    """Part of each contribution that is due to an augmented intercept; zeros without one."""
     by_class: tuple[ClassContribution, ...]
     sparsity: Sparsity
 
@@ -180,7 +187,9 @@ class Decomposition:
             Names of the classes; adds the column ``class``.
         """
         total = float(np.abs(self.attribution).sum())
-        return contribution_table(self.index, self.label, self.attribution, self.at_bound, total, classes)
+        return contribution_table(
+            self.index, self.label, self.attribution, self.at_bound, total, classes, self.intercept
+        )
 
     def to_pandas(self, classes: Sequence[str] | None = None) -> pd.DataFrame:
         """Return ``to_arrow`` as a DataFrame; ConfigError if pandas is not installed."""

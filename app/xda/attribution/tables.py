@@ -3,7 +3,8 @@
 Columns: ``index`` (position in the training set), ``label``, ``class`` (its name, where names are given),
 ``attribution`` (the exact signed share of the logit), ``share`` (of the sum of all absolute attributions, in [0, 1],
 those of training samples that are not listed included), ``sign`` ("supports" or "opposes"), ``at_bound`` (whether the
-sample's dual variable is at its bound C). Rows are ordered by absolute attribution, strongest first.
+sample's dual variable is at its bound C), ``intercept`` (the part of ``attribution`` that is due to an augmented
+intercept; 0 without one). Rows are ordered by absolute attribution, strongest first.
 
 pyarrow and pandas are imported where they are used: attributing needs neither.
 """
@@ -32,6 +33,7 @@ def contribution_table(
     at_bound: NDArray[np.bool_],
     absolute_total: float,
     classes: Sequence[str] | None = None,
+    intercept: NDArray[np.float64] | None = None,
 ) -> pa.Table:
     """Return contributions as an Arrow table.
 
@@ -43,6 +45,8 @@ def contribution_table(
         Sum of all absolute attributions, listed or not.
     classes : sequence of str, optional
         Names of the classes; adds the column ``class``.
+    intercept : ndarray, shape (n,), optional
+        The intercept's part of each attribution; default zeros.
 
     Returns
     -------
@@ -66,6 +70,7 @@ def contribution_table(
             "share": np.abs(ranked) / absolute_total if absolute_total > 0 else np.zeros(len(ranked)),
             "sign": words,
             "at_bound": at_bound[order],
+            "intercept": np.zeros(len(ranked)) if intercept is None else intercept[order],
         }
     )
 

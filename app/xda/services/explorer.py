@@ -231,7 +231,7 @@ class Explainer:
             and train_class is None
             and limit <= served.index.per_sign
         ):
-            ranked = served.lookup(test, limit)
+            ranked = served.lookup(test, target, limit)
         else:
             ranked = served.rank(self.test_features[test], target, against, limit, train_class)
         logits = served.test_logits[test].tolist()
@@ -248,6 +248,7 @@ class Explainer:
             n_train=self.n_train,
             supporting=ranked.supporting,
             opposing=ranked.opposing,
+            intercept=served.intercept(target, against),
         )
 
     def decompose(
@@ -324,8 +325,9 @@ class Explainer:
     ) -> Future[list[PairRelevance]]:
         """Return the two heat-maps of each pair of a test image and training images, in their order.
 
-        Both maps of a pair start from ``R = (alpha_i^c - alpha_i^e) phi(x) * phi(x_i)`` (method section 4). ``blank``
-        gives maps without relevance, for pictures, where the run has none.
+        Both maps of a pair start from ``R = (alpha_i^c - alpha_i^e) phi(x) * phi(x_i)`` (method section 4) and sum to
+        the attribution, less the part of an augmented intercept (``PairRelevance.intercept``). ``blank`` gives maps
+        without relevance, for pictures, where the run has none.
 
         Raises
         ------
@@ -352,7 +354,8 @@ class Explainer:
     ) -> Future[list[PairRelevance]]:
         """Return the LRP map of the surrogate's logit on the test image: the sum of all partners' test-side maps.
 
-        The only element of the result has the map as ``test`` and zeros as ``train``. Errors as for ``relevance``.
+        The only element of the result has the map as ``test``, zeros as ``train`` and the logit as ``attribution``; the
+        map sums to that less ``intercept``. Errors as for ``relevance``.
         """
         served, target, against = self._resolve(test, c, target, against)
         request = own_request(self.run, self.composite, served, self._query(test), test, target, against)
@@ -368,7 +371,9 @@ class Explainer:
             raise NoHeatmapsError(self.no_heatmaps)
         empty = np.zeros(self._model.size, dtype=np.float32)
         future: Future[list[PairRelevance]] = Future()
-        future.set_result([PairRelevance(asked.train_index, empty, empty, asked.attribution) for asked in requests])
+        future.set_result(
+            [PairRelevance(each.train_index, empty, empty, each.attribution, each.intercept) for each in requests]
+        )
         return future
 
     # Browsing

@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from xda.attribution.results import Contribution
 from xda.services.colormap import Colours, full_scale, palette, rgb
+from xda.services.intercept import in_words
 from xda.services.numbers import MINUS, addends, signed
 from xda.services.overlay import Place, place_of
 from xda.services.story import Story, tell
@@ -259,6 +260,9 @@ def explanation_png(
         canvas.heatmap(painted(pair.train), place_of(dimensions(image), preprocessing), left, top, tile)
         canvas.original(image, left, top + tile + gap, tile)
         canvas.heatmap(painted(pair.test), test_place, left, top + 2 * (tile + gap), tile)
+        if part.intercept:
+            words = f"intercept {signed(part.intercept)}"
+            canvas.text((left + tile / 2, top + rows + 22), words, 16, FAINT, anchor="ms")
 
     for place, part in enumerate(opposing):
         column(part, centre - 56 - tile - place * (tile + gap), oppose_color)
@@ -309,8 +313,9 @@ def _footnote(story: Story, one_scale: bool) -> str:
 
 
 def _source(story: Story) -> str:
-    c = f"{story.explanation.c:g}"
-    return f"DualXDA · run {story.run_id} ({story.run_digest[:16]}) · C = {c}"
+    told = story.explanation
+    apart = f" · {in_words(told.intercept)}" if told.intercept else ""
+    return f"DualXDA · run {story.run_id} ({story.run_digest[:16]}) · C = {told.c:g}{apart}"
 
 
 def card_png(

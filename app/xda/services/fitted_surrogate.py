@@ -131,9 +131,32 @@ class FittedSurrogate:
             values[part] *= self.features.products(rows, queries[part])[0]
         return values
 
+    def intercept(self, target: int, against: int | None) -> float:
+        """Return the intercept's part of a logit (difference), which has no place in an image; 0 without one."""
+        if not self.features.offset:
+            return 0.0
+        own = self.coef[:, -1]
+        return float(own[target] - (own[against] if against is not None else 0.0))
+
+    def intercepts(self, rows: NDArray[np.integer], target: int, against: int | None) -> NDArray[np.float64] | None:
+        """Return the intercept's part of attributions, ``alpha_i^c`` (method section 2); None without an intercept.
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (m,)
+            Positions within the support set, of support vectors that move the logit (difference).
+        target, against : int
+            As for ``SupportSet.weights``.
+        """
+        if not self.features.offset:
+            return None
+        known, weights = self.support.weights(target, against)
+        return np.asarray(weights[np.searchsorted(known, rows)] * self.features.offset)
+
     def decompose(self, query: NDArray[np.float32], target: int, against: int | None) -> Decomposition:
         """Return all non-zero contributions to a decision."""
-        return decompose(self.support, *self.values(query, target, against))
+        rows, values = self.values(query, target, against)
+        return decompose(self.support, rows, values, self.intercepts(rows, target, against))
 
     def rank(
         self,
@@ -159,9 +182,13 @@ class FittedSurrogate:
         listed = np.where(self.support.label[rows] == train_class, values, 0.0) if train_class is not None else values
         tops = [strongest(listed, len(rows) if limit is None else limit, sign=factor) for _, factor in SIGNS]
         positive, negative = values[values > 0], values[values < 0]
+        supporting, opposing = (
+            contributions(self.support, rows[top], values[top], self.intercepts(rows[top], target, against))
+            for top in tops
+        )
         return Ranked(
-            supporting=contributions(self.support, rows[tops[0]], values[tops[0]]),
-            opposing=contributions(self.support, rows[tops[1]], values[tops[1]]),
+            supporting=supporting,
+            opposing=opposing,
             sum_supporting=float(positive.sum()),
             sum_opposing=float(negative.sum()),
             n_supporting=len(positive),

@@ -22,7 +22,7 @@ from xda.errors import BusyError, XdaError
 from xda.services.device_queue import DeviceQueue
 from xda.services.views import PairRelevance
 
-FORMAT = "2"
+FORMAT = "3"
 """Part of every cache key; changes when the computation of heat-maps does."""
 
 
@@ -53,12 +53,14 @@ class MapRequest:
     train_index: int
     train_image: bytes | None
     relevance: NDArray[np.float64]
-    """R on the output of the feature extractor, shape (d,)."""
+    """R on the output of the feature extractor, shape (d,); both maps sum to its sum."""
+    intercept: float = 0.0
+    """The intercept's part of the attribution, which is in no map."""
 
     @property
     def attribution(self) -> float:
-        """What both maps sum to."""
-        return float(self.relevance.sum())
+        """The contribution that the maps belong to."""
+        return float(self.relevance.sum()) + self.intercept
 
 
 def cache_key(*parts: object) -> str:
@@ -67,16 +69,18 @@ def cache_key(*parts: object) -> str:
 
 
 def to_npz(pair: PairRelevance) -> bytes:
-    """Return a pair as the bytes of an .npz with ``test`` (H, W), ``train`` (H, W) and ``attribution`` ()."""
+    """Return a pair as the bytes of an .npz: ``test``, ``train`` (H, W), ``attribution`` and ``intercept`` ()."""
     buffer = io.BytesIO()
-    np.savez(buffer, test=pair.test, train=pair.train, attribution=np.float64(pair.attribution))
+    attribution, intercept = np.float64(pair.attribution), np.float64(pair.intercept)
+    np.savez(buffer, test=pair.test, train=pair.train, attribution=attribution, intercept=intercept)
     return buffer.getvalue()
 
 
 def from_npz(content: bytes, train_index: int) -> PairRelevance:
     """Return the pair stored by ``to_npz``."""
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return PairRelevance(train_index, arrays["test"], arrays["train"], float(arrays["attribution"]))
+        sums = float(arrays["attribution"]), float(arrays["intercept"])
+        return PairRelevance(train_index, arrays["test"], arrays["train"], *sums)
 
 
 class Heatmaps:
@@ -156,7 +160,8 @@ class Heatmaps:
             test_maps, train_maps = maps[: len(jobs)], np.zeros_like(maps[: len(jobs)])
             train_maps[paired] = maps[len(jobs) :]
             for k, (request, future) in enumerate(jobs):
-                pair = PairRelevance(request.train_index, test_maps[k], train_maps[k], request.attribution)
+                sums = request.attribution, request.intercept
+                pair = PairRelevance(request.train_index, test_maps[k], train_maps[k], *sums)
                 if self._cache is not None:
                     self._cache.put(request.key, to_npz(pair))
                 with self._lock:

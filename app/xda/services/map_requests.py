@@ -55,6 +55,7 @@ def pair_requests(
                 train_index=index,
                 train_image=run.image("train", index),
                 relevance=weight * query * features[index],
+                intercept=float(weight) * served.features.offset,
             )
         )
     return requests
@@ -75,6 +76,6 @@ def own_request(
         key=cache_key(run.digest, composite, served.c, "own", test, target, against),
         train_index=-1,
         train_image=None,
-        # An augmented intercept has a weight of its own that no pixel carries.
         relevance=weight[: len(query)] * query,
+        intercept=served.intercept(target, against),
     )

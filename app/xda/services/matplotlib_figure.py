@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from xda.attribution.results import UNLABELLED, Contribution
 from xda.errors import ConfigError
 from xda.services.colormap import full_scale, palette, rgb
+from xda.services.intercept import in_words
 from xda.services.numbers import addends, signed
 from xda.services.panel import Panel, run_panel
 
@@ -143,6 +144,8 @@ def _wing(
         words = f"{signed(part.attribution)}\n{panel.classes[part.label]}"
         column[0].set_title(words, fontsize="small", color=color)
         column[1].set_title(f"#{part.index:,}", fontsize="x-small", color=FAINT)
+        if part.intercept:
+            column[2].set_title(f"intercept {signed(part.intercept)}", fontsize="x-small", color=FAINT)
     where.suptitle(heading, fontsize="medium", color=color)
 
 
@@ -172,7 +175,8 @@ def _sum(panel: Panel) -> str:
     if told.against is not None:
         what += f" minus that for {names[told.against]}"
     rows = "rows: relevance on the training image, the training image, relevance on the test image; white is zero"
-    return f"{supporting}  {opposing}  =  {total}, the surrogate's {what} (C = {told.c:g})\n{rows}"
+    apart = f", {in_words(told.intercept)}" if told.intercept else ""
+    return f"{supporting}  {opposing}  =  {total}, the surrogate's {what} (C = {told.c:g}){apart}\n{rows}"
 
 
 def _figure_class() -> type[Figure]:

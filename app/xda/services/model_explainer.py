@@ -206,6 +206,7 @@ class ModelExplainer:
                     n_train=self.n_train,
                     supporting=ranked.supporting,
                     opposing=ranked.opposing,
+                    intercept=surrogate.intercept(chosen, against),
                 )
             )
         return Explanations(tuple(items), self.classes)
@@ -251,7 +252,8 @@ class ModelExplainer:
     ) -> list[PairRelevance]:
         """Return the two heat-maps of each pair of an image and training images, in their order.
 
-        Both start from ``R = (alpha_i^c - alpha_i^e) phi(x) * phi(x_i)`` and sum to the attribution (method section 4).
+        Both start from ``R = (alpha_i^c - alpha_i^e) phi(x) * phi(x_i)`` and sum to the attribution (method section 4),
+        less the part of an augmented intercept (``PairRelevance.intercept``).
 
         Raises
         ------
@@ -268,8 +270,9 @@ class ModelExplainer:
         on_image, on_partners = self._model().pair_maps(
             pixels, [self._images.image(index) for index in train], relevance.astype(np.float32)
         )
+        apart = weights * self._offset
         return [
-            PairRelevance(index, on_image[k], on_partners[k], float(relevance[k].sum()))
+            PairRelevance(index, on_image[k], on_partners[k], float(relevance[k].sum() + apart[k]), float(apart[k]))
             for k, index in enumerate(train)
         ]
 
@@ -283,11 +286,11 @@ class ModelExplainer:
     ) -> NDArray[np.float32]:
         """Return the LRP map of the surrogate's logit on an image, shape (H, W): the sum of all pairs' maps on it.
 
-        Errors as for ``relevance``.
+        It sums to the logit less the part of an augmented intercept (``Explanation.intercept``). Errors as for
+        ``relevance``.
         """
         coef = self.surrogate(c).coef
         pixels, query, chosen, against = self._decision(image, target, against)
-        # An augmented intercept has a weight of its own that no pixel carries.
         weights = _weight(coef[:, : len(query)], chosen, against)
         maps = self._model().maps([pixels], (weights * query)[None].astype(np.float32))
         return np.asarray(maps[0])

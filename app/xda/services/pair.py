@@ -23,7 +23,8 @@ class PairFacts:
     weight: float | None
     """Dual variable of the target, minus that of the contrast class."""
     product: float | None
-    """Inner product of the two images' features; None where the weight is zero and it was not needed."""
+    """Inner product of the two images' features; None where the weight is zero and it was not needed. (In links stored
+    before ``intercept`` was, with the constant of an augmented intercept.)"""
     is_support: bool
     """Whether any of its dual variables is not zero; if not, it is provably without effect on the surrogate."""
     at_bound: bool
@@ -35,6 +36,8 @@ class PairFacts:
     """The training image next before this one by strength, whatever its sign."""
     weaker: int | None = None
     """The one next after it."""
+    intercept: float = 0.0
+    """Part of the attribution that is due to an augmented intercept; the heat-maps spread the rest."""
 
 
 def pair_facts(explainer: Explainer, told: Explanation, train: int) -> PairFacts:
@@ -59,17 +62,19 @@ def pair_facts(explainer: Explainer, told: Explanation, train: int) -> PairFacts
     places = np.flatnonzero(parts.index == train)
     place = int(places[0]) if len(places) else None
     attribution = 0.0 if place is None else float(parts.attribution[place])
+    intercept = 0.0 if place is None else float(parts.intercept[place])
     same_sign = np.sign(parts.attribution) == np.sign(attribution)
     return PairFacts(
         train=train,
         label=sample.label,
         attribution=attribution,
         weight=weight,
-        product=attribution / weight if weight else None,
+        product=(attribution - intercept) / weight if weight else None,
         is_support=sample.is_support,
         at_bound=sample.at_bound,
         rank=None if place is None else int(np.count_nonzero(same_sign[: place + 1])),
         n_same_sign=int(np.count_nonzero(same_sign)),
         stronger=int(parts.index[place - 1]) if place else None,
         weaker=int(parts.index[place + 1]) if place is not None and place + 1 < len(parts.index) else None,
+        intercept=intercept,
     )

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from scipy.special import softmax
 
+from xda.services.intercept import in_words
 from xda.services.left_out import MOST_NAMED, left_out_in_words, read_left_out
-from xda.services.numbers import percent
+from xda.services.numbers import percent, signed
 
 if TYPE_CHECKING:
     from xda.attribution.results import Contribution, Explanation
@@ -65,10 +66,12 @@ def explanation_text(explainer: Explainer, explanation: Explanation) -> str:
     names = explainer.classes
     test = explanation.test
     contrast = "" if explanation.against is None else f" and not '{names[explanation.against]}'"
+    apart = f", {in_words(explanation.intercept)}" if explanation.intercept else ""
     probability = percent(float(softmax(test.network_logits)[test.predicted]), 1)
 
     def line(contribution: Contribution) -> str:
         bound = "  at bound" if contribution.at_bound else ""
+        bound += f"  intercept {signed(contribution.intercept)}" if contribution.intercept else ""
         return (
             f"  {contribution.attribution:+12.5g}  training image {contribution.index:>8}  "
             f"'{names[contribution.label]}'{bound}"
@@ -81,7 +84,7 @@ def explanation_text(explainer: Explainer, explanation: Explanation) -> str:
             _fidelity(explainer, explanation),
             f"Why '{names[explanation.target]}'{contrast}: {explanation.sum_supporting:+.5g} supporting "
             f"{explanation.sum_opposing:+.5g} opposing = {explanation.surrogate_logit:.5g}, the surrogate's "
-            f"{'logit' if explanation.against is None else 'logit difference'}",
+            f"{'logit' if explanation.against is None else 'logit difference'}{apart}",
             f"Supporting: the {len(explanation.supporting)} strongest of {explanation.n_supporting:,}",
             *map(line, explanation.supporting),
             f"Opposing: the {len(explanation.opposing)} strongest of {explanation.n_opposing:,}",

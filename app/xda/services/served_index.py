@@ -40,6 +40,10 @@ class DeviceFeatures:
         Added to every inner product: 1 for a surrogate with an augmented intercept, else 0 (method section 2).
     index : ndarray of int64, shape (n_support,), optional
         Position of each support vector in ``features``.
+
+    Attributes
+    ----------
+    offset : float
     """
 
     def __init__(
@@ -54,7 +58,7 @@ class DeviceFeatures:
             features, index = features[index], None
         own = np.asarray(features, dtype=np.float32)
         self._products: _Products = _on_cpu(own, index) if on_cpu else _on_device(own, device)
-        self._offset = offset
+        self.offset = offset
 
     def products(self, rows: NDArray[np.int64], queries: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the inner products of some support vectors with one query or several.
@@ -70,7 +74,7 @@ class DeviceFeatures:
         ndarray of float64, shape (m,) or (m, n)
         """
         result = self._products(rows, np.asarray(queries, dtype=np.float64))
-        return result + self._offset if self._offset else result
+        return result + self.offset if self.offset else result
 
 
 def _on_cpu(features: NDArray[np.float32], index: NDArray[np.int64] | None) -> _Products:

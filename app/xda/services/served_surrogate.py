@@ -51,13 +51,23 @@ class ServedSurrogate(FittedSurrogate):
             {name: np.asarray(run.array(layout.index(c, name))) for name in ARRAYS}, run.manifest.per_sign
         )
 
-    def lookup(self, test: int, limit: int) -> Ranked:
-        """Read the ranking for the network's prediction from the index; ``limit`` is at most ``index.per_sign``."""
+    def lookup(self, test: int, target: int, limit: int) -> Ranked:
+        """Read the ranking for the network's prediction from the index.
+
+        Parameters
+        ----------
+        test : int
+        target : int
+            What the network predicts there.
+        limit : int
+            At most ``index.per_sign``.
+        """
         entries = {sign: self.index.entry(test, sign) for sign, _ in SIGNS}
 
         def listed(sign: Sign) -> tuple[Contribution, ...]:
             entry = entries[sign]
-            return contributions(self.support, entry.position[:limit], entry.attribution[:limit])
+            rows = entry.position[:limit]
+            return contributions(self.support, rows, entry.attribution[:limit], self.intercepts(rows, target, None))
 
         supporting, opposing = entries["supporting"], entries["opposing"]
         return Ranked(

@@ -15,7 +15,10 @@ GalleryOrder = Literal["index", "margin", "-margin"]
 
 @dataclass(frozen=True, slots=True)
 class PairRelevance:
-    """The two heat-maps of one pair; each sums to the attribution up to the stabiliser of LRP (method section 4)."""
+    """The two heat-maps of one pair.
+
+    Each sums to ``attribution - intercept``, up to the stabiliser of LRP (method section 4).
+    """
 
     train_index: int
     test: NDArray[np.float32]
@@ -23,11 +26,18 @@ class PairRelevance:
     train: NDArray[np.float32]
     """Relevance on the training image, shape (H, W)."""
     attribution: float
+    """The contribution, as the list of contributions has it."""
+    intercept: float = 0.0
+    """Part of it that is due to an augmented intercept, which has no place in an image; 0 without one."""
 
     def __repr__(self) -> str:
         """Return what a line of a notebook can hold; the maps are in their attributes."""
         height, width = self.test.shape
-        return f"<PairRelevance of training image {self.train_index}: {height} × {width}, sum {self.attribution:.5g}>"
+        apart = f", {self.intercept:.5g} of it from the intercept" if self.intercept else ""
+        return (
+            f"<PairRelevance of training image {self.train_index}: {height} × {width}, "
+            f"attribution {self.attribution:.5g}{apart}>"
+        )
 
 
 @dataclass(frozen=True, slots=True)

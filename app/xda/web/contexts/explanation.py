@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from xda.attribution.results import Contribution
+from xda.services.intercept import in_words
 from xda.services.numbers import addends, count, number, percent, signed
 from xda.services.story import STRONGEST, Story
 from xda.web.contexts.base import Choice, Chrome, Option
@@ -29,6 +30,8 @@ class Tile:
     network: str
     """What the network says of it where that is not its label; else empty."""
     at_bound: bool
+    intercept: str
+    """The intercept's part of the attribution; empty without one."""
     url: str | None
     image: str
     train_map: str
@@ -116,6 +119,8 @@ class ExplanationPage:
     sum_opposing: str
     logit: str
     logit_name: str
+    intercept: str
+    """Which part of the logit is the intercept's; empty without one."""
     network_logit: str
     curve: Curve | None
     n_contributing: str
@@ -276,6 +281,7 @@ def build(
         sum_opposing=sums[1],
         logit=logit,
         logit_name=f"the surrogate’s logit for {target}" + ("" if against is None else f" minus that for {against}"),
+        intercept=in_words(told.intercept),
         network_logit=number(network[told.target] - (0.0 if told.against is None else network[told.against])),
         curve=curve(story.running_sum, STRONGEST),
         n_contributing=count(story.n_contributing),
@@ -329,6 +335,7 @@ def _tile(
         same_label=part.label == target,
         network="" if says == part.label else names[says],
         at_bound=part.at_bound,
+        intercept=signed(part.intercept) if part.intercept else "",
         url=url,
         image=pictures.train(part.index),
         train_map=pictures.pair_map(part.index, "train"),

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from xda.attribution.results import Explanation
 from xda.services.colormap import Colours
-from xda.services.numbers import count, number, signed
+from xda.services.intercept import split
+from xda.services.numbers import count, number
 from xda.services.overlay import Place
 from xda.services.pair import PairFacts
 from xda.web.contexts.base import Choice, Chrome, Option
@@ -44,6 +45,10 @@ class PairPage:
     sign: str
     """support, oppose or nothing."""
     attribution: str
+    spread: str
+    """What both heat-maps sum to: the attribution, less the intercept's part."""
+    intercept: str
+    """The intercept's part of the attribution; empty without one."""
     verdict: str
     target: str
     against: str | None
@@ -146,6 +151,7 @@ def build(
     def choices(name: str, current: str, options: tuple[tuple[str, str], ...]) -> tuple[Choice, ...]:
         return tuple(Choice(label, here(**{name: value}) or "", value == current) for value, label in options)
 
+    parts = split(pair.attribution, pair.intercept)
     rank = ""
     if pair.rank is not None:
         place = "strongest" if pair.rank == 1 else f"number {count(pair.rank)}"
@@ -159,7 +165,9 @@ def build(
         previous=here(pair.stronger),
         following=here(pair.weaker),
         sign=sign,
-        attribution=signed(pair.attribution),
+        attribution=parts.total,
+        spread=parts.spread,
+        intercept=parts.intercept,
         verdict=f"{verb} {aim}",
         target=target,
         against=against,

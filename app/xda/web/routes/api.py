@@ -84,6 +84,7 @@ def encode_explanation(told: Explanation) -> bytes:
             "n_train": told.n_train,
             "supporting": [_encode(part) for part in told.supporting],
             "opposing": [_encode(part) for part in told.opposing],
+            "intercept": told.intercept,
         }
     )
 
@@ -95,6 +96,7 @@ def _encode(part: Contribution) -> dict[str, object]:
         "label": part.label,
         "attribution": part.attribution,
         "at_bound": part.at_bound,
+        "intercept": part.intercept,
     }
 
 
@@ -232,7 +234,10 @@ async def get_training_sample(
     response_class=Response,
     responses={
         200: {
-            "description": "NumPy .npz: float32 `test` (H, W) and `train` (H, W), float64 `attribution` ().",
+            "description": (
+                "NumPy .npz: float32 `test` (H, W) and `train` (H, W), float64 `attribution` () as in the explanation, "
+                "and `intercept` (), its part that an augmented intercept adds and no map shows (0 without one)."
+            ),
             "content": {"application/x-npz": {"schema": {"type": "string", "format": "binary"}}},
         },
         **documented(404, 422, 503),
@@ -246,7 +251,7 @@ async def get_pair_relevance(
     train: TrainIndex,
     query: Annotated[RelevanceQuery, Query()],
 ) -> Response:
-    """Return both maps; each sums to the attribution up to the stabiliser of the propagation rule."""
+    """Return both maps; each sums to attribution − intercept, up to the stabiliser of the propagation rule."""
     tag = run_tag(request, explainer.digest)
     if matches(request, tag):
         return not_modified(tag)

@@ -80,6 +80,7 @@ class ContributionModel(Model):
     label: int = Field(description="Label in the data set, possibly a wrong one.")
     attribution: float = Field(description="Signed share of the surrogate's logit (difference).")
     at_bound: bool = Field(description="Whether its dual variable is at its bound C.")
+    intercept: float = Field(description="Part of `attribution` due to an augmented intercept; 0 without one.")
 
 
 EXPLANATION_EXAMPLE: JsonDict = {
@@ -93,8 +94,9 @@ EXPLANATION_EXAMPLE: JsonDict = {
     "n_supporting": 96,
     "n_opposing": 47,
     "n_train": 60000,
-    "supporting": [{"index": 24798, "label": 9, "attribution": 0.64, "at_bound": True}],
-    "opposing": [{"index": 59915, "label": 4, "attribution": -0.38, "at_bound": False}],
+    "supporting": [{"index": 24798, "label": 9, "attribution": 0.64, "at_bound": True, "intercept": 0.0}],
+    "opposing": [{"index": 59915, "label": 4, "attribution": -0.38, "at_bound": False, "intercept": 0.0}],
+    "intercept": 0.0,
 }
 
 
@@ -115,6 +117,7 @@ class ExplanationModel(Model):
     n_train: int
     supporting: list[ContributionModel] = Field(description="Strongest first, at most `limit`.")
     opposing: list[ContributionModel] = Field(description="Strongest (most negative) first, at most `limit`.")
+    intercept: float = Field(description="Part of `surrogate_logit` due to an augmented intercept; 0 without one.")
 
 
 class TestInfluenceModel(Model):

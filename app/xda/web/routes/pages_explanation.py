@@ -125,12 +125,11 @@ async def get_csv(explainer: ExplainerDep, view: ViewDep, test: TestIndexDep) ->
     parts = explainer.decompose(test, c=asked.c, target=asked.target, against=asked.against)
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(("train_index", "label", "label_name", "attribution", "at_bound"))
-    rows = zip(
-        parts.index.tolist(), parts.label.tolist(), parts.attribution.tolist(), parts.at_bound.tolist(), strict=True
-    )
-    for index, label, attribution, at_bound in rows:
-        writer.writerow((index, label, story.classes[label], repr(attribution), str(at_bound).lower()))
+    writer.writerow(("train_index", "label", "label_name", "attribution", "at_bound", "intercept"))
+    columns = (parts.index, parts.label, parts.attribution, parts.at_bound, parts.intercept)
+    for index, label, attribution, at_bound, intercept in zip(*(each.tolist() for each in columns), strict=True):
+        bound = str(at_bound).lower()
+        writer.writerow((index, label, story.classes[label], repr(attribution), bound, repr(intercept)))
     return Response(text.getvalue(), headers=_attachment(story, "csv"), media_type="text/csv; charset=utf-8")
 
 
@@ -148,6 +147,7 @@ async def get_json(explainer: ExplainerDep, view: ViewDep, test: TestIndexDep) -
         "target": asked.target,
         "against": asked.against,
         "surrogate_logit": asked.surrogate_logit,
+        "intercept": asked.intercept,
         "sum_supporting": asked.sum_supporting,
         "sum_opposing": asked.sum_opposing,
         "n_supporting": asked.n_supporting,
@@ -161,6 +161,7 @@ async def get_json(explainer: ExplainerDep, view: ViewDep, test: TestIndexDep) -
             "label": parts.label,
             "attribution": parts.attribution,
             "at_bound": parts.at_bound,
+            "intercept": parts.intercept,
         },
     }
     body = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_INDENT_2)
