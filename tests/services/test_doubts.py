@@ -11,6 +11,7 @@ import pytest
 from tests.services.foreign import make_config, make_dataset
 from tests.world import World
 from xda.services.doubts import doubts_before, doubts_of_accuracy, warn
+from xda.vision.images import ReadOtherwise
 
 FACTORY = {
     "factory": "my_networks:network",
@@ -43,6 +44,27 @@ def test_a_factory_without_a_checkpoint() -> None:
     (doubt,) = doubts_before(make_config(network, **preprocessing), make_dataset())
     assert "no checkpoint" in doubt
     assert "'my_networks:network'" in doubt
+
+
+def test_images_that_torchvision_reads_otherwise_are_counted_and_named(world: World) -> None:
+    network = FACTORY | {"checkpoint": "x.pt"}
+    preprocessing = network.pop("preprocessing")
+    assert isinstance(preprocessing, dict)
+    config, dataset = make_config(network, **preprocessing), make_dataset()
+    some = replace(
+        dataset,
+        train=replace(dataset.train, otherwise=ReadOtherwise.of([f"{k}.jpg" for k in range(1_200)])),
+        test=replace(dataset.test, otherwise=ReadOtherwise.of(["a.tif"])),
+    )
+    (doubt,) = doubts_before(config, some)
+    assert doubt.startswith("1,201 image(s) are turned upright by their EXIF data, or hold grey of more than 8 bits")
+    assert "0.jpg, 1.jpg, 2.jpg …. torchvision's ImageFolder does neither" in doubt
+    assert (
+        doubts_before(
+            world.config, replace(world.dataset, train=replace(world.dataset.train, otherwise=ReadOtherwise.of(["a"])))
+        )
+        == []
+    )
 
 
 @pytest.mark.parametrize("n_classes", [2, 4, 10])

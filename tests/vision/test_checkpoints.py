@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from pathlib import Path
@@ -191,3 +192,10 @@ def test_weights_without_auxiliary_heads_are_answered_with_the_argument(tmp_path
     with pytest.raises(DataError, match="aux_logits = false"):
         load_weights(build_network(NetworkSpec("googlenet", 3, "torchvision")), tmp_path / "googlenet.pt")
     load_weights(without, tmp_path / "googlenet.pt")
+
+
+def test_a_named_pipe_or_device_is_no_checkpoint(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.pt")
+    for path in (tmp_path / "pipe.pt", Path("/dev/zero")):
+        with pytest.raises(DataError, match=r"cannot be read .it is not a plain file"):
+            read_checkpoint(path)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from tests.vision.zoo import BAD, BOTTOM, GOOD, HEIGHT, TOP, WIDTH, encode, exif, grey, noise_jpeg
-from xda.vision.decoding import BadImageError, decode, dimensions, is_shown_alike, media_type
+from xda.vision.decoding import BadImageError, decode, dimensions, eight_bit, is_shown_alike, media_type, read
 
 ODD = {"bilevel.png": (255, 0)}
 
@@ -71,8 +73,6 @@ def test_damaged_exif_data_do_not_make_an_image_useless() -> None:
 
 
 def test_the_callers_image_is_left_as_it_is() -> None:
-    from xda.vision.decoding import eight_bit
-
     image = Image.new("P", (2, 2))
     image.info["transparency"] = b"\0\0"
     eight_bit(image)
@@ -91,6 +91,37 @@ def test_only_what_browsers_show_as_the_network_sees_it_may_be_shown_as_it_is() 
         "lossless.webp",
     }
     assert not is_shown_alike(b"no image")
+
+
+def torchvision_pixels(data: bytes) -> NDArray[np.uint8]:
+    """Return what ``torchvision.datasets.folder.pil_loader`` makes of a file."""
+    with warnings.catch_warnings(), Image.open(io.BytesIO(data)) as image:
+        warnings.filterwarnings("ignore", "Palette images with Transparency")
+        return np.asarray(image.convert("RGB"))
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_read_says_where_torchvisions_loader_gives_other_pixels(name: str) -> None:
+    data = GOOD[name]()
+    image, otherwise = read(data, "RGB")
+    assert otherwise == (not np.array_equal(np.asarray(image), torchvision_pixels(data)))
+    assert otherwise == (name in {"rotated.jpg", "sixteen-bit.png", "sixteen-bit.tif", "twelve-bit.tif", "ten-bit.pgm"})
+
+
+def test_eight_bit_of_32_bits_in_memory_is_refused() -> None:
+    with pytest.raises(BadImageError, match="from 0 to 200, and of 32 bits"):
+        eight_bit(Image.fromarray(np.array([[0, 200]], dtype=np.int32)))
+
+
+def test_eps_named_jpg_runs_no_ghostscript(monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL import EpsImagePlugin
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("Ghostscript was run"))
+    for use in (decode, dimensions):
+        with pytest.raises(BadImageError, match="format that is not read"):
+            use(BAD["vector.jpg"][0]())
+    assert media_type(BAD["vector.jpg"][0]()) == "application/octet-stream"
+    assert not is_shown_alike(BAD["vector.jpg"][0]())
 
 
 def test_media_types_follow_from_the_content() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from xda.vision.files import replacing
+from xda.vision.files import open_regular, read_regular, replacing
 
 
 def test_the_file_appears_with_its_folder(tmp_path: Path) -> None:
@@ -57,3 +57,19 @@ def test_what_a_kill_left_behind_is_swept_away(tmp_path: Path) -> None:
     with replacing(path) as file:
         file.write(b"new")
     assert {entry.name for entry in tmp_path.iterdir()} == {path.name, names[1], names[2], *other}
+
+
+def test_read_regular_refuses_pipes_devices_folders_and_large_files(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    (tmp_path / "large").write_bytes(b"12345")
+    (tmp_path / "link").symlink_to("large")
+    for name in ("pipe", "zero", "."):
+        for use in (read_regular, open_regular):
+            with pytest.raises(OSError, match="not a plain file"):
+                use(tmp_path / name)
+    with pytest.raises(OSError, match="more than 4 bytes"):
+        read_regular(tmp_path / "large", 4)
+    with pytest.raises(FileNotFoundError):
+        read_regular(tmp_path / "absent")
+    assert read_regular(tmp_path / "link", 5) == b"12345"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from tests.vision.zoo import BAD, GOOD
 from xda.errors import DataError
 from xda.progress import silent
 from xda.vision.features import extract
+from xda.vision.files import MOST_BYTES
 from xda.vision.image_folder import FileSource, class_names, load_files, load_split
 from xda.vision.images import LeftOut, refuse_bad
 from xda.vision.networks import NetworkSpec, build_network
@@ -107,7 +110,7 @@ def test_bad_images_are_left_out_and_named_with_their_reason(tmp_path: Path) -> 
     assert {Path(each.name).name for each in split.left_out} == set(BAD)
     for each in split.left_out:
         assert BAD[Path(each.name).name][1] in each.reason
-    with pytest.raises(DataError, match=r"^6 images cannot be used") as caught:
+    with pytest.raises(DataError, match=rf"^{len(BAD)} images cannot be used") as caught:
         refuse_bad(split.left_out)
     assert all(str(tmp_path / "dog" / name) in str(caught.value) for name in BAD)
 
@@ -141,7 +144,7 @@ def test_links_are_followed_once_and_hidden_files_passed_over(tmp_path: Path, ca
     (tree / "cat" / "loop").symlink_to(tree / "cat")
     (tree / "cat" / "._0.png").write_bytes(b"AppleDouble")
     (tree / ".ipynb_checkpoints").mkdir()
-    split = load_split(tree, class_names(tree))
+    split = load_split(tree, class_names(tree), follow_links=True)
     assert isinstance(split.source, FileSource)
     assert sum("linked" in path for path in split.source.paths) == 1
     assert len(split) == 5
@@ -174,3 +177,57 @@ def test_given_files_are_checked_alike(tmp_path: Path) -> None:
     split = load_files([str(tmp_path / "b.png"), str(tmp_path / "a.png")], [1, 0])
     assert split.labels.tolist() == [0]
     assert [Path(each.name).name for each in split.left_out] == ["b.png"]
+
+
+def test_load_split_leaves_out_what_is_no_plain_file(tmp_path: Path) -> None:
+    """A pipe would block, a device never end; 1 GiB of memory must be enough."""
+    write_tree(tmp_path, {"dog": 2, "cat": 2})
+    os.mkfifo(tmp_path / "cat" / "pipe.png")
+    (tmp_path / "cat" / "zero.png").symlink_to("/dev/zero")
+    with (tmp_path / "dog" / "sparse.png").open("wb") as sparse:
+        sparse.truncate(MOST_BYTES + 1)
+    code = (
+        "import pathlib, resource, sys\n"
+        "from xda.vision.image_folder import load_split\n"
+        "now = resource.getpagesize() * int(pathlib.Path('/proc/self/statm').read_text().split()[0])\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (now + 2**30,) * 2)\n"
+        "split = load_split(pathlib.Path(sys.argv[1]), ('cat', 'dog'), follow_links=True)\n"
+        "print(len(split)); [print(each.name, each.reason) for each in split.left_out]"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.splitlines() == [
+        "4",
+        f"{tmp_path}/cat/pipe.png it cannot be read: it is not a plain file",
+        f"{tmp_path}/cat/zero.png it cannot be read: it is not a plain file",
+        f"{tmp_path}/dog/sparse.png it cannot be read: it has more than {MOST_BYTES:,} bytes",
+    ]
+
+
+def test_load_split_follows_links_inside_and_leaves_out_those_that_lead_out(tmp_path: Path) -> None:
+    tree, elsewhere = tmp_path / "tree", tmp_path / "tree-elsewhere"
+    write_tree(tree, {"dog": 2, "cat": 2})
+    elsewhere.mkdir()
+    (elsewhere / "private.png").write_bytes(GOOD["grey.png"]())
+    (tree / "cat" / "out.png").symlink_to(elsewhere / "private.png")
+    (tree / "cat" / "dangling.png").symlink_to(elsewhere / "absent.png")
+    (tree / "cat" / "in.png").symlink_to(tree / "dog" / "1.png")
+    split = load_split(tree, ("cat", "dog"))
+    assert split.labels.tolist() == [0, 0, 0, 1, 1]
+    assert [Path(each.name).name for each in split.left_out] == ["dangling.png", "out.png"]
+    assert all("leads out of the folder; set follow_links = true" in each.reason for each in split.left_out)
+    assert len(load_split(tree, ("cat", "dog"), follow_links=True)) == 6
+    (tree / "dog" / "folder").symlink_to(elsewhere)
+    with pytest.raises(DataError, match=r"dog/folder is a link that leads out of .*follow_links = true"):
+        load_split(tree, ("cat", "dog"))
+
+
+def test_load_split_counts_images_that_torchvision_reads_otherwise(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"dog": 2, "cat": 2})
+    (tmp_path / "cat" / "turned.jpg").write_bytes(GOOD["rotated.jpg"]())
+    for path in tmp_path.rglob("*"):
+        os.utime(path, (1_500_000_000, 1_500_000_000))
+    for _ in range(2):
+        found = load_split(tmp_path, ("cat", "dog"), kept=tmp_path / "kept.parquet").otherwise
+        assert (found.count, found.names) == (1, (str(tmp_path / "cat" / "turned.jpg"),))

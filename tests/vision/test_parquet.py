@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -184,3 +185,9 @@ def test_rows_before_the_first_one_asked_for_are_passed_over(tmp_path: Path, spl
     for first in (0, 31, 33, 40, 41, 50):
         images = list(parquet.read_images(str(tmp_path / "x.parquet"), columns, first))
         assert images == list(split.all_encoded())[first:]
+
+
+def test_a_named_pipe_among_the_shards_is_refused_and_blocks_nothing(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.parquet")
+    with pytest.raises(DataError, match=r"pipe\.parquet cannot be read as Parquet .*not a plain file"):
+        parquet.load([str(tmp_path / "*.parquet")], [str(tmp_path / "*.parquet")])

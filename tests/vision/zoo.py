@@ -64,6 +64,20 @@ def sixteen_bit() -> Image.Image:
     return Image.fromarray(halves().astype(np.uint16) * 257)
 
 
+def tiff(bits: int, payload: bytes, sample_format: int = 1) -> bytes:
+    """Return a grey TIFF file of a depth that Pillow does not write."""
+    tags = {256: WIDTH, 257: HEIGHT, 258: bits, 259: 1, 262: 1, 273: 0, 277: 1, 278: HEIGHT, 279: 0, 339: sample_format}
+    tags |= {273: 8 + 2 + 12 * len(tags) + 4, 279: len(payload)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + struct.pack("<I", 0) + payload
+
+
+def packed_in_twelve(values: NDArray[np.int64]) -> bytes:
+    """Return rows of values of 12 bits, two in three bytes."""
+    first, second = values[:, ::2], values[:, 1::2]
+    return np.stack([first >> 4, (first & 15) << 4 | second >> 8, second & 255], axis=-1).astype(np.uint8).tobytes()
+
+
 def bomb() -> bytes:
     """Return a PNG of some hundred bytes that claims to have 10,000,000,000 pixels."""
 
@@ -91,6 +105,8 @@ GOOD: dict[str, Callable[[], bytes]] = {
     "grey-alpha.png": lambda: encode(grey().convert("LA")),
     "sixteen-bit.png": lambda: encode(sixteen_bit()),
     "sixteen-bit.tif": lambda: encode(sixteen_bit(), "TIFF"),
+    "twelve-bit.tif": lambda: tiff(12, packed_in_twelve(halves().astype(int) * 4095 // 255)),
+    "ten-bit.pgm": lambda: b"P5 30 20 1023 " + (halves().astype(int) * 1023 // 255).astype(">u2").tobytes(),
     "rotated.jpg": lambda: encode(
         grey().transpose(Image.Transpose.ROTATE_90).convert("RGB"), "JPEG", quality=95, exif=exif(6)
     ),
@@ -108,4 +124,10 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "truncated.png": (lambda: encode(Image.effect_noise((64, 64), 50))[:600], "damaged"),
     "bomb.png": (bomb, "bomb"),
     "float.tif": (lambda: encode(Image.new("F", (9, 9), 0.5), "TIFF"), "floating-point"),
+    "thirty-two-bit.tif": (
+        lambda: encode(Image.fromarray(halves().astype(np.int32)), "TIFF"),
+        "from 40 to 200, and of 32 bits it is not known which value is white",
+    ),
+    "signed.tif": (lambda: tiff(16, halves().astype("<i2").tobytes(), sample_format=2), "numbers with a sign"),
+    "vector.jpg": (lambda: encode(grey().convert("RGB"), "EPS"), "of a format that is not read"),
 }

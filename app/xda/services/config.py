@@ -79,6 +79,7 @@ class DataTable(_Table):
         default=None, min_length=2, description="Names of the classes.", examples=[["cat", "dog"]]
     )
     skip_bad: bool = Field(default=False, description="Leave out images that cannot be used.")
+    follow_links: bool = Field(default=False, description="Follow links that lead out of the folders of images.")
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -88,6 +89,8 @@ class DataTable(_Table):
             raise ValueError(f"exactly one of name, train with test, and factory is needed, not {found}")
         if (self.image or self.label) and not self.train:
             raise ValueError("image and label are columns of Parquet files, which train and test must name")
+        if self.follow_links and not self.train:
+            raise ValueError("follow_links is for folders of images, which train and test must name")
         if self.classes is not None and len(set(self.classes)) != len(self.classes):
             raise ValueError("classes holds a name twice")
         return self

@@ -23,7 +23,8 @@ def refuse_missing_checkpoint(config: BuildConfig) -> None:
     if table.preset is not None:
         preset = get_preset(table.preset)
         raise DataError(f"The checkpoint {table.checkpoint} does not exist; make it with `xda train {preset.name}`.")
-    kind = "is a folder" if table.checkpoint.is_dir() else "does not exist"
+    other = "is no plain file" if table.checkpoint.exists() else "does not exist"
+    kind = "is a folder" if table.checkpoint.is_dir() else other
     raise DataError(f"The checkpoint {table.checkpoint} {kind}; name the file with the network's weights.")
 
 

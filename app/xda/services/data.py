@@ -89,7 +89,9 @@ def _folders(table: DataTable, name: str, kept: Path, progress: Progress) -> Ima
     folders = {"train": table.train[0], "test": table.test[0]}
     classes = image_folder.class_names(folders["train"])
     train, test = (
-        image_folder.load_split(folder, classes, kept=kept / f"{split}.parquet", progress=progress)
+        image_folder.load_split(
+            folder, classes, follow_links=table.follow_links, kept=kept / f"{split}.parquet", progress=progress
+        )
         for split, folder in folders.items()
     )
     return ImageDataset(name, name, classes, train, test)

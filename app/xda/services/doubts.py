@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xda.services.config import BuildConfig
-from xda.vision.images import ImageDataset
+from xda.vision.images import MOST_SAMPLES, ImageDataset
 
 MOST_CLASSES = 5
 """Classes that a sentence names."""
@@ -59,6 +59,16 @@ def doubts_before(config: BuildConfig, dataset: ImageDataset) -> list[str]:
         doubts.append(
             f"[network] names no checkpoint, so the weights are those that '{config.network.factory}' makes: random "
             "ones, unless it loads or trains them"
+        )
+    # our own training reads images as this product does
+    found = [each for each in (dataset.train.otherwise, dataset.test.otherwise) if each.count]
+    if found and config.network.preset is None:
+        count = sum(each.count for each in found)
+        names = ", ".join([name for each in found for name in each.names][:MOST_SAMPLES])
+        doubts.append(
+            f"{count:,} image(s) are turned upright by their EXIF data, or hold grey of "
+            f"more than 8 bits that is scaled: {names}{' …' if count > MOST_SAMPLES else ''}. "
+            "torchvision's ImageFolder does neither, so a network that was trained with it saw them otherwise"
         )
     return doubts
 

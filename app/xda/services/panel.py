@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from xda.attribution.results import Explanation
 from xda.services.views import PairRelevance
+from xda.vision.decoding import decode
 
 if TYPE_CHECKING:
     from xda.services.explorer import Explainer
@@ -80,5 +79,4 @@ def displayable(pixels: NDArray[np.floating]) -> NDArray[np.float32]:
 
 
 def _decoded(encoded: bytes) -> NDArray[np.uint8]:
-    with Image.open(io.BytesIO(encoded)) as image:
-        return np.asarray(image.convert("RGB"))
+    return np.asarray(decode(encoded, "RGB"))

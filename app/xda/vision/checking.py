@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from xda.progress import Progress, silent
-from xda.vision.decoding import BadImageError, decode
+from xda.vision.decoding import BadImageError, read
 from xda.vision.files import replacing
 
 _SMALLEST = 64
@@ -29,9 +29,11 @@ _SETTLED_SECONDS = 2.0
 """A file that changed just now may change again without its time changing; what it holds is not kept."""
 _BYTES_AT_ONCE = 4 * 2**20
 _IMAGES_AT_ONCE = 64
+_BYTES_WAITING = 2**28
+"""Bytes of images that are read ahead of the threads, about."""
 _WORTH_A_THREAD = 20_000
 """Bytes of an image from which on threads help; on smaller ones they wait for Python's lock more than they decode."""
-_FORMAT = 1
+_FORMAT = 2
 
 Stamp = tuple[int, int]
 """Size in bytes and time of modification in nanoseconds."""
@@ -45,18 +47,20 @@ class Verdict:
     """Of its file, 32 bytes."""
     problem: str
     """Why it cannot be used; empty where it can."""
+    otherwise: bool = False
+    """Whether torchvision's default loader gives other pixels (``decoding.read``)."""
 
 
 def examine(data: bytes | None) -> Verdict:
     """Decode an image and hash its bytes; None stands for an image that is not there."""
     if data is None:
         return Verdict(bytes(32), "there are no bytes")
+    problem, otherwise = "", False
     try:
-        decode(data, longest=_SMALLEST)
-        problem = ""
+        otherwise = read(data, longest=_SMALLEST)[1]
     except BadImageError as error:
         problem = error.reason
-    return Verdict(hashlib.sha256(data).digest(), problem)
+    return Verdict(hashlib.sha256(data).digest(), problem, otherwise)
 
 
 def examine_files(
@@ -136,18 +140,22 @@ def _examined(images: Iterator[tuple[int, bytes | OSError | None]]) -> Iterator[
         return [(place, _verdict(data)) for place, data in parts]
 
     with ThreadPoolExecutor(workers) as pool:
-        window: deque[Future[list[tuple[int, Verdict]]]] = deque()
+        window: deque[tuple[int, Future[list[tuple[int, Verdict]]]]] = deque()
+        waiting = 0
         for parts in _batches(images):
-            if sum(len(data) for _, data in parts if isinstance(data, bytes)) < _WORTH_A_THREAD * len(parts):
-                while window:
-                    yield from window.popleft().result()
+            size = sum(len(data) for _, data in parts if isinstance(data, bytes))
+            by_threads = size >= _WORTH_A_THREAD * len(parts)
+            if by_threads:
+                window.append((size, pool.submit(batch, parts)))
+                waiting += size
+            while window and (not by_threads or len(window) > 2 * workers or waiting > _BYTES_WAITING):
+                first, results = window.popleft()
+                yield from results.result()
+                waiting -= first
+            if not by_threads:
                 yield from batch(parts)
-                continue
-            window.append(pool.submit(batch, parts))
-            if len(window) > 2 * workers:
-                yield from window.popleft().result()
-        while window:
-            yield from window.popleft().result()
+        for _, results in window:
+            yield from results.result()
 
 
 def _batches(
@@ -194,15 +202,15 @@ def _load(path: Path | None) -> dict[str, tuple[Stamp, list[Verdict]]]:
         return known
     if (table.schema.metadata or {}).get(b"version") != _version():
         return known
-    columns = [table[name].to_pylist() for name in ("file", "size", "time", "sha256", "problem")]
-    for file, size, modified, sha256, problem in zip(*columns, strict=True):
-        known.setdefault(file, ((size, modified), []))[1].append(Verdict(sha256, problem))
+    columns = [table[name].to_pylist() for name in ("file", "size", "time", "sha256", "problem", "otherwise")]
+    for file, size, modified, *verdict in zip(*columns, strict=True):
+        known.setdefault(file, ((size, modified), []))[1].append(Verdict(*verdict))
     return known
 
 
 def _save(path: Path, verdicts: dict[str, tuple[Stamp, list[Verdict]]]) -> None:
     rows = [
-        (file, size, modified, verdict.sha256, verdict.problem)
+        (file, size, modified, verdict.sha256, verdict.problem, verdict.otherwise)
         for file, ((size, modified), each) in verdicts.items()
         for verdict in each
         if _is_text(file)
@@ -214,6 +222,7 @@ def _save(path: Path, verdicts: dict[str, tuple[Stamp, list[Verdict]]]) -> None:
             ("time", pa.int64()),
             ("sha256", pa.binary(32)),
             ("problem", pa.string()),
+            ("otherwise", pa.bool_()),
         ],
         metadata={b"version": _version()},
     )

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from xda.errors import DataError
-from xda.vision.files import replacing
+from xda.vision.files import open_regular, replacing
 
 _HEADER = "xda"
 _NESTED = ("state_dict", "model_state_dict", "model")
@@ -88,10 +88,10 @@ def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
         If the file is absent, unreadable, or holds pickled objects; the message says how to convert it.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             start = file.read(4)
-        by_torch = start[:2] == b"PK" or start[:1] == b"\x80"
-        content = b"" if by_torch else path.read_bytes()
+            by_torch = start[:2] == b"PK" or start[:1] == b"\x80"
+            content = b"" if by_torch else start + file.read()
     except FileNotFoundError:
         raise DataError(f"The weights {path} are missing; train the network or name another file.") from None
     except OSError as error:

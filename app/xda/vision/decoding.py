@@ -18,7 +18,12 @@ from xda.errors import DataError
 MOST_PIXELS = 89_478_485
 """Larger images are taken for decompression bombs and refused: Pillow's own limit, 256 MiB of RGB."""
 
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+"""What is tried, in Pillow's names. Of the others some run programs (EPS: Ghostscript), and few are ever looked at."""
+
 _ORIENTATION = int(ExifTags.Base.Orientation)
+_BITS_PER_SAMPLE, _SAMPLE_FORMAT = 258, 339
+"""Tags of TIFF; the second is 1 for whole numbers without a sign."""
 _PNG = b"\x89PNG\r\n\x1a\n"
 _SHOWN_BY_BROWSERS = {"PNG": ("1", "L", "RGB", "P"), "JPEG": ("L", "RGB"), "WEBP": ("RGB",)}
 
@@ -40,14 +45,15 @@ class BadImageError(DataError):
 def decode(data: bytes, mode: Literal["L", "RGB"] | None = None, *, longest: int | None = None) -> Image.Image:
     """Decode the first frame of an image file; what it is follows from its content, not from its name.
 
-    Turned upright as its EXIF data say. 16-bit grey is scaled to 8 bits (Pillow would cut it off at 255). Transparency
+    Turned upright as its EXIF data say. Grey of 9 to 16 bits is
+    scaled to 8 by the depth that the file declares (Pillow would cut it off at 255). Transparency
     is dropped and leaves the colours beneath, as torchvision's loader does, so that the network sees what it was
     trained on.
 
     Parameters
     ----------
     data : bytes
-        A file in any format that Pillow reads.
+        A file in one of the ``FORMATS``.
     mode : {"L", "RGB"}, optional
         Grey or colour; by default as in the file.
     longest : int, optional
@@ -64,18 +70,31 @@ def decode(data: bytes, mode: Literal["L", "RGB"] | None = None, *, longest: int
     BadImageError
         If the bytes are no image, are damaged, or have more than ``MOST_PIXELS`` pixels.
     """
+    return read(data, mode, longest=longest)[0]
+
+
+def read(
+    data: bytes, mode: Literal["L", "RGB"] | None = None, *, longest: int | None = None
+) -> tuple[Image.Image, bool]:
+    """Return what ``decode`` returns, and whether torchvision's default loader gives other pixels.
+
+    That loader (``ImageFolder``'s, Pillow's ``convert("RGB")``) does not turn an image as its EXIF data say, and cuts
+    grey of more than 8 bits off at 255. A network that was trained with it saw such images otherwise.
+    """
     if not data:
         raise BadImageError("the file is empty")
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise BadImageError(_too_large(image.width, image.height))
             if longest is not None:
                 image.draft(None, (longest, longest))
             image.load()
-            upright = ImageOps.exif_transpose(image) if _orientation(image) != 1 else image
-            flat = eight_bit(upright)
-            return flat.convert(mode or flat.mode)
+            white = _white(image)
+            # those of TIFF files Pillow has turned already, for everybody
+            turned = _orientation(image) != 1
+            flat = eight_bit(ImageOps.exif_transpose(image) if turned else image, white)
+            return flat.convert(mode or flat.mode), turned or image.mode.startswith("I")
     except (BadImageError, MemoryError):
         raise
     # The decoders of damaged files raise whatever they stumble over: OSError, SyntaxError, struct.error, IndexError ...
@@ -83,8 +102,14 @@ def decode(data: bytes, mode: Literal["L", "RGB"] | None = None, *, longest: int
         raise BadImageError(_reason(error)) from None
 
 
-def eight_bit(image: Image.Image) -> Image.Image:
+def eight_bit(image: Image.Image, white: int | None = None) -> Image.Image:
     """Return an image as mode L or RGB, without transparency.
+
+    Parameters
+    ----------
+    image : Image.Image
+    white : int, optional
+        The value that is white in an image of whole numbers; by default what the image itself says.
 
     Raises
     ------
@@ -93,9 +118,11 @@ def eight_bit(image: Image.Image) -> Image.Image:
     """
     if image.mode.startswith("I"):
         values = np.asarray(image).astype(np.int64)
-        if values.size and (values.min() < 0 or values.max() > 65_535):
-            raise BadImageError("its values are not 8 or 16 bits a channel")
-        return Image.fromarray(np.rint(values / 257).astype(np.uint8))
+        low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
+        white = white or _white(image)
+        if white is None or low < 0 or high > white:
+            raise BadImageError(f"it holds grey values from {low} to {high}, and {_unknown_range(image)}")
+        return Image.fromarray(np.rint(values * (255 / white)).astype(np.uint8))
     if image.mode == "F":
         raise BadImageError("it holds floating-point numbers, whose range is not known")
     if "transparency" in image.info:
@@ -119,7 +146,7 @@ def dimensions(data: bytes) -> tuple[int, int]:
         width, height = struct.unpack(">II", data[16:24])
         return int(width), int(height)
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             width, height = image.size
             return (height, width) if _orientation(image) >= 5 else (width, height)
     except Exception as error:
@@ -133,7 +160,7 @@ def media_type(data: bytes) -> str:
     if data[:3] == b"\xff\xd8\xff":
         return "image/jpeg"
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             return Image.MIME.get(image.format or "", "application/octet-stream")
     except Exception:
         return "application/octet-stream"
@@ -142,7 +169,7 @@ def media_type(data: bytes) -> str:
 def is_shown_alike(data: bytes) -> bool:
     """Whether every browser shows an image file as ``decode`` does: its format, no transparency, upright, no frames."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             return (
                 image.mode in _SHOWN_BY_BROWSERS.get(image.format or "", ())
                 and "transparency" not in image.info
@@ -151,6 +178,21 @@ def is_shown_alike(data: bytes) -> bool:
             )
     except Exception:
         return False
+
+
+def _white(image: Image.Image) -> int | None:
+    """Return the value that is white in grey of more than 8 bits, where the file's declared depth says it."""
+    declared = getattr(image, "tag_v2", {})
+    if declared:
+        bits, signed = (max(np.atleast_1d(declared.get(tag, 1))) for tag in (_BITS_PER_SAMPLE, _SAMPLE_FORMAT))
+        return 2 ** int(bits) - 1 if int(bits) <= 16 and int(signed) == 1 else None
+    # Pillow brings JPEG 2000 and PPM of more than 8 bits to the range of 16
+    return 65_535 if image.mode.startswith("I;16") or image.format == "PPM" else None
+
+
+def _unknown_range(image: Image.Image) -> str:
+    depth = "16-bit numbers with a sign" if getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE) == (16,) else "32 bits"
+    return f"of {depth} it is not known which value is white; convert it to 8 or 16 bits without a sign"
 
 
 def _orientation(image: Image.Image) -> int:
@@ -169,6 +211,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return f"it has more than {MOST_PIXELS // 10**6} million pixels: a decompression bomb?"
     if isinstance(error, UnidentifiedImageError):
-        return "it is no image, or of a format that cannot be read"
+        return f"it is no image, or of a format that is not read ({', '.join(FORMATS)} are)"
     words = " ".join(str(error).split()).rstrip(".")
     return f"it is damaged: {words[:120]}" if words else f"it is damaged: {type(error).__name__}"

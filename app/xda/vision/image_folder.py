@@ -6,7 +6,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from xda.errors import DataError
 from xda.progress import Progress, silent
 from xda.vision.checking import examine_files, for_people
-from xda.vision.images import ImageSplit, LeftOut
+from xda.vision.files import read_regular
+from xda.vision.images import ImageSplit, LeftOut, ReadOtherwise
 
 SUFFIXES = (".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 """Files with these names, in either case, are images, whatever format they are of; others are passed over."""
+
+_OUTWARD = "it is a link that leads out of the folder; set follow_links = true under [data] to follow such links"
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +42,7 @@ class FileSource:
         """
         path = self.paths[index]
         try:
-            return Path(path).read_bytes()
+            return read_regular(path)
         except OSError as error:
             raise DataError(f"The image {for_people(path)} cannot be read ({error.strerror}).") from None
 
@@ -70,7 +73,12 @@ def class_names(folder: Path) -> tuple[str, ...]:
 
 
 def load_split(
-    folder: Path, classes: tuple[str, ...], *, kept: Path | None = None, progress: Progress = silent
+    folder: Path,
+    classes: tuple[str, ...],
+    *,
+    follow_links: bool = False,
+    kept: Path | None = None,
+    progress: Progress = silent,
 ) -> ImageSplit:
     """Load one split: files by class and, within a class, in the order of torchvision's ``ImageFolder``.
 
@@ -80,6 +88,8 @@ def load_split(
         Holds a folder for each class; images may lie deeper in it. Hidden files and folders are passed over.
     classes : tuple of str
         Names of the class folders; the label is the position.
+    follow_links : bool
+        Whether to follow links that lead out of the folder; those to what is inside are followed in any case.
     kept : Path, optional
         File in which what is known of each image is kept, so that only new ones are read.
     progress : Progress
@@ -93,7 +103,7 @@ def load_split(
     Raises
     ------
     DataError
-        If the folder has other classes, or no images.
+        If the folder has other classes, or no images, or a link to a folder leads out of it.
     """
     found = class_names(folder)
     if unknown := set(found) - set(classes):
@@ -101,8 +111,12 @@ def load_split(
     labels: list[int] = []
     paths: list[str] = []
     other: list[str] = []
+    outward: list[LeftOut] = []
+    inside = None if follow_links else os.path.realpath(folder)
     for label, name in enumerate(classes):
-        images, passed_over = _files(folder / name)
+        listed, passed_over = _files(folder / name, inside)
+        images = [path for path in listed if inside is None or not _leads_out(path, inside)]
+        outward += [LeftOut(for_people(path), _OUTWARD) for path in sorted(set(listed) - set(images))]
         paths += images
         other += passed_over
         labels += [label] * len(images)
@@ -113,9 +127,10 @@ def load_split(
             len(other),
             for_people(other[0]),
         )
-    if not paths:
+    if not paths and not outward:
         raise DataError(f"{folder} holds no image files ({', '.join(SUFFIXES)}).")
-    return _checked(paths, labels, kept, progress, f"Checking images of {folder.name}")
+    split = _checked(paths, labels, kept, progress, f"Checking images of {folder.name}")
+    return replace(split, left_out=(*outward, *split.left_out))
 
 
 def load_files(
@@ -144,15 +159,24 @@ def _checked(paths: list[str], labels: list[int], kept: Path | None, progress: P
         fingerprint=digest.hexdigest(),
         source=FileSource(tuple(paths[place] for place in good)),
         left_out=tuple(bad),
+        otherwise=ReadOtherwise.of([for_people(paths[place]) for place in good if verdicts[place].otherwise]),
     )
 
 
 def _read(path: str) -> bytes:
-    with open(path, "rb") as stream:
-        return stream.read()
+    return read_regular(path)
 
 
-def _files(folder: Path) -> tuple[list[str], list[str]]:
+def _leads_out(path: str, folder: str) -> bool:
+    """Whether a path is a link to something that is not below a folder."""
+    return os.path.islink(path) and not _is_below(os.path.realpath(path), folder)
+
+
+def _is_below(real: str, folder: str) -> bool:
+    return os.path.commonpath((real, folder)) == folder
+
+
+def _files(folder: Path, inside: str | None) -> tuple[list[str], list[str]]:
     """Return the images below a folder, and the files that are passed over; links to folders are followed, once."""
     images: list[str] = []
     other: list[str] = []
@@ -160,6 +184,11 @@ def _files(folder: Path) -> tuple[list[str], list[str]]:
     found: list[tuple[str, list[str]]] = []
     for root, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(root)
+        if inside is not None and not _is_below(real, inside):
+            raise DataError(
+                f"The folder {for_people(root)} is a link that leads out of {inside}; copy what it holds, or set "
+                "follow_links = true under [data] if you trust whoever made the link."
+            )
         # a link to a folder above would be walked through for ever
         folders[:] = [] if real in visited else [name for name in folders if not name.startswith(".")]
         if real not in visited:

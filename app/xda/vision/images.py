@@ -16,6 +16,8 @@ from xda.errors import BadImagesError, ConfigError
 
 MOST_NAMED = 20
 """Bad images that a message names; of more it gives the number."""
+MOST_SAMPLES = 3
+"""Images that stand for many of a kind."""
 MOST_CLASSES = 10
 """Classes that a message names."""
 
@@ -27,6 +29,20 @@ class LeftOut:
     name: str
     """Path or place, for people."""
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOtherwise:
+    """Images of which torchvision's default loader gives other pixels than this product."""
+
+    count: int = 0
+    names: tuple[str, ...] = ()
+    """Paths or places of the first, for people."""
+
+    @classmethod
+    def of(cls, names: Sequence[str]) -> ReadOtherwise:
+        """Return the images with these names, few of which are kept."""
+        return cls(len(names), tuple(names[:MOST_SAMPLES]))
 
 
 class ImageSource(Protocol):
@@ -69,6 +85,7 @@ class ImageSplit:
     source: ImageSource
     left_out: tuple[LeftOut, ...] = ()
     """Images that belong to the split but cannot be used; they are not among the N."""
+    otherwise: ReadOtherwise = ReadOtherwise()
 
     def __len__(self) -> int:
         """Return the number of images."""

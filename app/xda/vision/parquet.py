@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from xda.errors import ConfigError, DataError
 from xda.progress import Progress, silent
 from xda.vision.checking import examine_files
-from xda.vision.images import ImageDataset, ImageSplit, LeftOut
+from xda.vision.files import open_regular
+from xda.vision.images import ImageDataset, ImageSplit, LeftOut, ReadOtherwise
 
 _BYTES_AT_ONCE = 4 * 2**20
 _MOST_ROWS_AT_ONCE = 256
@@ -260,6 +261,7 @@ def _holds_labels(kind: pa.DataType) -> bool:
 
 def _open(shard: str) -> pq.ParquetFile:
     try:
+        open_regular(shard).close()
         # mapped, so that a row group is read page by page and not as a whole
         return pq.ParquetFile(shard, pre_buffer=False, memory_map=True)
     except (pa.ArrowException, OSError) as error:
@@ -321,6 +323,7 @@ def _split(
     rows: list[int] = []
     kept_labels: list[int] = []
     bad: list[LeftOut] = []
+    otherwise: list[str] = []
     for shard, start, own, each in zip(shards, starts, labels, verdicts, strict=True):
         if len(own) != len(each):
             raise DataError(f"{shard} changed while it was read, or has images that cannot be reached; start again.")
@@ -330,6 +333,8 @@ def _split(
                 continue
             digest.update(f"{label} ".encode())
             digest.update(verdict.sha256)
+            if verdict.otherwise:
+                otherwise.append(f"{shard}, row {row}")
             rows.append(start + row)
             kept_labels.append(label)
     return ImageSplit(
@@ -337,4 +342,5 @@ def _split(
         fingerprint=digest.hexdigest(),
         source=ParquetSource(shards, np.array(rows, dtype=np.int64), starts, columns),
         left_out=tuple(bad),
+        otherwise=ReadOtherwise.of(otherwise),
     )

@@ -12,7 +12,6 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,8 @@ from xda.progress import Progress, silent
 from xda.vision.checking import examine, for_people
 from xda.vision.decoding import BadImageError, eight_bit
 from xda.vision.factories import import_function
-from xda.vision.images import ImageDataset, ImageSplit, LeftOut
+from xda.vision.files import read_regular
+from xda.vision.images import ImageDataset, ImageSplit, LeftOut, ReadOtherwise
 
 _SPLITS = ("train", "test")
 
@@ -63,7 +63,7 @@ def encode(image: Any) -> bytes:
         return bytes(image)
     if isinstance(image, str | PathLike):
         try:
-            return Path(image).read_bytes()
+            return read_regular(image)
         except OSError as error:
             raise BadImageError(f"it cannot be read: {error.strerror}") from None
     if isinstance(image, torch.Tensor):
@@ -165,6 +165,8 @@ class _Item:
     label: Any
     sha256: bytes
     bad: LeftOut | None
+    otherwise: str = ""
+    """Its name, where torchvision's loader gives other pixels."""
 
 
 def _read(split: str, dataset: Any, progress: Progress) -> list[_Item]:
@@ -195,7 +197,8 @@ def _examined(split: str, dataset: Any, place: int) -> _Item:
         verdict = examine(encode(image))
     except BadImageError as error:
         return _Item(label, b"", LeftOut(name, error.reason))
-    return _Item(label, verdict.sha256, LeftOut(name, verdict.problem) if verdict.problem else None)
+    bad = LeftOut(name, verdict.problem) if verdict.problem else None
+    return _Item(label, verdict.sha256, bad, name if verdict.otherwise else "")
 
 
 def _plain(label: Any) -> Any:
@@ -247,6 +250,7 @@ def _split(split: str, dataset: Any, items: Sequence[_Item], classes: tuple[str,
         fingerprint=digest.hexdigest(),
         source=ItemSource(dataset, np.array(indices, dtype=np.int64)),
         left_out=tuple(item.bad for item in items if item.bad is not None),
+        otherwise=ReadOtherwise.of([item.otherwise for item in items if item.otherwise]),
     )
 
 
