@@ -91,7 +91,7 @@ def test_progress_tells_how_many_images_are_done() -> None:
     [
         (print, "torch.nn.Module"),
         (nn.Flatten(), "no parameters"),
-        (nn.Sequential(nn.Flatten(), nn.Linear(36, 1)), "single output"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(36, 1), nn.Tanh()), "does something after it"),
         (nn.Sequential(nn.Flatten(), nn.Linear(35, 3)), "fails on images of the shape"),
         (nn.Sequential(nn.Flatten(), nn.Linear(36, 3), nn.Tanh()), "head|linear"),
     ],

@@ -271,3 +271,99 @@ def test_something_after_a_named_head_is_refused(answer: str) -> None:
     phi, head = split_head(network)
     with pytest.raises(ConfigError, match="does something after its last linear layer"):
         check_head(network, head, phi(IMAGES), IMAGES)
+
+
+class OneLogit(nn.Module):
+    """A classifier of two classes with one output; what it makes of it is given by name."""
+
+    def __init__(self, answer: str, *, bias: bool = True, scale: float = 1.0) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(2, 5, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.gate = nn.Linear(5, 1)
+        self.fc = nn.Linear(5, 1, bias=bias)
+        with torch.no_grad():
+            for parameter in self.fc.parameters():
+                parameter.mul_(scale)
+        self.answer = answer
+
+    def forward(self, x: torch.Tensor) -> object:
+        z = self.body(x)
+        s = self.fc(z * self.gate(z).sigmoid())
+        answers: dict[str, object] = {
+            "plain": s,
+            "squeezed": s.squeeze(1),
+            "sigmoid": s.sigmoid(),
+            "squeezed sigmoid": s.sigmoid().squeeze(1),
+            "mapping": {"hidden": z, "logits": s},
+            "temperature": s / 2,
+            "sigmoid of half": (s / 2).sigmoid(),
+            "negative": -s,
+            "tanh": s.tanh(),
+            "decision": (s > 0).float(),
+        }
+        return answers[self.answer]
+
+
+@pytest.mark.parametrize("answer", ["plain", "squeezed", "sigmoid", "squeezed sigmoid", "mapping"])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("scale", [1.0, 1e-4, 30.0])
+def test_head_of_one_logit_stands_for_two_rows(answer: str, bias: bool, scale: float) -> None:
+    torch.manual_seed(0)
+    network = OneLogit(answer, bias=bias, scale=scale).eval()
+    assert find_head(network, IMAGES, 2) == "fc"
+    classifier = Classifier(network, "fc")
+    phi, head = split_head(classifier)
+    with torch.no_grad():
+        features = phi(IMAGES)
+        check_head(classifier, head, features, IMAGES)
+        for row, image in zip(head(features), IMAGES, strict=True):
+            z = network.body(image[None])[0]
+            z = z / (1 + torch.exp(-(network.gate.weight[0] @ z + network.gate.bias[0])))
+            logit = sum(w * value for w, value in zip(network.fc.weight[0], z, strict=True))
+            by_hand = [0.0, float(logit + (network.fc.bias[0] if bias else 0.0))]
+            torch.testing.assert_close(row, torch.tensor(by_hand))
+    assert head.weight.shape == (2, 5)
+    assert (head.bias is None) is not bias
+
+
+@pytest.mark.parametrize("answer", ["temperature", "sigmoid of half", "negative", "tanh", "decision"])
+def test_head_of_one_logit_with_something_behind_is_refused(answer: str) -> None:
+    torch.manual_seed(0)
+    network = OneLogit(answer).eval()
+    with pytest.raises(ConfigError, match="does something after it"):
+        find_head(network, IMAGES, 2)
+    named = Classifier(network, "fc")
+    phi, head = split_head(named)
+    with pytest.raises(ConfigError, match="does something after its last linear layer"), torch.no_grad():
+        check_head(named, head, phi(IMAGES), IMAGES)
+
+
+def test_head_of_one_logit_for_three_classes_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"has the shape \(4, 1\), but there are 3 classes"):
+        find_head(OneLogit("plain").eval(), IMAGES, 3)
+
+
+def test_one_by_one_convolution_with_one_output_stands_for_two_rows() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(2, 5, 3), nn.Conv2d(5, 1, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    phi, head = split_head(Classifier(network, find_head(network, IMAGES, 2)))
+    with torch.no_grad():
+        scores = head(phi(IMAGES))
+        torch.testing.assert_close(scores[:, 1:], network(IMAGES))
+    assert not scores[:, 0].any()
+
+
+def test_difference_of_two_logits_is_that_of_their_layer() -> None:
+    class Difference(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(72, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            scores: torch.Tensor = self.fc(x.flatten(1))
+            return (scores[:, 1] - scores[:, 0]).sigmoid()
+
+    torch.manual_seed(0)
+    network = Difference().eval()
+    assert find_head(network, IMAGES, 2) == "fc"
+    assert split_head(Classifier(network, "fc"))[1] is network.fc

@@ -136,7 +136,7 @@ def test_a_head_that_is_named_is_taken(factory: str) -> None:
     for head, reason in (("fc", "no layer 'fc'"), ("0", "'0' is Conv2d")):
         with pytest.raises(ConfigError, match=reason):
             load_network(NetworkSpec(factory, 3, "factory", head=head), None, SMALL)
-    with pytest.raises(ConfigError, match="'4' has 7 outputs, but there are 3 classes"):
+    with pytest.raises(ConfigError, match="'4' tells 7 classes apart, but there are 3"):
         load_network(NetworkSpec("my_networks:too_many", 3, "factory", head="4"), None, SMALL)
 
 

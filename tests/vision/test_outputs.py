@@ -39,3 +39,27 @@ def test_several_heads_are_said_unless_one_was_named() -> None:
     said = remark(outputs, SCORES, "a", chosen=False)
     assert said.startswith("The network returns 2 outputs with one value for each class; that of the linear layer 'a'")
     assert remark(outputs, SCORES, "a", chosen=True) == ""
+
+
+def test_one_value_of_two_classes_is_their_difference_or_its_sigmoid() -> None:
+    scores = SCORES[:, :2]
+    difference = scores[:, 1] - scores[:, 0]
+    for output in (difference, difference[:, None]):
+        assert form_of(output, scores) == "difference"
+        assert form_of(output.sigmoid(), scores) == "sigmoid"
+        for other in (-output, output / 2, (output / 2).sigmoid(), output.tanh(), output.sigmoid().round()):
+            assert form_of(other, scores) is None
+    assert form_of(SCORES[:, 0], SCORES) is None
+
+
+def test_one_logit_is_said() -> None:
+    scores = torch.stack([torch.zeros(3), SCORES[:, 0]], dim=1)
+    plain = "the logits here are 0 for the first class and, for the second, that of the linear layer 'fc'"
+    assert remark([SCORES[:, :1]], scores, "fc", chosen=False) == f"The network returns one logit; {plain}."
+    assert remark([SCORES[:, 0].sigmoid()], scores, "fc", chosen=False) == (
+        f"The network returns the sigmoid of one logit; {plain} before the sigmoid."
+    )
+    said = remark([SCORES[:, 1] - SCORES[:, 0]], SCORES[:, :2], "fc", chosen=False)
+    assert said.startswith("The network returns the difference of two logits; the logits here are those of the linear")
+    beside = [SCORES[:, :2], torch.ones(3, 1)]
+    assert remark(beside, SCORES[:, :2], "fc", chosen=False) == ""

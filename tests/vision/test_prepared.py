@@ -44,9 +44,10 @@ class Stream(IterableDataset[tuple[torch.Tensor, int]]):
         DataLoader(TensorDataset(IMAGES, LABELS), batch_size=4, shuffle=True),
         (IMAGES, LABELS),
         (IMAGES.numpy(), LABELS.numpy().astype(np.uint8)),
+        (IMAGES, LABELS.float()[:, None]),
         Pairs(lambda i: (IMAGES[i].double().numpy(), int(LABELS[i]), "a path")),
     ],
-    ids=["dataset", "shuffled loader", "tensors", "arrays", "items of three"],
+    ids=["dataset", "shuffled loader", "tensors", "arrays", "a column of floats", "items of three"],
 )
 def test_every_form_gives_the_same_images_in_order(data: Any) -> None:
     images = PreparedSet(data)

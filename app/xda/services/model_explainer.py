@@ -55,6 +55,8 @@ class ModelExplainer:
     train_logits : ndarray of float32, shape (N, K)
         What the model says of the training images.
     train_labels : ndarray of int64, shape (N,)
+    remark : str
+        What the model does with the scores of its head, or returns beside them; empty where it is nothing.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class ModelExplainer:
     ) -> None:
         self._classifier = classifier
         self._images = images
+        self.remark = classifier.remark
         self.classes = classes
         self.features = features
         self.train_logits = train_logits

@@ -190,6 +190,8 @@ def _fill(network: nn.Module, tensors: Mapping[str, torch.Tensor], path: str) ->
         hint = (
             " (auxiliary heads: without them if [network] has arguments = { aux_logits = false })" if auxiliary else ""
         )
+        if shapes and all(expected[name].shape[:1] == (2,) and tensors[name].shape[:1] == (1,) for name in shapes):
+            hint = " (one logit: of torchvision and timm, arguments = { num_classes = 1 } makes such a network)"
         raise DataError(
             f"The weights {path} do not belong to this network: {len(missing)} tensor(s) missing, {len(unexpected)} "
             f"unexpected, {len(shapes)} of another shape (first: '{first}'{sides}){hint}; name the file made for this "

@@ -18,6 +18,7 @@ from xda.errors import ConfigError, DataError
 from xda.progress import Progress, silent
 from xda.vision.heads import Classifier, check_head, find_head, split_head
 from xda.vision.networks import uncompiled
+from xda.vision.outputs import is_single, remark, tensors
 from xda.vision.prepared import AsGiven, Images, LabelledImages, PreparedSet, as_batch
 from xda.vision.relevance import RelevanceModel
 
@@ -36,13 +37,15 @@ class FrozenClassifier:
     head : str
         Name of its last linear layer; by default found by running the network.
     n_classes : int, optional
-        Number of classes; by default the number of its outputs.
+        Number of classes; by default the number of its outputs, two where it has a single one.
 
     Attributes
     ----------
     device : torch.device
     head : str
     n_classes : int
+    remark : str
+        What it does with the scores of its head, or returns beside them; empty where it is nothing.
 
     Raises
     ------
@@ -66,13 +69,14 @@ class FrozenClassifier:
         self.shape = images.shape
         probes = self._on_device(torch.from_numpy(np.stack([images.image(i) for i in range(min(2, len(images)))])))
         self.n_classes = n_classes or _count_outputs(frozen, probes)
-        if self.n_classes < 2:
-            raise ConfigError("The model has a single output; a classifier with one logit for each class is needed.")
         self.head = head or find_head(frozen, probes, self.n_classes)
         self._network = Classifier(frozen, self.head).eval()
         self._phi, self._linear = split_head(self._network)
         with torch.inference_mode():
-            check_head(self._network, self._linear, self._phi(probes), probes)
+            features = self._phi(probes)
+            check_head(self._network, self._linear, features, probes)
+            outputs = list(tensors(frozen(probes)))
+            self.remark = remark(outputs, self._linear(features), self.head, chosen=bool(head))
         self.n_classes = self._linear.out_features
 
     def features(self, images: ArrayLike | torch.Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -187,6 +191,6 @@ def _count_outputs(network: nn.Module, images: torch.Tensor) -> int:
             f"The model fails on images of the shape {tuple(images.shape)} from the training set ({error}); give "
             "them as the model takes them."
         ) from error
-    if isinstance(output, torch.Tensor) and output.ndim == 2:
-        return output.shape[1]
+    if isinstance(output, torch.Tensor) and (is_single(output) or output.ndim == 2):
+        return 2 if is_single(output) else output.shape[1]
     raise ConfigError("The model does not return one tensor (B, K) of logits; name the classes with classes=[...].")

@@ -1,9 +1,12 @@
 """A classifier f(x) = V phi(x) + v (method section 1) taken apart into phi, everything before the head, and the head.
 
 The head is the last linear layer: a ``torch.nn.Linear``, or a 1 x 1 convolution whose output is averaged over all
-positions, which is the same linear map on the averaged input. What the network does with the head's output does not
-matter to phi, since phi ends where the head begins; that the output of the network is the head's (or its softmax) is
-checked on images, by ``find_head`` and ``check_head``.
+positions, which is the same linear map on the averaged input. A head with a single output s = w . phi(x) + b is that
+of a classifier of two classes and is taken for the two rows 0 and w: class 0 has the logit 0, class 1 the logit s.
+
+What the network does with the head's output does not matter to phi, since phi ends where the head begins; that the
+output of the network is the head's (or its softmax, or sigmoid) is checked on images, by ``find_head`` and
+``check_head``.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from torch import nn
 from torch.nn import functional
 
 from xda.errors import ConfigError
-from xda.vision.outputs import form_of, tensors
+from xda.vision.outputs import form_of, is_single, tensors
 
 _NEEDED = "attribution needs a network whose output is that of a linear layer"
 
@@ -112,7 +115,8 @@ def split_head(network: nn.Module) -> tuple[nn.Module, nn.Linear]:
     feature_extractor : nn.Module
         The network up to its last linear layer, so that its output is phi(x), shape (B, d).
     head : nn.Linear
-        The last linear layer, from d to K; a 1 x 1 convolution is returned as the linear layer that it is.
+        The last linear layer, from d to K; a 1 x 1 convolution is returned as the linear layer that it is, one with a
+        single output as one with two, of which the first is 0.
 
     Raises
     ------
@@ -169,7 +173,8 @@ def find_head(network: nn.Module, images: torch.Tensor, n_classes: int) -> str:
         If there is none; the message says what is in the way.
     """
     layers = [(n, m) for n, m in network.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
-    candidates = [(n, m) for n, m in layers if n and _width(m) == n_classes]
+    widths = (n_classes, 1) if n_classes == 2 else (n_classes,)
+    candidates = [(n, m) for n, m in layers if n and _width(m) in widths]
     outputs, calls = _observed(network.eval(), candidates, images)
     negated, negated_calls = _observed(network, candidates, images, sign=-1)
     confirmed = {
@@ -280,7 +285,8 @@ def _why_no_head(
 ) -> str:
     """Say in one sentence why no layer is the head."""
     shapes = ", ".join(str(tuple(output.shape)) for output in outputs[:4]) or "no tensor"
-    if not any(output.ndim == 2 and output.shape[1] == n_classes for output in outputs):
+    fitting = [output.ndim == 2 and output.shape[1] == n_classes for output in outputs]
+    if not any(fitting) and not (n_classes == 2 and any(map(is_single, outputs))):
         return (
             f"The network's output has the shape {shapes}, but there are {n_classes} classes: one logit for each "
             "class is needed; give the network the classes of the data set."
@@ -336,9 +342,9 @@ def _width(module: nn.Linear | nn.Conv2d) -> int:
 
 
 def _as_linear(module: nn.Module) -> nn.Linear | None:
-    """Return a layer as the linear layer that it is; None if it is none."""
+    """Return a layer as the linear layer that it is, one with a single output with two rows; None if it is none."""
     if isinstance(module, nn.Linear):
-        return module
+        return module if module.out_features > 1 else _two_rows(module)
     if not isinstance(module, nn.Conv2d):
         return None
     plain = (module.kernel_size, module.stride, module.padding, module.groups)
@@ -348,7 +354,17 @@ def _as_linear(module: nn.Module) -> nn.Linear | None:
     linear.weight = nn.Parameter(module.weight.detach().flatten(1), requires_grad=module.weight.requires_grad)
     if module.bias is not None:
         linear.bias = nn.Parameter(module.bias.detach(), requires_grad=module.bias.requires_grad)
-    return linear.train(module.training)
+    linear.train(module.training)
+    return linear if linear.out_features > 1 else _two_rows(linear)
+
+
+def _two_rows(head: nn.Linear) -> nn.Linear:
+    """Return the head of a network with one logit s as that of one with two, 0 and s."""
+    linear = nn.Linear(head.in_features, 2, bias=head.bias is not None, device="meta")
+    for name, value in head.named_parameters(recurse=False):
+        both = torch.cat([torch.zeros_like(value), value]).detach()
+        setattr(linear, name, nn.Parameter(both, requires_grad=value.requires_grad))
+    return linear.train(head.training)
 
 
 def _replaced(module: nn.Module, path: list[str], replacement: nn.Module) -> nn.Module:

@@ -124,7 +124,7 @@ def _check_named(classifier: Classifier, images: torch.Tensor, n_classes: int) -
     phi, head = split_head(classifier)
     if head.out_features != n_classes:
         raise ConfigError(
-            f"The layer '{classifier.head}' has {head.out_features} outputs, but there are {n_classes} classes; name "
+            f"The layer '{classifier.head}' tells {head.out_features} classes apart, but there are {n_classes}; name "
             "the layer that gives one logit for each class."
         )
     with torch.no_grad():

@@ -57,10 +57,11 @@ def build_foreign(kind: str, name: str, n_classes: int, arguments: Mapping[str, 
     if kind not in builders:
         raise ConfigError(f"There is no network kind '{kind}'; known are: preset, {', '.join(KINDS)}.")
     for key in _RESERVED[kind]:
-        if key in arguments:
+        one_logit = key == "num_classes" and n_classes == 2 and arguments.get(key) == 1
+        if key in arguments and not one_logit:
             raise ConfigError(
                 f"The network argument '{key}' cannot be given: weights come from the checkpoint and the number of "
-                "classes from the data set."
+                "classes from the data set (num_classes = 1 can, for a network of two classes with one logit)."
             )
     return builders[kind](name, n_classes, arguments)
 
@@ -91,15 +92,17 @@ def _torchvision(name: str, n_classes: int, arguments: Mapping[str, Any]) -> nn.
     names = models.list_models(module=models)
     if name not in names:
         raise ConfigError(f"torchvision has no classification model '{name}'{_suggestion(name, names)}")
-    given = {"init_weights": False} if name in _SLOW_INITIALISATION else {}
-    return _called(lambda: models.get_model(name, num_classes=n_classes, **given | dict(arguments)), name)
+    given: dict[str, Any] = {"init_weights": False} if name in _SLOW_INITIALISATION else {}
+    given |= {"num_classes": n_classes, **arguments}
+    return _called(lambda: models.get_model(name, **given), name)
 
 
 def _timm(name: str, n_classes: int, arguments: Mapping[str, Any]) -> nn.Module:
     timm = _import_timm(name)
     if not timm.is_model(name.partition(".")[0]):
         raise ConfigError(f"timm has no model '{name}'{_suggestion(name, timm.list_models())}")
-    return _called(lambda: timm.create_model(name, pretrained=False, num_classes=n_classes, **arguments), name)
+    given = {"num_classes": n_classes, **arguments}
+    return _called(lambda: timm.create_model(name, pretrained=False, **given), name)
 
 
 def _import_timm(name: str) -> ModuleType:

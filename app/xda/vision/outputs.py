@@ -1,4 +1,7 @@
-"""What a network returns, compared with the scores of a linear layer in it: the same, or their softmax."""
+"""What a network returns, compared with the scores of a linear layer in it: the same, or their softmax.
+
+A network of two classes may return one value instead, the logit of the second class against the first, or its sigmoid.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,12 @@ import torch
 _RTOL = 1e-3
 """Largest deviation at which two outputs are the same one, relative to the largest value."""
 
-Form = Literal["scores", "softmax", "log-softmax"]
-"""What a network's output is of its head's scores; each gives the same decision."""
+Form = Literal["scores", "softmax", "log-softmax", "difference", "sigmoid"]
+"""What a network's output is of its head's scores; each gives the same decision.
+
+The last two are of two classes: the second score less the first, and the sigmoid of that, which is the softmax of the
+second class. The network decides for the second class where the difference is positive.
+"""
 
 
 def tensors(output: object) -> Iterator[torch.Tensor]:
@@ -31,14 +38,25 @@ def tensors(output: object) -> Iterator[torch.Tensor]:
 
 def form_of(output: torch.Tensor, scores: torch.Tensor) -> Form | None:
     """Return what an output is of the scores (B, K) of a layer; None if it is something else."""
-    if output.shape != scores.shape:
+    candidates: dict[Form, torch.Tensor]
+    if output.shape == scores.shape:
+        candidates = {"scores": scores, "softmax": scores.softmax(1), "log-softmax": scores.log_softmax(1)}
+    elif is_single(output) and scores.shape == (len(output), 2):
+        difference = scores[:, 1] - scores[:, 0]
+        output = output.flatten()
+        if _close(output, difference):
+            return "difference"
+        # less a half: near to it, every sigmoid of small scores is the same in proportion to its size
+        rounding = 4 * torch.finfo(output.dtype).eps if output.dtype.is_floating_point else 0.0
+        return "sigmoid" if _close(output - 0.5, difference.sigmoid() - 0.5, atol=rounding) else None
+    else:
         return None
-    candidates: dict[Form, torch.Tensor] = {
-        "scores": scores,
-        "softmax": scores.softmax(1),
-        "log-softmax": scores.log_softmax(1),
-    }
     return next((form for form, candidate in candidates.items() if _close(output, candidate)), None)
+
+
+def is_single(output: torch.Tensor) -> bool:
+    """Whether an output is one value for each image, shape (B,) or (B, 1)."""
+    return output.ndim == 1 or (output.ndim == 2 and output.shape[1] == 1)
 
 
 def remark(outputs: Sequence[torch.Tensor], scores: torch.Tensor, head: str, *, chosen: bool) -> str:
@@ -61,20 +79,31 @@ def remark(outputs: Sequence[torch.Tensor], scores: torch.Tensor, head: str, *, 
         One or two sentences; empty where the network returns just the scores, or other things beside that have not
         one value for each class.
     """
-    forms = [form_of(output, scores) for output in outputs if output.shape == scores.shape]
+    found = {form for output in outputs if (form := form_of(output, scores)) is not None}
+    alike = [form_of(output, scores) for output in outputs if output.shape == scores.shape]
     sentences = []
-    found = {form for form in forms if form is not None}
-    if found and "scores" not in found:
+    if found and not bool(scores[:, 0].any()) and found <= {"difference", "sigmoid"}:
+        what = "the sigmoid of one logit" if "sigmoid" in found else "one logit"
+        sentences.append(
+            f"The network returns {what}; the logits here are 0 for the first class and, for the second, that of the "
+            f"linear layer '{head}'{' before the sigmoid' if 'sigmoid' in found else ''}."
+        )
+    elif found == {"difference"}:
+        sentences.append(
+            f"The network returns the difference of two logits; the logits here are those of the linear layer '{head}' "
+            "before it."
+        )
+    elif found and "scores" not in found:
         sentences.append(
             f"The network ends in a {min(found)}; the logits here are those of the linear layer '{head}' before it."
         )
-    if None in forms and not chosen:
+    if None in alike and not chosen:
         sentences.append(
-            f"The network returns {len(forms)} outputs with one value for each class; that of the linear layer "
+            f"The network returns {len(alike)} outputs with one value for each class; that of the linear layer "
             f"'{head}' is explained, and `head` in [network] names another."
         )
     return " ".join(sentences)
 
 
-def _close(a: torch.Tensor, b: torch.Tensor) -> bool:
-    return bool((a - b).abs().max() <= _RTOL * b.abs().max().clamp_min(1e-12)) if b.numel() else True
+def _close(a: torch.Tensor, b: torch.Tensor, atol: float = 0.0) -> bool:
+    return bool((a - b).abs().max() <= _RTOL * b.abs().max().clamp_min(1e-12) + atol) if b.numel() else True

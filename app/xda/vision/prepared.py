@@ -70,9 +70,9 @@ class PreparedSet:
     ----------
     data : Dataset, DataLoader or pair of arrays
         Items (image, label), where the image is a floating-point tensor or array (C, H, W) as the network takes it and
-        the label a whole number from 0. Of a DataLoader its data set is read in order, in batches of its size, by its
-        workers and put together by its ``collate_fn``; its shuffling and sampling are left out. A pair is
-        images (N, C, H, W) and labels (N,).
+        the label a whole number from 0, also as 1.0 or [1.0], as a loss of one logit needs it. Of a DataLoader its
+        data set is read in order, in batches of its size, by its workers and put together by its ``collate_fn``; its
+        shuffling and sampling are left out. A pair is images (N, C, H, W) and labels (N,) or (N, 1).
 
     Attributes
     ----------
@@ -144,8 +144,9 @@ class PreparedSet:
         try:
             for batch in self._loader:
                 images, labels = _parts(batch)
-                values = torch.as_tensor(labels)
-                if values.dtype.is_floating_point or values.dtype.is_complex or values.ndim != 1:
+                values = _one_each(torch.as_tensor(labels))
+                whole = not values.dtype.is_floating_point or bool((values == values.round()).all())
+                if values.dtype.is_complex or values.ndim != 1 or not whole:
                     raise DataError(
                         f"The labels come as {values.dtype} of the shape {tuple(values.shape)}; one whole number from "
                         "0 for each image is needed."
@@ -183,6 +184,7 @@ class _ArrayPairs(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """Images and labels from two arrays of one length."""
 
     def __init__(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+        labels = _one_each(labels)
         if images.ndim != 4 or labels.ndim != 1 or len(images) != len(labels):
             raise DataError(
                 f"Images of the shape {tuple(images.shape)} and labels of the shape {tuple(labels.shape)} do not "
@@ -245,6 +247,10 @@ def _two(pair: tuple[Any, ...]) -> tuple[torch.Tensor, torch.Tensor]:
     if len(pair) != 2:
         raise DataError(f"A tuple of {len(pair)} was given as data set; two arrays are needed: images and labels.")
     return _tensor(pair[0]), _tensor(pair[1])
+
+
+def _one_each(labels: torch.Tensor) -> torch.Tensor:
+    return labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
 
 
 def _tensor(values: Any) -> torch.Tensor:
