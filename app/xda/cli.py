@@ -129,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--test", type=int, required=True, metavar="I", help="test image")
     explain.add_argument("--target", metavar="C", help="class to explain, name or number (default: the predicted one)")
     explain.add_argument("--against", metavar="E", help="contrast class, name or number: why C and not E")
-    explain.add_argument("--c", type=float, help="which surrogate (default: the middle C)")
+    explain.add_argument("--c", type=float, help="which surrogate (default: the C that agrees best with the network)")
     explain.add_argument("--limit", type=int, default=12, help="contributions of each sign (default: 12)")
     output = explain.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="the JSON of the HTTP interface")
@@ -189,6 +189,7 @@ def _build(options: argparse.Namespace) -> int:
     from xda.services.config import load_config
     from xda.services.configured_network import refuse_missing_checkpoint
     from xda.services.data import load_dataset
+    from xda.services.plain_text import surrogates_in_words
     from xda.storage.place import refuse_taken_place
     from xda.vision.factories import is_from, search_beside
 
@@ -210,6 +211,8 @@ def _build(options: argparse.Namespace) -> int:
         run = build_run(config, dataset, options.out, device=settings.device, progress=progress)
     # the run says which module its network needs, never where that is: running code found through a run were unsafe
     own = added and config.network.factory is not None and is_from(config.network.factory, folder)
+    if words := surrogates_in_words(run.manifest):
+        print(words)
     command = f"{f'PYTHONPATH={shlex.quote(str(folder))} ' if own else ''}xda serve {shlex.quote(str(options.out))}"
     print(f"{options.out}: run '{run.manifest.id}' is built; serve it with `{command}`.")
     return 0

@@ -23,17 +23,14 @@ class Bounds:
     n_classes: int
     c_values: tuple[float, ...]
     """Ascending."""
+    default_c: float
+    """Used where none is asked for, see ``xda.services.default_c``."""
     subject: str = ""
     """What messages speak of where that is not the run."""
 
     @property
     def _subject(self) -> str:
         return self.subject or f"Run '{self.run_id}'"
-
-    @property
-    def default_c(self) -> float:
-        """The middle C, used where none is asked for."""
-        return self.c_values[len(self.c_values) // 2]
 
     def resolve_c(self, c: float | None) -> float:
         """Return the run's own value for a C given by a person, or the default for None.

@@ -23,6 +23,7 @@ from xda.errors import InvalidRequestError, NoHeatmapsError
 from xda.services import layout
 from xda.services.bounds import Bounds
 from xda.services.class_names import class_number
+from xda.services.default_c import best
 from xda.services.device_queue import DeviceQueue
 from xda.services.gallery import Gallery
 from xda.services.heatmaps import Heatmaps, MapCache, MapRequest
@@ -72,7 +73,7 @@ class Explainer:
     outcomes : Outcomes
         Labels, predictions and logits of both splits.
     default_c : float
-        Used where no C is asked for: the middle one.
+        Used where no C is asked for: that of the surrogate that agrees best with the network on the test images.
     no_heatmaps : str
         Why the run has no heat-maps; empty where it has.
     composite : str
@@ -108,8 +109,8 @@ class Explainer:
         self.outcomes = Outcomes(run)
         labels, predicted = self.outcomes.labels, self.outcomes.predicted
         self.n_train, self.n_test = len(labels["train"]), len(labels["test"])
-        self.bounds = Bounds(self.id, self.n_train, self.n_test, len(self.classes), self.c_values)
-        self.default_c = self.bounds.default_c
+        self.default_c = best(self.surrogates).c
+        self.bounds = Bounds(self.id, self.n_train, self.n_test, len(self.classes), self.c_values, self.default_c)
         self._served = {c: ServedSurrogate(run, c, labels["train"], device) for c in self.c_values}
         confidence, margin = confidence_and_margin(self.outcomes.logits["test"])
         self._galleries = {

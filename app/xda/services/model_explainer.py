@@ -20,6 +20,7 @@ from xda.attribution.support import SupportSet
 from xda.errors import InvalidRequestError
 from xda.services.bounds import Bounds
 from xda.services.decisions import Decisions, decide
+from xda.services.default_c import middle
 from xda.services.explanations import Explanations
 from xda.services.fitted_surrogate import FittedSurrogate
 from xda.services.layout import intercept_offset
@@ -48,7 +49,8 @@ class ModelExplainer:
     c_values : tuple of float
         Ascending.
     default_c : float
-        Used where no C is asked for: the middle one.
+        Used where no C is asked for: the middle one. (A run's is chosen by its test images; a model in memory has none.
+        ``fidelity(test_set, c=…)`` tells how often each C agrees with the model.)
     n_train : int
     features : ndarray of float32, shape (N, d)
         phi of the training images.
@@ -78,8 +80,8 @@ class ModelExplainer:
         self.train_labels = train_labels
         self.n_train = len(train_labels)
         self.c_values = tuple(sorted(svc.C for svc in fitted))
-        self._bounds = Bounds("", self.n_train, 0, len(classes), self.c_values, SUBJECT)
-        self.default_c = self._bounds.default_c
+        self.default_c = middle(self.c_values)
+        self._bounds = Bounds("", self.n_train, 0, len(classes), self.c_values, self.default_c, SUBJECT)
         self._offset = intercept_offset(fitted[0].intercept)
         self._certificates: Mapping[float, Certificate] = {svc.C: svc.certificate_ for svc in fitted}
         self._surrogates = {svc.C: self._answering(svc) for svc in fitted}

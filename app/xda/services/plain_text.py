@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 from scipy.special import softmax
 
+from xda.services import default_c
 from xda.services.intercept import in_words
 from xda.services.left_out import MOST_NAMED, left_out_in_words, read_left_out
-from xda.services.numbers import percent, signed
+from xda.services.numbers import parameter, percent, signed
 
 if TYPE_CHECKING:
     from xda.attribution.results import Contribution, Explanation
     from xda.services.explorer import Explainer
+    from xda.storage.manifest import Manifest, SurrogateEntry
     from xda.storage.run_folder import RunFolder
 
 MOST_CLASSES = 20
@@ -42,7 +44,7 @@ def run_text(run: RunFolder) -> str:
         lines.append(
             f"  C = {entry.c:<8g} {entry.n_support:>7,} support vectors ({certificate.n_bounded:,} at bound), "
             f"agrees with the network on {entry.agreement:.2%}, relative gap {certificate.relative_gap:.1e}, "
-            f"{certificate.seconds:.1f} s"
+            f"{certificate.seconds:.1f} s{_told_apart(entry, manifest)}"
         )
     shown = [
         name if name == str(number) else f"{number} {name}"
@@ -52,6 +54,22 @@ def run_text(run: RunFolder) -> str:
     lines.append(f"  classes: {', '.join(shown)}{f', … {more:,} more' if more else ''}")
     lines.append(f"  Presence and sizes of all files were checked; `xda verify {run.path}` checks what is in them.")
     return "\n".join(lines)
+
+
+def _told_apart(entry: SurrogateEntry, manifest: Manifest) -> str:
+    roles = default_c.roles(entry, manifest.surrogates)
+    default = ", default" if roles and entry.c == default_c.best(manifest.surrogates).c else ""
+    return f"; {roles}{default}" if roles else ""
+
+
+def surrogates_in_words(manifest: Manifest) -> str:
+    """Return how often each C of a run agrees with the network, and which one is the default; empty with only one."""
+    entries = sorted(manifest.surrogates, key=lambda entry: entry.c)
+    if len(entries) < 2:
+        return ""
+    each = "; ".join(f"C = {parameter(entry.c)}: {default_c.words(entry, entries)}" for entry in entries)
+    default = parameter(default_c.best(entries).c)
+    return f"Agreement of surrogate and network on the test images: {each}. C = {default} is shown by default."
 
 
 def explanation_text(explainer: Explainer, explanation: Explanation) -> str:
@@ -96,11 +114,13 @@ def explanation_text(explainer: Explainer, explanation: Explanation) -> str:
 def _fidelity(explainer: Explainer, explanation: Explanation) -> str:
     entry = next(each for each in explainer.surrogates if each.c == explanation.c)
     overall = f"over all test images they agree on {percent(entry.agreement, 1)}"
+    advice = default_c.advice(explanation.c, explainer.surrogates, explainer.n_test)
+    more = f" {advice}" if advice else ""
     if explanation.test.agrees:
-        return f"The surrogate agrees with the network here; {overall}."
+        return f"The surrogate agrees with the network here; {overall}.{more}"
     other = explanation.test.surrogate_predicted
     ask = "" if other == explanation.target else f", or --target '{explainer.classes[other]}'"
     return (
         "The surrogate does NOT agree with the network here: the sum explains the surrogate's logit, and the network's "
-        f"decision only as far as the two agree. Try another C{ask}; {overall}."
+        f"decision only as far as the two agree. Try another C{ask}; {overall}.{more}"
     )

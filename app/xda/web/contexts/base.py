@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from xda.services.default_c import words
 from xda.services.numbers import number, parameter
 from xda.web.urls import Urls, fields
 from xda.web.view import Listing, View
 
 if TYPE_CHECKING:
     from xda.services.explorer import Explainer
+    from xda.storage.manifest import SurrogateEntry
 
 
 LARGE = 84
@@ -145,7 +147,7 @@ def run_header(
         go_to=urls.go_to(explainer.id),
         n_test=explainer.n_test,
         runs=tuple(Choice(run.title, switched(run), run.id == explainer.id, run.id) for run in runs.values()),
-        c_values=c_choices(explainer.c_values, c, with_c),
+        c_values=c_choices(explainer.surrogates, c, with_c),
         compare=compare,
         keep=fields(keep or {}),
         listed_in=None if view is None else _listed_in(view, explainer, urls),
@@ -169,9 +171,9 @@ def _pixels(explainer: Explainer) -> int:
 
 
 def c_choices(
-    values: Sequence[float], current: float | None, with_c: Callable[[float], str] | None
+    entries: Sequence[SurrogateEntry], current: float | None, with_c: Callable[[float], str] | None
 ) -> tuple[Choice, ...]:
-    """Return the C switch."""
+    """Return the C switch, with words for each."""
     if with_c is None:
         return ()
-    return tuple(Choice(parameter(value), with_c(value), value == current) for value in values)
+    return tuple(Choice(parameter(each.c), with_c(each.c), each.c == current, words(each, entries)) for each in entries)

@@ -135,6 +135,8 @@ class ExplanationPage:
     l0: str
     hoyer: str
     agreement: str
+    better_c: Choice | None
+    """The same decision under a C that agrees with the network clearly better, and a sentence of it."""
     logits: tuple[LogitRow, ...]
     logits_left_out: str
     by_class: tuple[ClassRow, ...]
@@ -165,6 +167,7 @@ def build(
     frozen: bool = False,
     shared: Shared | None = None,
     predicted: Callable[[int], int] | None = None,
+    better_c: Choice | None = None,
 ) -> ExplanationPage:
     """Make the page from a story.
 
@@ -183,6 +186,8 @@ def build(
     shared : Shared, optional
     predicted : callable, optional
         Gives the class that the network predicts on a training image; unknown where the run is gone.
+    better_c : Choice, optional
+        Another C that agrees with the network clearly better.
 
     Returns
     -------
@@ -295,6 +300,7 @@ def build(
         l0=number(story.sparsity.l0),
         hoyer=number(story.sparsity.hoyer),
         agreement=percent(story.agreement, 1),
+        better_c=better_c,
         logits=logits,
         logits_left_out=logits_left_out,
         by_class=by_class,

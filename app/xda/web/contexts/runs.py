@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from xda.services.default_c import roles
 from xda.services.doubts import doubts_of_accuracy
 from xda.services.left_out import MOST_NAMED, left_out_in_words
 from xda.services.numbers import count, number, parameter, percent
@@ -25,6 +26,8 @@ class SurrogateRow:
 
     c: str
     url: str
+    roles: str
+    """What it is among the others: sparsest, or agreeing best; may be empty."""
     default: bool
     n_support: str
     share_support: str
@@ -113,6 +116,7 @@ def _card(explainer: Explainer, urls: Urls) -> RunCard:
             SurrogateRow(
                 c=parameter(entry.c),
                 url=urls.gallery(explainer.id, {"c": f"{entry.c:g}"}),
+                roles=roles(entry, explainer.surrogates),
                 default=entry.c == explainer.default_c,
                 n_support=count(entry.n_support),
                 share_support=percent(entry.n_support / max(1, explainer.n_train), 1),

@@ -154,6 +154,7 @@ async def list_runs(request: Request, catalog: CatalogDep) -> Response:
             "classes": run.classes,
             "n_train": run.n_train,
             "n_test": run.n_test,
+            "default_c": run.default_c,
             "surrogates": [
                 {
                     "c": entry.c,

@@ -34,6 +34,9 @@ class RunModel(Model):
     classes: list[str] = Field(examples=[["0", "1", "2"]])
     n_train: int = Field(examples=[60000])
     n_test: int = Field(examples=[10000])
+    default_c: float = Field(
+        description="C used where none is asked for: it agrees best with the network on the tests."
+    )
     surrogates: list[SurrogateModel]
 
 

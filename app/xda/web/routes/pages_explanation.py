@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,11 +14,13 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from xda.services.comparison import opponents
+from xda.services.default_c import advice, clearly_better
 from xda.services.figure import explanation_png
+from xda.services.numbers import parameter
 from xda.services.story import Story, tell
 from xda.web.conditional import REVALIDATE, matches, not_modified, run_tag
 from xda.web.contexts import explanation as explanation_context
-from xda.web.contexts.base import Chrome, run_header
+from xda.web.contexts.base import Choice, Chrome, run_header
 from xda.web.contexts.pictures import ServedPictures
 from xda.web.dependencies import CatalogDep, ExplainerDep, SettingsDep, TestIndexDep
 from xda.web.rendering import render, urls_of
@@ -98,8 +101,17 @@ def explanation_page(
         neighbours=explainer.neighbours(test.index, view.listing.choice, c=view.c, order=view.listing.order),
         shared=shared,
         predicted=partial(explainer.predicted, "train"),
+        better_c=_better_c(explainer, story.explanation.c, with_c),
     )
     return render(request, "pages/explanation.html", page)
+
+
+def _better_c(explainer: Explainer, shown: float, with_c: Callable[[float], str]) -> Choice | None:
+    other = clearly_better(shown, explainer.surrogates, explainer.n_test)
+    if other is None:
+        return None
+    note = advice(shown, explainer.surrogates, explainer.n_test)
+    return Choice(f"This decision under C = {parameter(other.c)}", with_c(other.c), note=note)
 
 
 @router.get("/r/{run}/test/{test}")
