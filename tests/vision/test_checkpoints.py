@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
+import collections
 import os
 import re
 import warnings
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -67,7 +71,7 @@ def test_missing_and_damaged_weights_are_refused(network: nn.Module, tmp_path: P
         assert read_metadata(path) == {}
 
 
-@pytest.mark.parametrize("key", ["", "state_dict", "model_state_dict", "model"])
+@pytest.mark.parametrize("key", ["", "state_dict", "model_state_dict", "model", "net", "network", "generator"])
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "model.", "module._orig_mod."])
 @pytest.mark.parametrize("suffix", ["pt", "pth", "bin"])
 def test_state_dicts_of_torch_are_read(network: nn.Module, tmp_path: Path, key: str, prefix: str, suffix: str) -> None:
@@ -130,6 +134,77 @@ def test_no_code_of_a_pickle_is_run(tmp_path: Path) -> None:
     assert not (tmp_path / "trapped").exists()
 
 
+class Own:
+    """A class that a training program may define."""
+
+
+BESIDE: list[object] = [
+    np.float64(0.5),
+    np.float32(0.5),
+    np.int64(3),
+    np.bool_(True),
+    np.str_("best"),
+    np.arange(4.0),
+    np.random.RandomState(0).get_state(),
+    argparse.Namespace(lr=0.1, out=Path("runs"), deep=argparse.Namespace(n=None), sizes=(1, 2)),
+    torch.optim.Adam(nn.Linear(2, 2).parameters()).state_dict(),
+    collections.OrderedDict(best=np.float64(1.0)),
+]
+
+
+@pytest.mark.parametrize("modern", [True, False])
+@pytest.mark.parametrize("beside", BESIDE, ids=lambda value: type(value).__name__)
+def test_checkpoint_with_what_training_programs_keep_is_read(
+    network: nn.Module, tmp_path: Path, beside: object, modern: bool
+) -> None:
+    content = {"args": beside, "net": network.state_dict(), "epoch": 3}
+    torch.save(content, tmp_path / "x.pt", _use_new_zipfile_serialization=modern)
+    other, allowed = fresh(), set(torch.serialization.get_safe_globals())
+    load_weights(other, tmp_path / "x.pt")
+    assert_same(network, other)
+    assert set(torch.serialization.get_safe_globals()) == allowed
+
+
+def test_checkpoint_written_with_numpy_1_is_read(network: nn.Module, tmp_path: Path) -> None:
+    torch.save({"net": network.state_dict(), "best": np.float64(0.5)}, tmp_path / "new.pt")
+    with zipfile.ZipFile(tmp_path / "new.pt") as new, zipfile.ZipFile(tmp_path / "old.pt", "w") as old:
+        for name in new.namelist():
+            old.writestr(name, new.read(name).replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
+        assert b"numpy._core" in new.read("new/data.pkl")
+    other = fresh()
+    load_weights(other, tmp_path / "old.pt")
+    assert_same(network, other)
+
+
+@pytest.mark.parametrize("modern", [True, False])
+@pytest.mark.parametrize(
+    ("beside", "name"),
+    [
+        (Own(), "tests.vision.test_checkpoints.Own"),
+        (nn.ReLU(), "torch.nn.modules.activation.ReLU"),
+        (collections.defaultdict(list), "collections.defaultdict"),
+        (print, "print"),
+        ([argparse.Namespace(deep=Own())], "tests.vision.test_checkpoints.Own"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_checkpoint_with_another_class_is_refused_by_its_name(
+    network: nn.Module, tmp_path: Path, beside: object, name: str, modern: bool
+) -> None:
+    content = {"net": network.state_dict(), "args": beside}
+    torch.save(content, tmp_path / "x.pt", _use_new_zipfile_serialization=modern)
+    words = rf"pickled object of the class {re.escape(name)}, not only tensors.*torch\.save\(model\.state_dict"
+    with pytest.raises(DataError, match=words):
+        read_checkpoint(tmp_path / "x.pt")
+
+
+def test_checkpoint_with_several_state_dicts_is_refused_with_their_names(network: nn.Module, tmp_path: Path) -> None:
+    state = network.state_dict()
+    torch.save({"generator": state, "critic": state, "epoch": 1}, tmp_path / "x.pt")
+    with pytest.raises(DataError, match="hold 2 state dicts, 'generator', 'critic', and none of them is called"):
+        read_checkpoint(tmp_path / "x.pt")
+
+
 def test_a_torchscript_archive_is_refused_with_the_way_out(network: nn.Module, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -143,7 +218,7 @@ def test_a_torchscript_archive_is_refused_with_the_way_out(network: nn.Module, t
     [
         ([1, 2], "no state dict but list"),
         ({}, "no state dict but dict"),
-        ({"epoch": 3, "weights": {"a": torch.zeros(1)}}, "'epoch', which is no tensor"),
+        ({"epoch": 3, "weights": {"a": torch.zeros(1), "b": 2}}, "'epoch', which is no tensor"),
     ],
 )
 def test_what_is_no_state_dict_is_refused(content: object, reason: str, tmp_path: Path) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import pathlib
 import pickle
 import re
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import safetensors
 import safetensors.torch
 import torch
@@ -18,8 +22,19 @@ from xda.errors import DataError
 from xda.vision.files import open_regular, replacing
 
 _HEADER = "xda"
-_NESTED = ("state_dict", "model_state_dict", "model")
+_NESTED = ("state_dict", "model_state_dict", "model", "net", "network")
 """Under which keys training programs put the state dict, in the order in which they are tried."""
+_SAFE: list[Any] = [
+    *(argparse.Namespace, pathlib.PurePosixPath, pathlib.PosixPath, np.ndarray, np.dtype),
+    *(type(np.dtype(kind)) for kind in "?bhilqBHILQefdFDSU"),
+    # as NumPy 1 and 2 call what makes a scalar or an array
+    *((np.float64(0).__reduce__()[0], f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+    *((np.zeros(0).__reduce__()[0], f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
+]
+"""Beside tensors and plain values, what training programs put into their files: arguments, paths, numbers of NumPy.
+
+Making one runs no code of the file's and touches nothing outside of itself.
+"""
 _PREFIXES = ("module.", "_orig_mod.", "model.")
 """What DataParallel, torch.compile and training frameworks put before every name."""
 _DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
@@ -80,7 +95,9 @@ def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
     ----------
     path : Path
         safetensors, or what ``torch.save`` wrote: a state dict, or a dict with one under ``state_dict``,
-        ``model_state_dict`` or ``model``. Nothing is unpickled but tensors and plain values (``weights_only=True``).
+        ``model_state_dict``, ``model``, ``net`` or ``network``, or as the only entry that is one. Nothing is unpickled
+        but tensors, plain values, and the few classes in which training programs keep their arguments and scores
+        (``weights_only=True``).
 
     Raises
     ------
@@ -146,22 +163,27 @@ def _read_torch(path: Path) -> dict[str, torch.Tensor]:
         )
     try:
         # a stream: for a path, torch would go by the name
-        with path.open("rb") as file:
+        with path.open("rb") as file, torch.serialization.safe_globals(_SAFE):
             content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        found = re.search(r"GLOBAL ([\w.]+)|global ([\w.]+)", str(error))
-        what = f" of the class {found.group(1) or found.group(2)}" if found else ""
+        found = re.search(r"GLOBAL ([\w.]+)|global ([\w.]+)|got <class '([\w.]+)'", str(error))
+        what = f" of the class {next(filter(None, found.groups()))}" if found else ""
         raise DataError(
             f"The weights {path} hold a pickled object{what}, not only tensors; loading it would run code from the "
             f"file, so it is refused. Save the state dict instead, {_CONVERT}."
         ) from None
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+    # a damaged pickle may make anything of the classes that are allowed
+    except Exception as error:
         raise DataError(f"The weights {path} cannot be read ({error}); copy or make them anew.") from None
-    for key in _NESTED:
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
+    content = _state_dict(content)
     if not isinstance(content, Mapping) or not content:
         raise DataError(f"The weights {path} hold no state dict but {type(content).__name__}; save one, {_CONVERT}.")
+    several = [f"'{name}'" for name, value in content.items() if _is_state_dict(value)]
+    if several:
+        raise DataError(
+            f"The weights {path} hold {len(several)} state dicts, {', '.join(several)}, and none of them is called "
+            f"{' or '.join(_NESTED)}; save the one that is meant, {_CONVERT}."
+        )
     foreign = [str(name) for name, value in content.items() if not isinstance(value, torch.Tensor)]
     if foreign:
         raise DataError(
@@ -169,6 +191,23 @@ def _read_torch(path: Path) -> dict[str, torch.Tensor]:
             f"the state dict alone, {_CONVERT}."
         )
     return {str(name): value for name, value in content.items()}
+
+
+def _state_dict(content: object) -> object:
+    """Return the state dict in what a training program saved: under a known name, or the only one that there is."""
+    while isinstance(content, Mapping):
+        named = [content[key] for key in _NESTED if isinstance(content.get(key), Mapping)]
+        alone = [value for value in content.values() if _is_state_dict(value)]
+        if not named and len(alone) != 1:
+            break
+        content = (named or alone)[0]
+    return content
+
+
+def _is_state_dict(value: object) -> bool:
+    return (
+        isinstance(value, Mapping) and len(value) > 0 and all(isinstance(each, torch.Tensor) for each in value.values())
+    )
 
 
 def _fill(network: nn.Module, tensors: Mapping[str, torch.Tensor], path: str) -> None:
