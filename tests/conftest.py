@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -20,6 +21,28 @@ from xda.settings import Settings
 
 # Two threads on two cores that a browser and a server share wait for each other more than they compute.
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_of_the_developer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Run without the settings, the proxies and the working folder of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith("XDA_") or name.lower().endswith("_proxy"):
+                patch.delenv(name)
+        if path := os.environ.get("PYTHONPATH"):
+            # what a test starts must find this code from any folder
+            patch.setenv("PYTHONPATH", os.pathsep.join(os.path.abspath(part) for part in path.split(os.pathsep)))
+        folder = tmp_path_factory.mktemp("working")
+        patch.chdir(folder)
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_behind(_nothing_of_the_developer: Path) -> Iterator[None]:
+    """Fail a test that writes into the working folder, which outside of the tests is the developer's."""
+    yield
+    assert os.listdir(_nothing_of_the_developer) == []
 
 
 @pytest.fixture(scope="session")
@@ -63,11 +86,10 @@ def serve(settings: Settings) -> Iterator[str]:
 
     from xda.web.factory import create_app
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), host="127.0.0.1", port=port, log_config=None))
-    thread = threading.Thread(target=server.run, daemon=True)
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_config=None))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     url = f"http://127.0.0.1:{port}"
     deadline = time.monotonic() + 60
@@ -85,6 +107,7 @@ def serve(settings: Settings) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join(timeout=20)
+        listener.close()
 
 
 @pytest.fixture(scope="session")

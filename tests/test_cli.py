@@ -125,9 +125,9 @@ def test_verify_ends_with_zero_only_if_all_holds(
         (["build", "{tmp}/none.toml", "--out", "{tmp}/x"], "none.toml"),
         (["train", "no-such-preset", "--home", "{tmp}"], "no-such-preset"),
         (["data", "no-such-data", "--home", "{tmp}"], "no-such-data"),
-        (["serve", "{tmp}/none"], "none"),
+        (["serve", "{tmp}/none", "--port", "0"], "none"),
         (["serve", "{run}", "--port", "99999"], "--port"),
-        (["serve", "{run}", "--workers", "0"], "--workers"),
+        (["serve", "{run}", "--port", "0", "--workers", "0"], "--workers"),
         (["nonsense"], "invalid choice"),
         ([], "COMMAND"),
     ],
@@ -201,9 +201,7 @@ def test_the_demo_serves_in_a_fresh_process_what_it_has_just_built(
         raise SystemExit(0)
 
     monkeypatch.setattr(os, "execv", replace_process)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        arguments = ["demo", "--home", str(tmp_path), "--port", str(probe.getsockname()[1])]
+    arguments = ["demo", "--home", str(tmp_path), "--port", "0"]
     with pytest.raises(SystemExit):
         main(arguments)
     assert started == [["-P", "-m", "xda", *arguments]]

@@ -17,6 +17,8 @@ from xda.vision.images import ArraySource, ImageDataset, ImageSplit
 from xda.vision.networks import NetworkSpec, build_network
 
 CPU = torch.device("cpu")
+# read before the tests take the developer's settings away
+MNIST_HOME = Path(os.environ.get("XDA_HOME") or Path(__file__).parents[2]).absolute()
 
 
 def make_split(n: int, seed: int, size: tuple[int, ...] = (28, 28), n_classes: int = 10) -> ImageSplit:
@@ -45,8 +47,8 @@ def network() -> nn.Module:
 
 @pytest.fixture(scope="session")
 def real_mnist() -> ImageDataset:
-    """MNIST itself, from ``$XDA_HOME/data`` or ``data``; nothing is downloaded for a test."""
-    folder = Path(os.environ.get("XDA_HOME", ".")) / "data"
+    """MNIST itself, from ``$XDA_HOME/data`` or the repository's ``data``; nothing is downloaded for a test."""
+    folder = MNIST_HOME / "data"
     if not (folder / "mnist" / mnist.FILES[0].name).is_file():
         pytest.skip(f"MNIST is not in {folder}; `xda data mnist` brings it there")
     return datasets.load("mnist", folder)
