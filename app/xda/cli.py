@@ -97,7 +97,9 @@ def _parser() -> argparse.ArgumentParser:
 
     def add_server(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
-        sub.add_argument("--port", type=int, default=8000, help="port to listen on (default: 8000)")
+        sub.add_argument(
+            "--port", type=int, default=8000, help="port to listen on; 0: any that is free (default: 8000)"
+        )
         sub.add_argument("--workers", type=int, default=1, help="server processes (default: 1)")
         sub.add_argument("--root-path", help="path prefix under which a proxy serves the application")
         add_device(sub)
@@ -321,6 +323,7 @@ def _check_server(options: argparse.Namespace) -> None:
         with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((options.host, options.port))
+            options.port = probe.getsockname()[1]  # of 0, any port that is free
     except (OSError, OverflowError) as error:
         raise ConfigError(
             f"{options.host}:{options.port} cannot be used ({error}); choose another with --host and --port."
@@ -330,12 +333,16 @@ def _check_server(options: argparse.Namespace) -> None:
 def _run_server(options: argparse.Namespace, runs: Sequence[Path]) -> int:
     import uvicorn
 
+    from xda.services.announcement import announce
+
     settings = _settings(options, runs=os.pathsep.join(str(path.resolve()) for path in runs))
     # Worker processes read their settings from the environment.
     for name in ("home", "runs", "device", "root_path"):
         os.environ[f"XDA_{name.upper()}"] = str(getattr(settings, name))
     host = f"[{options.host}]" if ":" in options.host else options.host
-    print(f"DualXDA Explorer: http://{host}:{options.port}{settings.root_path}/   (Ctrl-C stops it)", flush=True)
+    print(f"DualXDA Explorer: loading {len(runs)} run{'s'[: len(runs) != 1]} …   (Ctrl-C stops it)", flush=True)
+    address = f"DualXDA Explorer: http://{host}:{options.port}{settings.root_path}/"
+    announce(options.host, options.port, lambda: print(address, flush=True))
     uvicorn.run(
         "xda.web.factory:create_app_from_env",
         factory=True,

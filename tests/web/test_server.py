@@ -6,8 +6,10 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -116,3 +118,43 @@ def test_healthz_answers_before_the_runs_are_loaded(run_path: Path, tmp_path: Pa
         process.terminate()
         process.wait(30)
     assert time.monotonic() - stopped < 10, (tmp_path / "log").read_text()
+
+
+@contextmanager
+def started(*arguments: object, home: Path) -> Iterator[Iterator[str]]:
+    """Run `xda serve` on a free port; yield the lines that it prints, for two minutes at most."""
+    command = [sys.executable, "-m", "xda", "serve", *map(str, arguments), "--port", "0", "--home", str(home)]
+    with (home / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+    assert process.stdout is not None
+    patience = threading.Timer(120, process.kill)
+    patience.start()
+    try:
+        yield (line.strip() for line in process.stdout)
+    finally:
+        patience.cancel()
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_serve_prints_its_address_once_it_answers(run_path: Path, tmp_path: Path, workers: int) -> None:
+    with started(run_path, "--device", "cpu", "--workers", workers, home=tmp_path) as told:
+        assert next(told) == "DualXDA Explorer: loading 1 run …   (Ctrl-C stops it)"
+        address = next(told).removeprefix("DualXDA Explorer: ")
+        answers = [httpx.get(f"{address}{path}").status_code for path in ("", "r/digits", "r/digits/test/0") * 5]
+    assert answers == [200] * 15
+    assert "http://" not in (tmp_path / "log").read_text(), "the address is nowhere else, and no earlier"
+    assert "readyz" not in (tmp_path / "log").read_text()
+
+
+def test_serve_prints_its_address_where_only_links_are_out_of_order(
+    run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDA_DATABASE_URL", f"postgresql://xda@/links?host={tmp_path}")
+    with started(run_path, "--device", "cpu", "--root-path", "/tools", home=tmp_path) as told:
+        next(told)
+        address = next(told).removeprefix("DualXDA Explorer: ")
+        assert address.endswith("/tools/")
+        assert httpx.get(address).status_code == 200
+        assert httpx.get(f"{address}readyz").status_code == 503

@@ -122,6 +122,10 @@ class Lifecycle:
             thread.join(max(0.0, deadline - time.monotonic()))
         return self.readiness()
 
+    def wait_for_runs(self) -> None:
+        """Wait until opening the runs has ended, well or badly, whatever becomes of the link database."""
+        self._threads[0].join()
+
     def readiness(self) -> Readiness:
         """Whether every part is loaded and each run has answered once."""
         if not self._answered:

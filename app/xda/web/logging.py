@@ -75,13 +75,13 @@ class BatchHandler(logging.Handler):
             self.release()
 
 
-def log_request(fields: Mapping[str, Any]) -> None:
+def log_request(fields: Mapping[str, Any], level: int = logging.INFO) -> None:
     """Log one answered request.
 
     The record is made here, since ``Logger.info`` looks through the stack for its caller on every line.
     """
-    if access_logger.isEnabledFor(logging.INFO):
-        record = logging.LogRecord(access_logger.name, logging.INFO, "", 0, "request", None, None)
+    if access_logger.isEnabledFor(level):
+        record = logging.LogRecord(access_logger.name, level, "", 0, "request", None, None)
         record.fields = fields
         access_logger.handle(record)
 
@@ -107,5 +107,8 @@ def configure(level: str) -> None:
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
     logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of every plugin it has
+    if level != "debug":
+        # Where the server listens is told by `xda serve`, once it answers there.
+        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     # The access lines of this application say the same and more.
     logging.getLogger("uvicorn.access").disabled = True

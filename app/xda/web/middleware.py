@@ -52,6 +52,9 @@ MAX_TARGET = 8_192
 MAX_HEADERS = 32_768
 """Largest request headers together, in bytes."""
 
+PROBES = frozenset({"/healthz", "/readyz"})
+"""Routes that machines ask every few seconds for ever; a line in the log for each would bury the others."""
+
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _SANE_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+){1,10}")
 _BODYLESS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -139,7 +142,8 @@ class RequestMiddleware:
                     "status": status,
                     "ms": round(seconds * 1000, 3),
                     "client": client[0] if client else "",
-                }
+                },
+                logging.DEBUG if route in PROBES else logging.INFO,
             )
             request_id.reset(token)
 
