@@ -54,6 +54,11 @@ def test_explain_prints_what_the_explorer_says(
     assert status == 0
     assert "Why '5' and not '2'" in out
     assert "network '3' (" in out
+    assert "It comes from test[3]" in out
+    assert (
+        out
+        == run(capsys, "explain", run_path, "--test", "test[3]", *("--target", 5, "--against", 2), "--device", "cpu")[1]
+    )
     assert "The surrogate agrees with the network here; over all test images they agree on" in out
 
 
@@ -117,7 +122,10 @@ def test_verify_ends_with_zero_only_if_all_holds(
         (["verify", "{tmp}"], "manifest.json"),
         (["explain", "{run}", "--test", "120", "--device", "cpu"], "0 to 119"),
         (["explain", "{run}", "--test", "-1", "--device", "cpu"], "test image -1"),
-        (["explain", "{run}", "--test", "x"], "invalid int value"),
+        (
+            ["explain", "{run}", "--test", "x", "--device", "cpu"],
+            "comes from 'x'; its images come from such as test[0]",
+        ),
         (["explain", "{run}", "--test", "1", "--c", "7", "--device", "cpu"], "it has C ="),
         (["explain", "{tmp}/none", "--test", "1", "--png", "{tmp}/no/such/x.png"], "no/such does not exist"),
         (["explain", "{tmp}/none", "--test", "1", "--png", "{tmp}/x.jpg"], "ends in .png"),

@@ -128,7 +128,9 @@ def _parser() -> argparse.ArgumentParser:
     info.add_argument("--json", action="store_true", help="the manifest itself")
     explain = add("explain", _explain, "explain the decision on one test image")
     explain.add_argument("run", type=Path, metavar="RUN")
-    explain.add_argument("--test", type=int, required=True, metavar="I", help="test image")
+    explain.add_argument(
+        "--test", required=True, metavar="I", help="test image: its number, its path, or the end of it"
+    )
     explain.add_argument("--target", metavar="C", help="class to explain, name or number (default: the predicted one)")
     explain.add_argument("--against", metavar="E", help="contrast class, name or number: why C and not E")
     explain.add_argument("--c", type=float, help="which surrogate (default: the C that agrees best with the network)")
@@ -263,16 +265,17 @@ def _explain(options: argparse.Namespace) -> int:
     if options.png is not None:
         _check_picture(options.png)
     with Explainer.open(options.run, device=_settings(options).device) as explainer:
+        test = explainer.find("test", options.test)
         if options.png is not None:
             from xda.services.figure import write_explanation_png
 
             write_explanation_png(
-                explainer, options.png, test=options.test, target=options.target, against=options.against, c=options.c
+                explainer, options.png, test=test, target=options.target, against=options.against, c=options.c
             )
             print(f"{options.png} is written.")
             return 0
         explanation = explainer.explain(
-            options.test, c=options.c, target=options.target, against=options.against, limit=options.limit
+            test, c=options.c, target=options.target, against=options.against, limit=options.limit
         )
         if options.json:
             import orjson

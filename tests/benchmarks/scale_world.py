@@ -48,6 +48,10 @@ class ComputedImages:
             flat += bank[number % len(bank)]
         return np.clip(np.rint(flat), 0, 255).astype(np.uint8).reshape(-1, SIDE, SIDE)
 
+    def origin(self, index: int) -> str:
+        """Return a path like those of a large data set of files."""
+        return f"images/class-{int(self.truth[index]):04d}/{index + self.first:08d}.png"
+
     def encoded(self, index: int) -> bytes:
         """Return an image as PNG."""
         buffer = io.BytesIO()

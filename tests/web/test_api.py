@@ -68,8 +68,10 @@ def test_explanation_has_the_keys_of_the_contract(client: TestClient) -> None:
         "test", "target", "against", "surrogate_logit", "sum_supporting", "sum_opposing", "n_supporting",
         "n_opposing", "n_train", "supporting", "opposing",
     }  # fmt: skip
-    assert set(told["test"]) == {"index", "label", "predicted", "network_logits", "surrogate_logits"}
-    assert set(told["supporting"][0]) == {"index", "label", "attribution", "at_bound", "intercept"}
+    assert set(told["test"]) == {"index", "label", "predicted", "network_logits", "surrogate_logits", "source"}
+    assert set(told["supporting"][0]) == {"index", "label", "attribution", "at_bound", "intercept", "source"}
+    assert told["test"]["source"] == "test[0]"
+    assert told["supporting"][0]["source"] == f"train[{told['supporting'][0]['index']}]"
     strengths = [part["attribution"] for part in told["supporting"]]
     assert strengths == sorted(strengths, reverse=True)
     strengths = [part["attribution"] for part in told["opposing"]]

@@ -12,7 +12,7 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
-from xda.attribution.results import ClassContribution, Contribution, Decomposition, Sparsity
+from xda.attribution.results import ClassContribution, Contribution, Decomposition, SourceLookup, Sparsity
 from xda.attribution.support import SupportSet
 
 SPARSITY_EPSILON = 1e-6
@@ -67,6 +67,7 @@ def decompose(
     rows: NDArray[np.int64],
     values: NDArray[np.float64],
     intercepts: NDArray[np.float64] | None = None,
+    sources: SourceLookup | None = None,
 ) -> Decomposition:
     """Collect all non-zero contributions to one decision, strongest first.
 
@@ -79,6 +80,8 @@ def decompose(
         Their attributions.
     intercepts : ndarray of float64, shape (m,), optional
         The intercept's part of each; default zeros.
+    sources : callable, optional
+        Gives where training images came from.
 
     Returns
     -------
@@ -96,6 +99,7 @@ def decompose(
         intercept=np.zeros(len(order)) if intercepts is None else intercepts[order],
         by_class=by_class(support.label[rows], values, support.n_classes),
         sparsity=sparsity(values, support.n_train),
+        lookup=sources,
     )
 
 
@@ -104,17 +108,20 @@ def contributions(
     positions: NDArray[np.integer],
     values: NDArray[np.float64],
     intercepts: NDArray[np.float64] | None = None,
+    sources: SourceLookup | None = None,
 ) -> tuple[Contribution, ...]:
-    """Return contributions of support vectors as objects, in the given order; ``intercepts`` as for ``decompose``."""
+    """Return contributions of support vectors as objects, in the given order; the last two as for ``decompose``."""
     parts = repeat(0.0) if intercepts is None else intercepts.tolist()
+    index = support.index.take(positions)
     return tuple(
         map(
             Contribution,
-            support.index.take(positions).tolist(),
+            index.tolist(),
             support.label.take(positions).tolist(),
             values.tolist(),
             support.at_bound.take(positions).tolist(),
             parts,
+            repeat(None) if sources is None else sources(index),
         )
     )
 

@@ -6,7 +6,7 @@ Symbols follow the paper: attribution is :math:`\tau_i(x, c) = \alpha_i^c \langl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,9 @@ from xda.attribution.tables import contribution_table, to_pandas
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
+SourceLookup = Callable[[NDArray[np.int64]], Sequence[str | None]]
+"""Gives where training images came from, by their positions; None for one of which that is not known."""
 
 UNLABELLED = -1
 """Label of a test image of which none is known."""
@@ -37,6 +40,8 @@ class Contribution:
     """Whether the sample's dual variable is at its bound C."""
     intercept: float = 0.0
     """Part of ``attribution`` that is due to an augmented intercept; it has no place in an image."""
+    source: str | None = None
+    """Where the image came from: its path, or its place in the data set; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,8 @@ class TestSample:
     """Class predicted by the network."""
     network_logits: tuple[float, ...]
     surrogate_logits: tuple[float, ...]
+    source: str | None = None
+    """Where the image came from, as in ``Contribution``."""
 
     def __repr__(self) -> str:
         """Return what a line of a notebook can hold; the logits are in their attributes."""
@@ -125,6 +132,7 @@ class Explanation:
             self.sum_supporting - self.sum_opposing,
             classes,
             np.array([part.intercept for part in listed], dtype=np.float64),
+            [part.source for part in listed],
         )
 
     def to_pandas(self, classes: Sequence[str] | None = None) -> pd.DataFrame:
@@ -168,6 +176,8 @@ class Decomposition:
     """Part of each contribution that is due to an augmented intercept; zeros without one."""
     by_class: tuple[ClassContribution, ...]
     sparsity: Sparsity
+    lookup: SourceLookup | None = None
+    """Gives where training images came from; None where that is not known."""
 
     def __repr__(self) -> str:
         """Return what a line of a notebook can hold; ``to_pandas`` shows the contributions."""
@@ -177,6 +187,10 @@ class Decomposition:
     def total(self) -> float:
         """Sum of all contributions: the surrogate's logit (difference)."""
         return float(self.attribution.sum())
+
+    def sources(self) -> list[str | None]:
+        """Return where the training images came from, in their order; None where that is not known."""
+        return [None] * len(self.index) if self.lookup is None else list(self.lookup(self.index))
 
     def to_arrow(self, classes: Sequence[str] | None = None) -> pa.Table:
         """Return all contributions as a table, strongest first; columns as in ``xda.attribution.tables``.
@@ -188,7 +202,7 @@ class Decomposition:
         """
         total = float(np.abs(self.attribution).sum())
         return contribution_table(
-            self.index, self.label, self.attribution, self.at_bound, total, classes, self.intercept
+            self.index, self.label, self.attribution, self.at_bound, total, classes, self.intercept, self.sources()
         )
 
     def to_pandas(self, classes: Sequence[str] | None = None) -> pd.DataFrame:

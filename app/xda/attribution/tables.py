@@ -4,7 +4,8 @@ Columns: ``index`` (position in the training set), ``label``, ``class`` (its nam
 ``attribution`` (the exact signed share of the logit), ``share`` (of the sum of all absolute attributions, in [0, 1],
 those of training samples that are not listed included), ``sign`` ("supports" or "opposes"), ``at_bound`` (whether the
 sample's dual variable is at its bound C), ``intercept`` (the part of ``attribution`` that is due to an augmented
-intercept; 0 without one). Rows are ordered by absolute attribution, strongest first.
+intercept; 0 without one), ``source`` (where the image came from; only where that is known). Rows are ordered by
+absolute attribution, strongest first.
 
 pyarrow and pandas are imported where they are used: attributing needs neither.
 """
@@ -34,6 +35,7 @@ def contribution_table(
     absolute_total: float,
     classes: Sequence[str] | None = None,
     intercept: NDArray[np.float64] | None = None,
+    sources: Sequence[str | None] = (),
 ) -> pa.Table:
     """Return contributions as an Arrow table.
 
@@ -47,6 +49,8 @@ def contribution_table(
         Names of the classes; adds the column ``class``.
     intercept : ndarray, shape (n,), optional
         The intercept's part of each attribution; default zeros.
+    sources : sequence of str or None, length n, optional
+        Where the training samples came from; adds the column ``source`` if that is known of any.
 
     Returns
     -------
@@ -63,6 +67,7 @@ def contribution_table(
         columns["class"] = pa.DictionaryArray.from_arrays(
             pa.array(columns["label"].astype(np.int32)), pa.array(list(classes), pa.string())
         )
+    known = {"source": pa.array([sources[k] for k in order], pa.string())} if any(sources) else {}
     return pa.table(
         columns
         | {
@@ -72,6 +77,7 @@ def contribution_table(
             "at_bound": at_bound[order],
             "intercept": np.zeros(len(ranked)) if intercept is None else intercept[order],
         }
+        | known
     )
 
 

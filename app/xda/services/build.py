@@ -30,10 +30,12 @@ from xda.services.configured_network import configured_network
 from xda.services.doubts import doubts_before, doubts_of_accuracy, warn
 from xda.services.fit_progress import STAGE, gap_progress
 from xda.services.served_index import DeviceFeatures
+from xda.services.sources import pack
 from xda.services.stored_support import read_support
 from xda.services.views import SPLITS, Split
 from xda.settings import DeviceChoice
 from xda.storage.files import fingerprint
+from xda.storage.layout import source_files
 from xda.storage.manifest import (
     CertificateEntry,
     Counts,
@@ -114,6 +116,7 @@ class _Build:
         composite, no_heatmaps = self._composite()
         self._write_network()
         self._write_images()
+        self._write_sources()
         self._write_features()
         self._write_surrogates()
         for c in self.config.surrogate.c:
@@ -155,6 +158,17 @@ class _Build:
             for split in SPLITS:
                 images = getattr(self.dataset, split)
                 self.writer.write_images(split, images.all_encoded(), len(images), self.progress, "Storing images")
+
+    def _write_sources(self) -> None:
+        """Write where each image came from, which is no part of what is computed."""
+        for split in SPLITS:
+            images: ImageSplit = getattr(self.dataset, split)
+            content, offsets = pack(images.origins(split), len(images))
+            inputs = fingerprint([FORMAT, sha256(content).hexdigest()])
+            if not self.writer.finished(f"sources: {split}", inputs):
+                with self.writer.stage(f"sources: {split}", inputs):
+                    self.writer.write_bytes(source_files(split)[0], content)
+                    self.writer.write_array(source_files(split)[1], offsets)
 
     def _write_features(self) -> None:
         preprocessing = self.network.preprocessing

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xda.attribution.comparison import Matched, match
-from xda.attribution.results import ClassContribution, Explanation
+from xda.attribution.results import ClassContribution, Explanation, SourceLookup
 from xda.errors import InvalidRequestError
 from xda.services.matching import By, match_runs
 from xda.services.overlay import Place
@@ -67,6 +67,8 @@ class ComparedImage:
     presence: tuple[Presence, Presence]
     flipped: bool
     """Whether it supports on one side and opposes on the other."""
+    source: tuple[str | None, str | None] = (None, None)
+    """Where it came from, as each run says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,8 @@ class Comparison:
     """(n, 2): position in ``PRESENCES`` for each image of ``matched``."""
     label: NDArray[np.int64]
     """(n, 2): label in each data set; -1 where the image is not in it."""
+    lookups: tuple[SourceLookup, SourceLookup]
+    """Gives where training images came from, for each side."""
 
     @property
     def target(self) -> int:
@@ -123,6 +127,7 @@ class Comparison:
             rows = rows[np.argsort(-np.abs(share[:, 1] - share[:, 0]), kind="stable")]
         rows = rows[:limit]
         matched = self.matched
+        sources = (self._sources(rows, 0), self._sources(rows, 1))
         return tuple(
             ComparedImage(
                 index=(_known(index[0]), _known(index[1])),
@@ -131,17 +136,27 @@ class Comparison:
                 share=(share[0], share[1]),
                 presence=(PRESENCES[presence[0]], PRESENCES[presence[1]]),
                 flipped=flipped,
+                source=source,
             )
-            for index, label, attribution, share, presence, flipped in zip(
+            for index, label, attribution, share, presence, flipped, source in zip(
                 matched.index[rows].tolist(),
                 self.label[rows].tolist(),
                 matched.attribution[rows].tolist(),
                 matched.share[rows].tolist(),
                 self.presence[rows].tolist(),
                 matched.flipped[rows].tolist(),
+                zip(*sources, strict=True),
                 strict=True,
             )
         )
+
+    def _sources(self, rows: NDArray[np.intp], side: int) -> list[str | None]:
+        index = self.matched.index[rows, side]
+        known = np.flatnonzero(index >= 0)
+        found: list[str | None] = [None] * len(rows)
+        for place, source in zip(known.tolist(), self.lookups[side](index[known]), strict=True):
+            found[place] = source
+        return found
 
     def _chosen(self, only: Only) -> NDArray[np.intp]:
         first, second = self.matched.contributes.T
@@ -266,6 +281,7 @@ def compare(
         n_common=matching.n_common,
         presence=np.stack(presence, axis=1),
         label=np.stack(label, axis=1),
+        lookups=(first.outcomes.sources["train"].of, second.outcomes.sources["train"].of),
     )
 
 

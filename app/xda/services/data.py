@@ -75,13 +75,15 @@ def _load(table: DataTable, settings: Settings, progress: Progress) -> ImageData
     # part of every fingerprint of the images' stages
     name = folder.name if folder is not None else _UNNAMED
     if table.is_parquet:
-        found = parquet.load(train, test, image=table.image, label=table.label, name=name, kept=kept, progress=progress)
+        found = parquet.load(
+            train, test, image=table.image, label=table.label, name=name, base=folder, kept=kept, progress=progress
+        )
     else:
-        found = _folders(table, name, kept, progress)
+        found = _folders(table, name, folder, kept, progress)
     return replace(found, title=_title(folder))
 
 
-def _folders(table: DataTable, name: str, kept: Path, progress: Progress) -> ImageDataset:
+def _folders(table: DataTable, name: str, base: Path | None, kept: Path, progress: Progress) -> ImageDataset:
     if table.image or table.label:
         raise ConfigError("[data] image and label are columns of Parquet files, but train names a folder of images.")
     if len(table.train) != 1 or len(table.test) != 1:
@@ -90,7 +92,12 @@ def _folders(table: DataTable, name: str, kept: Path, progress: Progress) -> Ima
     classes = image_folder.class_names(folders["train"])
     train, test = (
         image_folder.load_split(
-            folder, classes, follow_links=table.follow_links, kept=kept / f"{split}.parquet", progress=progress
+            folder,
+            classes,
+            base=base,
+            follow_links=table.follow_links,
+            kept=kept / f"{split}.parquet",
+            progress=progress,
         )
         for split, folder in folders.items()
     )

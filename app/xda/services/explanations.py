@@ -63,7 +63,8 @@ class Explanations(Sequence[Explanation]):
         tables = [contribution_table(nothing, nothing, nothing.astype(np.float64), nothing > 0, 0.0, self.classes)]
         tables += [item.to_arrow(self.classes) for item in self.items]
         rows = [0, *(table.num_rows for table in tables[1:])]
-        whole = pa.concat_tables(tables)
+        # where an explanation lists no image of a known source, its table has no such column
+        whole = pa.concat_tables(tables, promote_options="default")
         for name, values in (("target", [0, *(e.target for e in self)]), ("test", [0, *(e.test.index for e in self)])):
             whole = whole.add_column(0, name, pa.array(np.repeat(np.asarray(values, dtype=np.int64), rows)))
         return whole

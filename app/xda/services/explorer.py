@@ -111,7 +111,10 @@ class Explainer:
         self.n_train, self.n_test = len(labels["train"]), len(labels["test"])
         self.default_c = best(self.surrogates).c
         self.bounds = Bounds(self.id, self.n_train, self.n_test, len(self.classes), self.c_values, self.default_c)
-        self._served = {c: ServedSurrogate(run, c, labels["train"], device) for c in self.c_values}
+        sources = self.outcomes.sources
+        self._served = {
+            c: ServedSurrogate(run, c, labels["train"], device, sources["train"].lookup) for c in self.c_values
+        }
         confidence, margin = confidence_and_margin(self.outcomes.logits["test"])
         self._galleries = {
             c: Gallery(
@@ -121,6 +124,7 @@ class Explainer:
                 confidence=confidence,
                 margin=margin,
                 n_classes=len(self.classes),
+                sources=sources["test"].lookup,
             )
             for c, served in self._served.items()
         }
@@ -303,6 +307,7 @@ class Explainer:
             self_influence=float(self_influence(row[label : label + 1], np.array([norm]))[0]),
             slack=float(served.slack[index]),
             slack_rank=served.slack_rank(index),
+            source=self.outcomes.sources["train"].one(index),
             supports=supports,
             opposes=opposes,
         )
@@ -422,6 +427,18 @@ class Explainer:
         """
         self.bounds.check_image(split, index)
         return self.images.original(split, index)
+
+    def source(self, split: Split, index: int) -> str | None:
+        """Return where an image came from, None if the run does not know it; errors as for ``image``."""
+        self.bounds.check_image(split, index)
+        return self.outcomes.sources[split].one(index)
+
+    def find(self, split: Split, text: str) -> int:
+        """Return the image with a number or source, or the end of one; NotFoundError if there is not exactly one."""
+        if text.removeprefix("-").isdecimal():
+            self.bounds.check_image(split, number := int(text[:19]))
+            return number
+        return self.outcomes.sources[split].find(text)
 
     @property
     def left_out(self) -> tuple[LeftOutImage, ...]:

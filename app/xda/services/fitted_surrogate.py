@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from xda.attribution.decomposition import attributions, contributions, decompose, strongest
 from xda.attribution.index import SIGNS
-from xda.attribution.results import Contribution, Decomposition
+from xda.attribution.results import Contribution, Decomposition, SourceLookup
 from xda.attribution.support import SupportSet
 from xda.services.served_index import DeviceFeatures
 
@@ -51,6 +51,8 @@ class FittedSurrogate:
         Features of the support vectors, in their order.
     slack : ndarray of float32, shape (N,)
         Hinge loss of every training sample.
+    sources : callable, optional
+        Gives where training samples came from.
     """
 
     def __init__(
@@ -60,12 +62,14 @@ class FittedSurrogate:
         support: SupportSet,
         features: DeviceFeatures,
         slack: NDArray[np.float32],
+        sources: SourceLookup | None = None,
     ) -> None:
         self.c = c
         self.coef = coef
         self.support = support
         self.features = features
         self.slack = slack
+        self.sources = sources
         # One page asks for the same decision up to three times.
         self._values_of_one = lru_cache(REMEMBERED)(self._of_one)
 
@@ -156,7 +160,7 @@ class FittedSurrogate:
     def decompose(self, query: NDArray[np.float32], target: int, against: int | None) -> Decomposition:
         """Return all non-zero contributions to a decision."""
         rows, values = self.values(query, target, against)
-        return decompose(self.support, rows, values, self.intercepts(rows, target, against))
+        return decompose(self.support, rows, values, self.intercepts(rows, target, against), self.sources)
 
     def rank(
         self,
@@ -183,7 +187,9 @@ class FittedSurrogate:
         tops = [strongest(listed, len(rows) if limit is None else limit, sign=factor) for _, factor in SIGNS]
         positive, negative = values[values > 0], values[values < 0]
         supporting, opposing = (
-            contributions(self.support, rows[top], values[top], self.intercepts(rows[top], target, against))
+            contributions(
+                self.support, rows[top], values[top], self.intercepts(rows[top], target, against), self.sources
+            )
             for top in tops
         )
         return Ranked(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from xda.attribution.results import SourceLookup
 from xda.errors import InvalidRequestError
 from xda.services.views import GalleryCounts, GalleryFilter, GalleryItem, GalleryOrder, GalleryPage
 
@@ -18,6 +19,8 @@ class Gallery:
     confidence, margin : ndarray of float64, shape (n_test,)
         Softmax probability of the predicted class, and its lead over the runner-up.
     n_classes : int
+    sources : callable, optional
+        Gives where test images came from.
     """
 
     def __init__(
@@ -28,6 +31,7 @@ class Gallery:
         confidence: NDArray[np.float64],
         margin: NDArray[np.float64],
         n_classes: int,
+        sources: SourceLookup | None = None,
     ) -> None:
         self._label = label
         self._predicted = predicted
@@ -35,6 +39,7 @@ class Gallery:
         self._confidence = confidence
         self._margin = margin
         self._n_classes = n_classes
+        self._sources = sources
 
     def page(self, choice: GalleryFilter, order: GalleryOrder, limit: int, cursor: str | None) -> GalleryPage:
         """Return one page of the test images that match.
@@ -102,6 +107,7 @@ class Gallery:
             surrogate_predicted=int(self._surrogate_predicted[test]),
             margin=float(self._margin[test]),
             confidence=float(self._confidence[test]),
+            source=None if self._sources is None else self._sources(np.array([test]))[0],
         )
 
     def _criteria(self, choice: GalleryFilter) -> dict[str, NDArray[np.bool_]]:

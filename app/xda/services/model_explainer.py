@@ -353,6 +353,7 @@ class ModelExplainer:
             support,
             DeviceFeatures(self.features[support.index], self._classifier.device, offset=self._offset),
             svc.slack_.astype(np.float32),
+            lambda indices: [self._images.origin(index) for index in indices.tolist()],
         )
 
     def _decide(

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from xda.attribution.decomposition import strongest
 from xda.attribution.results import TestSample
 from xda.services import layout
+from xda.services.sources import Sources
 from xda.services.views import SPLITS, Split, TestInfluence
 from xda.storage.run_folder import RunFolder
 
@@ -24,12 +25,15 @@ class Outcomes:
     labels, predicted : dict of str to ndarray of int64, shape (N,)
         Label in the data set and class that the network predicts, for each split.
     logits : dict of str to ndarray of float32, shape (N, K)
+    sources : dict of str to Sources
+        Where the images came from; mapped too.
     """
 
     def __init__(self, run: RunFolder) -> None:
         self.labels: dict[Split, NDArray[np.int64]] = {}
         self.predicted: dict[Split, NDArray[np.int64]] = {}
         self.logits: dict[Split, NDArray[np.float32]] = {}
+        self.sources = {split: Sources(run, split) for split in SPLITS}
         for split in SPLITS:
             table = run.table(layout.table(split))
             self.labels[split] = table["label"].to_numpy().astype(np.int64)
@@ -54,6 +58,7 @@ class Outcomes:
             predicted=int(self.predicted["test"][test]),
             network_logits=tuple(self.logits["test"][test].tolist()),
             surrogate_logits=tuple(surrogate_logits),
+            source=self.sources["test"].one(test),
         )
 
     def influences(self, values: NDArray[np.float64], limit: int, sign: int) -> tuple[TestInfluence, ...]:
@@ -71,7 +76,8 @@ class Outcomes:
         tuple of TestInfluence
             Strongest first.
         """
+        listed = strongest(values, limit, sign=sign)
         return tuple(
-            TestInfluence(i, int(self.labels["test"][i]), int(self.predicted["test"][i]), float(values[i]))
-            for i in strongest(values, limit, sign=sign).tolist()
+            TestInfluence(i, int(self.labels["test"][i]), int(self.predicted["test"][i]), float(values[i]), source)
+            for i, source in zip(listed.tolist(), self.sources["test"].of(listed), strict=True)
         )

@@ -10,6 +10,7 @@ from xda.services import default_c
 from xda.services.intercept import in_words
 from xda.services.left_out import MOST_NAMED, left_out_in_words, read_left_out
 from xda.services.numbers import parameter, percent, signed
+from xda.services.sources import Sources
 
 if TYPE_CHECKING:
     from xda.attribution.results import Contribution, Explanation
@@ -33,6 +34,8 @@ def run_text(run: RunFolder) -> str:
         *([f"  {manifest.no_heatmaps}"] if manifest.no_heatmaps else []),
         *([f"  {manifest.network.remark}"] if manifest.network.remark else []),
     ]
+    if source := Sources(run, "train").one(0) if manifest.counts.train else None:
+        lines.append(f"  each image says where it came from, the first one for training: {source}")
     if words := left_out_in_words(run):
         left_out = read_left_out(run)
         lines.append(f"  {words}:")
@@ -92,13 +95,14 @@ def explanation_text(explainer: Explainer, explanation: Explanation) -> str:
         bound += f"  intercept {signed(contribution.intercept)}" if contribution.intercept else ""
         return (
             f"  {contribution.attribution:+12.5g}  training image {contribution.index:>8}  "
-            f"'{names[contribution.label]}'{bound}"
+            f"'{names[contribution.label]}'{bound}" + (f"  {contribution.source}" if contribution.source else "")
         )
 
     return "\n".join(
         [
             f"Test image {test.index}: label '{names[test.label]}', network '{names[test.predicted]}' ({probability}), "
             f"surrogate '{names[test.surrogate_predicted]}' (C = {explanation.c:g})",
+            *([f"It comes from {test.source}"] if test.source else []),
             _fidelity(explainer, explanation),
             f"Why '{names[explanation.target]}'{contrast}: {explanation.sum_supporting:+.5g} supporting "
             f"{explanation.sum_opposing:+.5g} opposing = {explanation.surrogate_logit:.5g}, the surrogate's "

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from xda.attribution.decomposition import contributions
 from xda.attribution.index import ARRAYS, SIGNS, AttributionIndex, Sign
-from xda.attribution.results import Contribution
+from xda.attribution.results import Contribution, SourceLookup
 from xda.services import layout
 from xda.services.fitted_surrogate import FittedSurrogate, Ranked
 from xda.services.served_index import DeviceFeatures
@@ -26,6 +26,8 @@ class ServedSurrogate(FittedSurrogate):
         One of the run's regularisation parameters.
     train_labels : ndarray of int64, shape (N,)
     device : torch.device
+    sources : callable, optional
+        Gives where training images came from.
 
     Attributes
     ----------
@@ -33,7 +35,14 @@ class ServedSurrogate(FittedSurrogate):
     index : AttributionIndex
     """
 
-    def __init__(self, run: RunFolder, c: float, train_labels: NDArray[np.int64], device: torch.device) -> None:
+    def __init__(
+        self,
+        run: RunFolder,
+        c: float,
+        train_labels: NDArray[np.int64],
+        device: torch.device,
+        sources: SourceLookup | None = None,
+    ) -> None:
         def array(name: str) -> NDArray[np.generic]:
             return np.asarray(run.array(layout.surrogate(c, name)))
 
@@ -45,7 +54,7 @@ class ServedSurrogate(FittedSurrogate):
             offset=layout.intercept_offset(run.manifest.intercept),
             index=support.index,
         )
-        super().__init__(c, coef, support, features, np.asarray(array(layout.SLACK), dtype=np.float32))
+        super().__init__(c, coef, support, features, np.asarray(array(layout.SLACK), dtype=np.float32), sources)
         self.test_logits = np.asarray(array(layout.TEST_LOGITS), dtype=np.float64)
         self.index = AttributionIndex(
             {name: np.asarray(run.array(layout.index(c, name))) for name in ARRAYS}, run.manifest.per_sign
@@ -67,7 +76,8 @@ class ServedSurrogate(FittedSurrogate):
         def listed(sign: Sign) -> tuple[Contribution, ...]:
             entry = entries[sign]
             rows = entry.position[:limit]
-            return contributions(self.support, rows, entry.attribution[:limit], self.intercepts(rows, target, None))
+            values, parts = entry.attribution[:limit], self.intercepts(rows, target, None)
+            return contributions(self.support, rows, values, parts, self.sources)
 
         supporting, opposing = entries["supporting"], entries["opposing"]
         return Ranked(

@@ -50,6 +50,8 @@ class TestInfluence:
     label: int
     predicted: int
     attribution: float
+    source: str | None = None
+    """Where the test image came from: its path, or its place in the data set; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class TrainingSample:
     """1 for the largest slack among the training samples; equal slacks share the best rank."""
     supports: tuple[TestInfluence, ...]
     opposes: tuple[TestInfluence, ...]
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,7 @@ class GalleryItem:
     surrogate_predicted: int
     margin: float
     confidence: float
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

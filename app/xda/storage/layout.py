@@ -22,6 +22,14 @@ def image_files(split: str) -> tuple[str, str]:
     return f"{split}/images.bin", f"{split}/image_offsets.npy"
 
 
+def source_files(split: str) -> tuple[str, str]:
+    """Return the names of the file of all sources of a split's images and of the array of their offsets.
+
+    A source says where an image came from. Runs of earlier versions have neither file.
+    """
+    return f"{split}/sources.bin", f"{split}/source_offsets.npy"
+
+
 def surrogate_folder(name: str) -> str:
     """Return the folder of a surrogate, relative to the run."""
     return f"surrogates/{name}"
@@ -30,6 +38,8 @@ def surrogate_folder(name: str) -> str:
 def _split_arrays(manifest: Manifest, split: str, count: int) -> Iterator[tuple[str, str, tuple[Dimension, ...]]]:
     images = (f"{split} images", count)
     yield image_files(split)[1], "<i8", ((f"{split} images plus one", count + 1),)
+    if any(name in manifest.files for name in source_files(split)):
+        yield source_files(split)[1], "<i8", ((f"{split} images plus one", count + 1),)
     yield f"{split}/features.npy", "<f4", (images, ("features", manifest.counts.features))
     yield f"{split}/logits.npy", "<f4", (images, ("classes", len(manifest.classes)))
 
@@ -84,6 +94,7 @@ def check_layout(manifest: Manifest, where: str) -> None:
     """
     counts = {"train": manifest.counts.train, "test": manifest.counts.test}
     plain = [WEIGHTS, *(f"{split}.parquet" for split in counts), *(image_files(split)[0] for split in counts)]
+    plain += [source_files(split)[0] for split in counts if source_files(split)[1] in manifest.files]
     arrays = [row for split, count in counts.items() for row in _split_arrays(manifest, split, count)]
     arrays += [row for surrogate in manifest.surrogates for row in _surrogate_arrays(manifest, surrogate)]
     for name in [*plain, *(name for name, _, _ in arrays)]:

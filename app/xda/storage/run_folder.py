@@ -168,9 +168,13 @@ class RunFolder:
         RunError
             The run has no such file.
         """
+        return self.content(name).tobytes()
+
+    def content(self, name: str) -> NDArray[np.uint8]:
+        """Return the bytes of a file that is no array, memory-mapped and read-only; errors as for ``read``."""
         if self._entry(name).dtype is not None:
             raise RunError(f"{self.path}: {name} is an array. Rebuild the run with `xda build`.")
-        return self._contents[name].tobytes()
+        return np.asarray(self._contents[name], dtype=np.uint8)
 
     def _count(self, split: Split) -> int:
         return self.manifest.counts.train if split == "train" else self.manifest.counts.test

@@ -31,6 +31,16 @@ class FileSource:
     """Images that are files."""
 
     paths: tuple[str, ...]
+    folder: str = ""
+    """Below which they are; their origins leave it out."""
+    name: str = ""
+    """What their origins say for the folder."""
+
+    def origin(self, index: int) -> str:
+        """Return the path as seen from the data set."""
+        path = self.paths[index]
+        inner = path.removeprefix(self.folder + os.sep) if self.folder else path
+        return f"{self.name}/{inner}" if self.name else inner
 
     def encoded(self, index: int) -> bytes:
         """Return the file.
@@ -76,6 +86,7 @@ def load_split(
     folder: Path,
     classes: tuple[str, ...],
     *,
+    base: Path | None = None,
     follow_links: bool = False,
     kept: Path | None = None,
     progress: Progress = silent,
@@ -88,6 +99,8 @@ def load_split(
         Holds a folder for each class; images may lie deeper in it. Hidden files and folders are passed over.
     classes : tuple of str
         Names of the class folders; the label is the position.
+    base : Path, optional
+        Folder of the data set, from which origins are seen; default the one that the split's folder is in.
     follow_links : bool
         Whether to follow links that lead out of the folder; those to what is inside are followed in any case.
     kept : Path, optional
@@ -129,18 +142,29 @@ def load_split(
         )
     if not paths and not outward:
         raise DataError(f"{folder} holds no image files ({', '.join(SUFFIXES)}).")
-    split = _checked(paths, labels, kept, progress, f"Checking images of {folder.name}")
+    resolved = folder.resolve()
+    seen_from = base if base is not None and base in resolved.parents else resolved.parent
+    seen_as = str(folder), resolved.relative_to(seen_from).as_posix()
+    split = _checked(paths, labels, seen_as, kept, progress, f"Checking images of {folder.name}")
     return replace(split, left_out=(*outward, *split.left_out))
 
 
 def load_files(
-    paths: Sequence[str], labels: Sequence[int], *, kept: Path | None = None, progress: Progress = silent
+    paths: Sequence[str],
+    labels: Sequence[int],
+    *,
+    base: Path | None = None,
+    kept: Path | None = None,
+    progress: Progress = silent,
 ) -> ImageSplit:
     """Return a split of given files; parameters as for ``load_split``, with one label for each file."""
-    return _checked(list(paths), list(labels), kept, progress, "Checking images")
+    seen_as = ("" if base is None else str(base), "")
+    return _checked(list(paths), list(labels), seen_as, kept, progress, "Checking images")
 
 
-def _checked(paths: list[str], labels: list[int], kept: Path | None, progress: Progress, stage: str) -> ImageSplit:
+def _checked(
+    paths: list[str], labels: list[int], seen_as: tuple[str, str], kept: Path | None, progress: Progress, stage: str
+) -> ImageSplit:
     verdicts = [
         each[0] for each in examine_files(paths, lambda path: [_read(path)], kept=kept, progress=progress, stage=stage)
     ]
@@ -157,7 +181,7 @@ def _checked(paths: list[str], labels: list[int], kept: Path | None, progress: P
     return ImageSplit(
         labels=np.array([labels[place] for place in good], dtype=np.int64),
         fingerprint=digest.hexdigest(),
-        source=FileSource(tuple(paths[place] for place in good)),
+        source=FileSource(tuple(paths[place] for place in good), *seen_as),
         left_out=tuple(bad),
         otherwise=ReadOtherwise.of([for_people(paths[place]) for place in good if verdicts[place].otherwise]),
     )

@@ -52,6 +52,10 @@ class ImageSource(Protocol):
         """Return the original file (PNG, JPEG, ...) of one image."""
         ...
 
+    def origin(self, index: int) -> str | int:
+        """Return where one image came from: its path or place, or its position in the data set as that was read."""
+        ...
+
     def pixels(self, indices: NDArray[np.int64]) -> NDArray[np.uint8] | None:
         """Return decoded images, (n, H, W) grey or (n, H, W, 3) RGB, where that is cheaper than decoding files."""
         ...
@@ -68,6 +72,10 @@ class ArraySource:
         buffer = io.BytesIO()
         Image.fromarray(self.array[index]).save(buffer, format="PNG")
         return buffer.getvalue()
+
+    def origin(self, index: int) -> int:
+        """Return the position, of which none is left out."""
+        return index
 
     def pixels(self, indices: NDArray[np.int64]) -> NDArray[np.uint8] | None:
         """Return the images themselves."""
@@ -96,6 +104,12 @@ class ImageSplit:
         if not 0 <= i < len(self.labels):
             raise IndexError(f"image {i} of {len(self.labels)}")
         return self.source.encoded(i)
+
+    def origins(self, split: str) -> Iterator[str]:
+        """Yield for every image, in order, where it came from: its path or place, or ``train[17]`` for a position."""
+        for i in range(len(self.labels)):
+            found = self.source.origin(i)
+            yield found if isinstance(found, str) else f"{split}[{found}]"
 
     def all_encoded(self) -> Iterator[bytes]:
         """Yield every image as the bytes of an image file, in order."""

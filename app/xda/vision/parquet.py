@@ -57,10 +57,20 @@ class ParquetSource:
     starts : sequence of int
         Row over all shards with which each shard begins.
     columns : Columns
+    names : sequence of str, optional
+        What origins call the shards; default their paths.
     """
 
-    def __init__(self, shards: Sequence[str], rows: NDArray[np.int64], starts: Sequence[int], columns: Columns) -> None:
+    def __init__(
+        self,
+        shards: Sequence[str],
+        rows: NDArray[np.int64],
+        starts: Sequence[int],
+        columns: Columns,
+        names: Sequence[str] | None = None,
+    ) -> None:
         self._shards = tuple(shards)
+        self._names = tuple(names or shards)
         self._rows = rows
         self._starts = tuple(starts)
         self._columns = columns
@@ -77,8 +87,7 @@ class ParquetSource:
         DataError
             If the shard cannot be read any more.
         """
-        row = int(self._rows[index])
-        shard = bisect_right(self._starts, row) - 1
+        shard, row = self._place(index)
         with self._lock:
             if shard != self._shard or not self._next <= row <= self._next + _AHEAD:
                 self._stream = read_images(self._shards[shard], self._columns, row - self._starts[shard])
@@ -91,9 +100,24 @@ class ParquetSource:
             raise DataError(f"{self._shards[shard]} has changed since the data set was loaded; start again.")
         return data
 
+    def origin(self, index: int) -> str:
+        """Return the file and the row in it, from 0."""
+        shard, row = self._place(index)
+        return row_name(self._names[shard], row - self._starts[shard])
+
+    def _place(self, index: int) -> tuple[int, int]:
+        """Return the shard of an image, and its row over all shards."""
+        row = int(self._rows[index])
+        return bisect_right(self._starts, row) - 1, row
+
     def pixels(self, indices: NDArray[np.int64]) -> NDArray[np.uint8] | None:
         """Return None: files must be decoded."""
         return None
+
+
+def row_name(shard: str, row: int) -> str:
+    """Return how a row of a file is called: ``train.parquet, row 17``."""
+    return f"{shard}, row {row}"
 
 
 def read_images(shard: str, columns: Columns, first: int = 0) -> Iterator[bytes | None]:
@@ -139,6 +163,7 @@ def load(
     image: str | None = None,
     label: str | None = None,
     name: str = "parquet",
+    base: Path | None = None,
     kept: Path | None = None,
     progress: Progress = silent,
 ) -> ImageDataset:
@@ -153,6 +178,8 @@ def load(
         Names of the columns; by default what they are usually called.
     name : str
         Of the data set.
+    base : Path, optional
+        Folder of the data set, from which origins are seen.
     kept : Path, optional
         Folder in which what is known of the images is kept between calls.
     progress : Progress
@@ -181,7 +208,7 @@ def load(
     for split, files in shards.items():
         labels = [_numbered(values, classes, shard) for values, shard in zip(raw[split], files, strict=True)]
         own = None if kept is None else kept / f"{split}.parquet"
-        splits[split] = _split(files, labels, columns, own, progress, f"Checking images: {split}")
+        splits[split] = _split(files, labels, columns, base, own, progress, f"Checking images: {split}")
     return ImageDataset(name=name, title=name, classes=classes, train=splits["train"], test=splits["test"])
 
 
@@ -313,11 +340,19 @@ def _numbered(values: list[Any], classes: tuple[str, ...], shard: str) -> list[i
 
 
 def _split(
-    shards: list[str], labels: list[list[int]], columns: Columns, kept: Path | None, progress: Progress, stage: str
+    shards: list[str],
+    labels: list[list[int]],
+    columns: Columns,
+    base: Path | None,
+    kept: Path | None,
+    progress: Progress,
+    stage: str,
 ) -> ImageSplit:
     verdicts = examine_files(
         shards, lambda shard: read_images(shard, columns), kept=kept, progress=progress, stage=stage
     )
+    paths = [Path(shard).absolute() for shard in shards]
+    names = [path.relative_to(base).as_posix() if base and base in path.parents else path.name for path in paths]
     starts = [0, *accumulate(map(len, labels))][:-1]
     digest = hashlib.sha256()
     rows: list[int] = []
@@ -329,18 +364,18 @@ def _split(
             raise DataError(f"{shard} changed while it was read, or has images that cannot be reached; start again.")
         for row, (label, verdict) in enumerate(zip(own, each, strict=True)):
             if verdict.problem:
-                bad.append(LeftOut(f"{shard}, row {row}", verdict.problem))
+                bad.append(LeftOut(row_name(shard, row), verdict.problem))
                 continue
             digest.update(f"{label} ".encode())
             digest.update(verdict.sha256)
             if verdict.otherwise:
-                otherwise.append(f"{shard}, row {row}")
+                otherwise.append(row_name(shard, row))
             rows.append(start + row)
             kept_labels.append(label)
     return ImageSplit(
         labels=np.array(kept_labels, dtype=np.int64),
         fingerprint=digest.hexdigest(),
-        source=ParquetSource(shards, np.array(rows, dtype=np.int64), starts, columns),
+        source=ParquetSource(shards, np.array(rows, dtype=np.int64), starts, columns, names),
         left_out=tuple(bad),
         otherwise=ReadOtherwise.of(otherwise),
     )

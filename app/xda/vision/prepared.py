@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -131,6 +132,17 @@ class PreparedSet:
         if image.shape != self.shape:
             raise DataError(f"Image {index} has the shape {image.shape}, image 0 has {self.shape}; make them equal.")
         return image
+
+    def origin(self, index: int) -> str | None:
+        """Return the path of an image where the data set is one of files, such as torchvision's ``ImageFolder``."""
+        dataset, place = self._dataset, index
+        while hasattr(dataset, "dataset") and hasattr(dataset, "indices"):
+            dataset, place = dataset.dataset, dataset.indices[place]
+        samples = getattr(dataset, "samples", None)
+        if not isinstance(samples, list) or len(samples) != len(dataset):
+            return None
+        first = samples[place][0] if isinstance(samples[place], tuple | list) and samples[place] else None
+        return str(first) if isinstance(first, str | PathLike) else None
 
     def batches(self) -> Iterator[tuple[torch.Tensor, NDArray[np.int64]]]:
         """Yield images (B, C, H, W) and labels (B,) in order.

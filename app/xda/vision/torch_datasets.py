@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
@@ -37,10 +38,17 @@ class ItemSource:
     dataset: Any
     indices: NDArray[np.int64]
     """Which items, shape (N,)."""
+    paths: Mapping[int, str]
+    """Of the items whose image is one, by position."""
 
     def encoded(self, index: int) -> bytes:
         """Return the bytes of an image file: the file itself where the item is one, else a PNG of its pixels."""
         return encode(self.dataset[int(self.indices[index])][0])
+
+    def origin(self, index: int) -> str | int:
+        """Return the path where the item is one, else its position among all items."""
+        number = int(self.indices[index])
+        return self.paths.get(number, number)
 
     def pixels(self, indices: NDArray[np.int64]) -> NDArray[np.uint8] | None:
         """Return None: what the items are is known only one by one."""
@@ -167,6 +175,8 @@ class _Item:
     bad: LeftOut | None
     otherwise: str = ""
     """Its name, where torchvision's loader gives other pixels."""
+    path: str = ""
+    """Of the image, where it is a file."""
 
 
 def _read(split: str, dataset: Any, progress: Progress) -> list[_Item]:
@@ -191,14 +201,14 @@ def _examined(split: str, dataset: Any, place: int) -> _Item:
     image, label = item[0], _plain(item[1])
     if not isinstance(label, int | str):
         raise DataError(f"The label of the {name} is a {type(label).__name__}; it must be a whole number or a name.")
-    if isinstance(image, str | PathLike):
-        name = for_people(str(image))
+    path = str(image) if isinstance(image, str | PathLike) else ""
+    name = for_people(path) or name
     try:
         verdict = examine(encode(image))
     except BadImageError as error:
         return _Item(label, b"", LeftOut(name, error.reason))
     bad = LeftOut(name, verdict.problem) if verdict.problem else None
-    return _Item(label, verdict.sha256, bad, name if verdict.otherwise else "")
+    return _Item(label, verdict.sha256, bad, name if verdict.otherwise else "", path)
 
 
 def _plain(label: Any) -> Any:
@@ -248,10 +258,19 @@ def _split(split: str, dataset: Any, items: Sequence[_Item], classes: tuple[str,
     return ImageSplit(
         labels=np.array(labels, dtype=np.int64),
         fingerprint=digest.hexdigest(),
-        source=ItemSource(dataset, np.array(indices, dtype=np.int64)),
+        source=ItemSource(dataset, np.array(indices, dtype=np.int64), _relative(items)),
         left_out=tuple(item.bad for item in items if item.bad is not None),
         otherwise=ReadOtherwise.of([item.otherwise for item in items if item.otherwise]),
     )
+
+
+def _relative(items: Sequence[_Item]) -> dict[int, str]:
+    """Return the paths of items by position; absolute ones as seen from the folder that all of them are in."""
+    paths = {place: item.path for place, item in enumerate(items) if item.path}
+    if not paths or not all(map(os.path.isabs, paths.values())):
+        return paths
+    folder = os.path.commonpath([os.path.dirname(path) for path in paths.values()])
+    return {place: os.path.relpath(path, os.path.dirname(folder)) for place, path in paths.items()}
 
 
 def _from_tensor(image: torch.Tensor) -> NDArray[np.uint8]:

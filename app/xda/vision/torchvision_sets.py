@@ -123,7 +123,7 @@ def load(name: str, data_dir: Path, *, progress: Progress = silent) -> ImageData
         raise DataError(f"{known.title} is not (or not whole) in {_root(data_dir)}; run `xda data {name}` to fetch it.")
     if isinstance(train[0][0], Path):
         splits = [
-            _file_split(dataset, _root(data_dir) / f".{name}-checked" / f"{split}.parquet", progress)
+            _file_split(dataset, data_dir, _root(data_dir) / f".{name}-checked" / f"{split}.parquet", progress)
             for split, dataset in (("train", train), ("test", test))
         ]
         return _named(name, known, train, splits)
@@ -143,10 +143,10 @@ def _named(name: str, known: TorchvisionSet, train: Any, splits: Sequence[ImageS
     return _without_empty_classes(ImageDataset(name, known.title, classes, *splits))
 
 
-def _file_split(dataset: Any, kept: Path, progress: Progress) -> ImageSplit:
+def _file_split(dataset: Any, root: Path, kept: Path, progress: Progress) -> ImageSplit:
     items = [dataset[place] for place in range(len(dataset))]
     return load_files(
-        [str(path) for path, _ in items], [int(label) for _, label in items], kept=kept, progress=progress
+        [str(path) for path, _ in items], [int(label) for _, label in items], base=root, kept=kept, progress=progress
     )
 
 

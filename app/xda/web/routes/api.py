@@ -73,6 +73,7 @@ def encode_explanation(told: Explanation) -> bytes:
                 "predicted": test.predicted,
                 "network_logits": test.network_logits,
                 "surrogate_logits": test.surrogate_logits,
+                "source": test.source,
             },
             "target": told.target,
             "against": told.against,
@@ -96,6 +97,7 @@ def _encode(part: Contribution) -> dict[str, object]:
         "label": part.label,
         "attribution": part.attribution,
         "at_bound": part.at_bound,
+        "source": part.source,
         "intercept": part.intercept,
     }
 

@@ -6,6 +6,8 @@ computed would cost more than computing it.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
@@ -14,6 +16,16 @@ class Model(BaseModel):
     """Base: no field that is not declared, none missing."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+Source = Annotated[
+    str | None,
+    Field(
+        description="Where the image came from: path, Parquet file and row, or place in the data set; null in runs of "
+        "earlier versions.",
+        examples=["train/cat/017.jpg"],
+    ),
+]
 
 
 class SurrogateModel(Model):
@@ -51,6 +63,7 @@ class TestItemModel(Model):
     surrogate_predicted: int
     margin: float = Field(description="Softmax probability of the network's class minus that of the runner-up.")
     confidence: float = Field(description="Softmax probability of the network's class.")
+    source: Source
 
 
 class TestPageModel(Model):
@@ -74,6 +87,7 @@ class TestSampleModel(Model):
     predicted: int = Field(description="Class predicted by the network.")
     network_logits: list[float]
     surrogate_logits: list[float]
+    source: Source
 
 
 class ContributionModel(Model):
@@ -83,12 +97,20 @@ class ContributionModel(Model):
     label: int = Field(description="Label in the data set, possibly a wrong one.")
     attribution: float = Field(description="Signed share of the surrogate's logit (difference).")
     at_bound: bool = Field(description="Whether its dual variable is at its bound C.")
+    source: Source
     intercept: float = Field(description="Part of `attribution` due to an augmented intercept; 0 without one.")
 
 
 EXPLANATION_EXAMPLE: JsonDict = {
     "c": 0.001,
-    "test": {"index": 115, "label": 4, "predicted": 9, "network_logits": [-3.1, 2.4], "surrogate_logits": [-1.0, 2.3]},
+    "test": {
+        "index": 115,
+        "label": 4,
+        "predicted": 9,
+        "network_logits": [-3.1, 2.4],
+        "surrogate_logits": [-1.0, 2.3],
+        "source": "test[115]",
+    },
     "target": 9,
     "against": None,
     "surrogate_logit": 2.26,
@@ -97,8 +119,26 @@ EXPLANATION_EXAMPLE: JsonDict = {
     "n_supporting": 96,
     "n_opposing": 47,
     "n_train": 60000,
-    "supporting": [{"index": 24798, "label": 9, "attribution": 0.64, "at_bound": True, "intercept": 0.0}],
-    "opposing": [{"index": 59915, "label": 4, "attribution": -0.38, "at_bound": False, "intercept": 0.0}],
+    "supporting": [
+        {
+            "index": 24798,
+            "label": 9,
+            "attribution": 0.64,
+            "at_bound": True,
+            "intercept": 0.0,
+            "source": "train[24798]",
+        }
+    ],
+    "opposing": [
+        {
+            "index": 59915,
+            "label": 4,
+            "attribution": -0.38,
+            "at_bound": False,
+            "intercept": 0.0,
+            "source": "train[59915]",
+        }
+    ],
     "intercept": 0.0,
 }
 
@@ -132,6 +172,7 @@ class TestInfluenceModel(Model):
     label: int
     predicted: int
     attribution: float
+    source: Source
 
 
 class TrainingSampleModel(Model):
@@ -150,6 +191,7 @@ class TrainingSampleModel(Model):
     slack_rank: int = Field(description="1 for the largest slack of all training samples.")
     supports: list[TestInfluenceModel]
     opposes: list[TestInfluenceModel]
+    source: Source
 
 
 class LinkModel(Model):

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from xda.services.comparison import Comparison, Only, Order, Presence, Side
 from xda.services.matching import By
-from xda.web.routes.api_models import Model, TestSampleModel
+from xda.web.routes.api_models import Model, Source, TestSampleModel
 
 
 class LabelSumModel(Model):
@@ -75,6 +75,7 @@ class ComparedImageModel(Model):
     share: tuple[float, float] = Field(description="Signed share of all that is added and taken away on each side.")
     presence: tuple[Presence, Presence]
     flipped: bool
+    source: tuple[Source, Source]
 
 
 class ComparisonModel(Model):

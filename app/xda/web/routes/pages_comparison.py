@@ -125,7 +125,7 @@ async def get_csv(catalog: CatalogDep, explainer: ExplainerDep, state: CompareVi
     names = compared.classes
     text = io.StringIO()
     writer = csv.writer(text)
-    columns = ("train_index", "label", "label_name", "attribution", "share", "presence")
+    columns = ("train_index", "label", "label_name", "attribution", "share", "presence", "source")
     writer.writerow((*(f"{column}_{key}" for key in "ab" for column in columns), "sign_flipped"))
     for image in compared.images(state.only, state.order):
         row: list[object] = []
@@ -138,6 +138,7 @@ async def get_csv(catalog: CatalogDep, explainer: ExplainerDep, state: CompareVi
                 repr(image.attribution[place]),
                 repr(image.share[place]),
                 image.presence[place],
+                image.source[place],
             ]
         writer.writerow((*row, str(image.flipped).lower()))
     return Response(text.getvalue(), headers=_attachment(compared, "csv"), media_type="text/csv; charset=utf-8")

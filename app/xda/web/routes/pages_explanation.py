@@ -137,11 +137,12 @@ async def get_csv(explainer: ExplainerDep, view: ViewDep, test: TestIndexDep) ->
     parts = explainer.decompose(test, c=asked.c, target=asked.target, against=asked.against)
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(("train_index", "label", "label_name", "attribution", "at_bound", "intercept"))
+    writer.writerow(("train_index", "label", "label_name", "attribution", "at_bound", "intercept", "source"))
     columns = (parts.index, parts.label, parts.attribution, parts.at_bound, parts.intercept)
-    for index, label, attribution, at_bound, intercept in zip(*(each.tolist() for each in columns), strict=True):
+    rows = zip(*(each.tolist() for each in columns), parts.sources(), strict=True)
+    for index, label, attribution, at_bound, intercept, source in rows:
         bound = str(at_bound).lower()
-        writer.writerow((index, label, story.classes[label], repr(attribution), bound, repr(intercept)))
+        writer.writerow((index, label, story.classes[label], repr(attribution), bound, repr(intercept), source))
     return Response(text.getvalue(), headers=_attachment(story, "csv"), media_type="text/csv; charset=utf-8")
 
 
@@ -174,6 +175,7 @@ async def get_json(explainer: ExplainerDep, view: ViewDep, test: TestIndexDep) -
             "attribution": parts.attribution,
             "at_bound": parts.at_bound,
             "intercept": parts.intercept,
+            "source": parts.sources(),
         },
     }
     body = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_INDENT_2)
