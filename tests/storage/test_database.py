@@ -13,7 +13,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect, text
+from sqlalchemy import URL, inspect, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -140,15 +140,21 @@ def test_moments_come_back_aware_and_in_utc(database_url: str) -> None:
     engine.dispose()
 
 
-def test_sqlite_runs_in_wal_mode_with_foreign_keys_and_a_busy_timeout(tmp_path: Path) -> None:
-    engine = connect(parse_url(f"sqlite:///{tmp_path / 'new folder' / 'links%20.sqlite3'}"))
+def test_sqlite_keeps_all_in_one_file_with_foreign_keys_and_a_busy_timeout(tmp_path: Path) -> None:
+    path = tmp_path / "new folder" / "links%20?#.sqlite3"
+    path.parent.mkdir()
+    earlier = sqlite3.connect(path)
+    earlier.execute("PRAGMA journal_mode = WAL")
+    earlier.close()
+    engine = connect(URL.create("sqlite+pysqlite", database=str(path)))
     upgrade(engine)
     with engine.connect() as connection:
         pragmas = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
-            for name in ("journal_mode", "foreign_keys", "busy_timeout")
+            for name in ("journal_mode", "foreign_keys", "busy_timeout", "synchronous")
         }
-    assert pragmas == {"journal_mode": "wal", "foreign_keys": 1, "busy_timeout": 15_000}
+    assert pragmas == {"journal_mode": "delete", "foreign_keys": 1, "busy_timeout": 15_000, "synchronous": 3}
+    assert {file.name for file in path.parent.iterdir()} == {path.name, f"{path.name}.lock"}
     engine.dispose()
 
 

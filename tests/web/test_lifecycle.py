@@ -145,6 +145,52 @@ def test_the_link_database_comes_later(catalog: Catalog, tmp_path: Path, monkeyp
     assert tries == 3
 
 
+def test_readyz_says_when_the_link_database_is_gone_and_when_it_is_back(catalog: Catalog, tmp_path: Path) -> None:
+    database, aside = tmp_path / "links.sqlite3", tmp_path / "aside"
+    with TestClient(create_app(Settings(home=tmp_path), catalog)) as client:
+        assert client.app.state.lifecycle.wait(30).ready  # type: ignore[attr-defined]
+        shared = client.post("/api/v1/links", json={"run": RUN_ID, "test": 0}).json()["id"]
+        database.rename(aside)
+        for answer in (
+            client.get("/readyz"),
+            client.post("/api/v1/links", json={"run": RUN_ID, "test": 0}),
+            client.get(f"/s/{shared}"),
+        ):
+            assert answer.status_code == 503
+            assert "Put the file back" in answer.json()["detail"]
+        assert "xda_ready 0.0" in client.get("/metrics").text
+        assert client.get(f"/r/{RUN_ID}/test/0").status_code == 200
+        aside.rename(database)
+        assert client.get("/readyz").status_code == 200
+        assert client.get(f"/s/{shared}").status_code == 200
+        assert "xda_ready 1.0" in client.get("/metrics").text
+
+
+def test_readyz_does_not_wait_for_a_database_that_is_silent(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release, asked = threading.Event(), []
+
+    def ping(store: LinkStore) -> None:
+        asked.append(store)
+        release.wait(30)
+
+    monkeypatch.setattr(lifecycle_module, "PING_SECONDS", 0.2)
+    with TestClient(create_app(Settings(home=tmp_path), catalog)) as client:
+        assert client.app.state.lifecycle.wait(30).ready  # type: ignore[attr-defined]
+        monkeypatch.setattr(LinkStore, "ping", ping)
+        for _ in range(3):
+            answer = client.get("/readyz")
+            assert answer.status_code == 503
+            assert "has not answered" in answer.json()["detail"]
+        assert len(asked) == 1, "one thread waits, however often it is asked"
+        release.set()
+        deadline = time.monotonic() + 10
+        while client.get("/readyz").status_code != 200 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert client.get("/readyz").status_code == 200
+
+
 def test_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDA_HOME", str(tmp_path))
     monkeypatch.setenv("XDA_MAX_PAGE", "7")

@@ -1,6 +1,6 @@
 """The database of shared links: connection, tables and schema upgrade for SQLite and PostgreSQL.
 
-SQLite runs in WAL mode with foreign keys and a busy time-out; a writing transaction takes its lock at once (``BEGIN
+SQLite runs with foreign keys and a busy time-out; a writing transaction takes its lock at once (``BEGIN
 IMMEDIATE``), so that two writers wait for each other instead of failing. PostgreSQL is reached through psycopg 3.
 """
 
@@ -31,18 +31,25 @@ from sqlalchemy import (
     String,
     TypeDecorator,
     create_engine,
-    event,
     make_url,
     text,
 )
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from xda.errors import BusyError, ConfigError
+from xda.storage import sqlite_file
 from xda.storage.files import file_lock
 
-BUSY_SECONDS = 15
+POSTGRES_PATIENCE = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+}
+"""A server that has gone without a word must not hold a thread for hours, which is TCP's own patience."""
 _MIGRATION_LOCK = 0x0DA_11_4B5
 """Key of PostgreSQL's advisory lock under which the schema is upgraded."""
 
@@ -148,28 +155,15 @@ def connect(url: URL) -> Engine:
     serializer = partial(json.dumps, allow_nan=False, separators=(",", ":"))
     if url.get_backend_name() == "postgresql":
         # pool_pre_ping: a restarted server must cost nobody an error page.
-        return create_engine(url, json_serializer=serializer, pool_pre_ping=True, connect_args={"connect_timeout": 5})
-    folder = Path(str(url.database)).parent
+        return create_engine(url, json_serializer=serializer, pool_pre_ping=True, connect_args=POSTGRES_PATIENCE)
+    folder = sqlite_file.database_file(url).parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"The folder {folder} of the link database cannot be created: {error.strerror}.") from error
-    engine = create_engine(url, json_serializer=serializer, connect_args={"timeout": BUSY_SECONDS})
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
+    engine = create_engine(url, json_serializer=serializer, connect_args={"timeout": sqlite_file.BUSY_SECONDS})
+    sqlite_file.attach(engine)
     return engine
-
-
-def _prepare_sqlite(connection: Any, _record: object) -> None:
-    # The driver must not start transactions by itself: _begin_sqlite does, with the write lock when asked to.
-    connection.isolation_level = None
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
-    connection.execute("PRAGMA foreign_keys = ON")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    writing = connection.get_execution_options().get("xda_writing", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
 
 @contextmanager
@@ -184,12 +178,58 @@ def database_errors(url: URL) -> Iterator[None]:
     try:
         yield
     except (DBAPIError, PoolTimeoutError, sqlite3.Error) as error:
+        if url.get_backend_name() == "sqlite" and not (path := sqlite_file.database_file(url)).exists():
+            raise sqlite_file.lost(path) from error
         cause = str(error.orig if isinstance(error, DBAPIError) else error).strip().partition("\n")[0]
         raise BusyError(
             f"The link database {url.render_as_string(hide_password=True)} does not answer ({cause}). "
             "Check that it runs and can be written, and try again.",
             retry_after=5,
         ) from error
+
+
+@contextmanager
+def written(engine: Engine) -> Iterator[Session]:
+    """Write in one transaction; what was written is there after a restart when this ends without an error.
+
+    Yields
+    ------
+    Session
+        Committed at the end.
+
+    Raises
+    ------
+    BusyError
+        The database does not answer, is locked, full or read-only, or its file was deleted or replaced meanwhile.
+    """
+    url = engine.url
+    with database_errors(url):
+        with Session(engine.execution_options(xda_writing=True)) as session, session.begin():
+            yield session
+            opened = session.connection().info.get("file")
+        if url.get_backend_name() == "sqlite":
+            sqlite_file.check_kept(sqlite_file.database_file(url), opened)
+
+
+def ping(engine: Engine) -> None:
+    """Ask the database for an answer, for its tables, and whether it can be written.
+
+    Raises
+    ------
+    BusyError
+        It does not answer, was not migrated, or is read-only.
+    """
+    with database_errors(engine.url), engine.connect() as connection:
+        connection.execute(text("SELECT id FROM link LIMIT 1"))
+        if engine.dialect.name == "postgresql":
+            if connection.execute(text("SHOW transaction_read_only")).scalar_one() == "on":
+                raise BusyError(
+                    f"The link database {engine.url.render_as_string(hide_password=True)} can only be read. "
+                    "Name its primary server, or let this user write.",
+                    retry_after=5,
+                )
+            return
+    sqlite_file.check_writable(sqlite_file.database_file(engine.url))
 
 
 def migration_config(connection: Connection) -> Config:
@@ -217,12 +257,15 @@ def upgrade(engine: Engine) -> None:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
                 _upgrade(connection)
             return
-        database = Path(str(engine.url.database))
-        with file_lock(database.with_name(database.name + ".lock"), f"the link database {database}", wait=BUSY_SECONDS):
-            # Switching to WAL ignores the busy time-out, hence under the lock; the file remembers the mode.
+        database = sqlite_file.database_file(engine.url)
+        lock = database.with_name(database.name + ".lock")
+        with file_lock(lock, f"the link database {database}", wait=sqlite_file.BUSY_SECONDS):
+            if not database.exists():
+                database.touch()
+            # The file remembers its mode, and earlier versions chose another.
             raw = engine.raw_connection()
             try:
-                raw.cursor().execute("PRAGMA journal_mode = WAL")
+                raw.cursor().execute("PRAGMA journal_mode = DELETE")
             finally:
                 raw.close()
             with engine.execution_options(xda_writing=True).begin() as connection:

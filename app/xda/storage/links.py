@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from xda.errors import InvalidRequestError, NotFoundError
-from xda.storage.database import LinkMediaRow, LinkRow, connect, database_errors, parse_url, upgrade
+from xda.storage.database import LinkMediaRow, LinkRow, connect, database_errors, parse_url, ping, upgrade, written
 
 _ID = re.compile(r"[A-Za-z0-9_-]{8,32}")
 
@@ -56,7 +56,6 @@ class LinkStore:
     def __init__(self, url: str) -> None:
         self._url = parse_url(url)
         self._engine = connect(self._url)
-        self._writing = self._engine.execution_options(xda_writing=True)
 
     def migrate(self) -> None:
         """Create or upgrade the tables; safe when several processes start at once.
@@ -99,7 +98,7 @@ class LinkStore:
         InvalidRequestError
             A value has no JSON form, such as NaN.
         BusyError
-            The database does not answer or is full.
+            The database does not answer, is full or read-only, or its file was deleted or replaced.
         """
         link = Link(
             id=secrets.token_urlsafe(12),
@@ -125,7 +124,7 @@ class LinkStore:
             json.dumps([link.state, link.snapshot], allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
             raise InvalidRequestError(f"This view cannot be shared: {error}. Reload the page and try again.") from error
-        with database_errors(self._url), Session(self._writing) as session, session.begin():
+        with written(self._engine) as session:
             session.add(row)
             session.flush()
             session.add_all(files)
@@ -176,15 +175,14 @@ class LinkStore:
         return row.content_type, row.content
 
     def ping(self) -> None:
-        """Ask the database for an answer and for its tables.
+        """Ask the database for an answer, for its tables, and whether it can be written.
 
         Raises
         ------
         BusyError
-            It does not answer, or was not migrated.
+            It does not answer, was not migrated, or is read-only.
         """
-        with database_errors(self._url), self._engine.connect() as connection:
-            connection.execute(text("SELECT id FROM link LIMIT 1"))
+        ping(self._engine)
 
     def close(self) -> None:
         """Close all connections."""

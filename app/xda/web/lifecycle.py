@@ -6,6 +6,7 @@ threads of their own; until then whoever asks for them gets a ``BusyError`` (503
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import threading
@@ -13,6 +14,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from anyio import to_thread
 
 from xda.errors import BusyError, XdaError
 from xda.settings import Settings
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+PING_SECONDS = 2.0
+"""Longest wait for the link database's answer when it is asked whether it is there."""
 RETRY_SECONDS = 2.0
 """Pause between two attempts to reach the link database (which may start after this process)."""
 
@@ -90,6 +95,8 @@ class Lifecycle:
         self._answered = False
         self._runs_reason = "The runs are being loaded."
         self._links_reason = "The link database is being opened."
+        self._links_trouble = ""
+        self._ping: asyncio.Task[None] | None = None
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._threads: tuple[threading.Thread, ...] = ()
@@ -127,12 +134,31 @@ class Lifecycle:
         self._threads[0].join()
 
     def readiness(self) -> Readiness:
-        """Whether every part is loaded and each run has answered once."""
+        """Whether every part is loaded, each run has answered once, and the database did when last asked."""
         if not self._answered:
             return Readiness(False, self._runs_reason)
         if self._links is None:
             return Readiness(False, self._links_reason)
+        if self._links_trouble:
+            return Readiness(False, self._links_trouble)
         return Readiness(True, self._runs_reason)
+
+    async def ask(self) -> Readiness:
+        """Ask the link database too, once it was opened, whether it is still there."""
+        links, trouble = self._links, ""
+        if links is not None:
+            if self._ping is None or self._ping.done():
+                # One question at a time: where no answer comes at all, a thread waits for it, and only one.
+                self._ping = asyncio.create_task(to_thread.run_sync(links.ping, abandon_on_cancel=True))
+            answered, _ = await asyncio.wait({self._ping}, timeout=PING_SECONDS)
+            if not answered:
+                trouble = f"The link database has not answered within {PING_SECONDS:g} s."
+            elif error := self._ping.exception():
+                trouble = str(error) if isinstance(error, XdaError) else "The link database cannot be asked."
+        if trouble and trouble != self._links_trouble:
+            logger.error(trouble)
+        self._links_trouble = trouble
+        return self.readiness()
 
     @property
     def catalog(self) -> Catalog:

@@ -32,8 +32,8 @@ async def healthz() -> Response:
     "/readyz", operation_id="getReadiness", summary="Can it answer?", response_model=None, responses=documented(503)
 )
 async def readyz(request: Request, lifecycle: LifecycleDep) -> Response:
-    """Answer 200 once every run is loaded and has answered once, and 503 with the reason before."""
-    readiness = lifecycle.readiness()
+    """Answer 200 once every run has answered and while the link database does; otherwise 503 with the reason."""
+    readiness = await lifecycle.ask()
     if not readiness.ready:
         problem = Problem(503, "Not ready", readiness.reason, headers={"Retry-After": "1"})
         return problem_response(request, problem)
