@@ -58,6 +58,12 @@ def test_paths_are_relative_to_the_file_and_cs_are_sorted(tmp_path: Path) -> Non
         (('preset = "mnist-cnn"', 'preset = "a"\ntimm = "b"'), "not preset and timm"),
         (('preset = "mnist-cnn"', 'preset = "a"\narguments = {width = 2}'), "a preset takes no 'arguments'"),
         (('checkpoint = "weights/cnn.safetensors"', ""), "'checkpoint' is needed"),
+        (('checkpoint = "weights/cnn.safetensors"', 'weights = "pretrained"'), "those that torchvision or timm"),
+        (('preset = "mnist-cnn"', 'torchvision = "resnet18"\nweights = "V1"'), "'checkpoint' and 'weights'.* not both"),
+        (
+            ('preset = "mnist-cnn"\ncheckpoint = "weights/cnn.safetensors"', 'timm = "resnet18"'),
+            'or weights = "pretrained" for those of its makers',
+        ),
         (("[surrogate]", "[network.preprocessing]\nmeans = [0.5]\n[surrogate]"), "did you mean 'mean'"),
         (("[surrogate]", "[network.preprocessing]\nsize = [28]\n[surrogate]"), "network.preprocessing.size"),
         (("[surrogate]", "[network.preprocessing]\nsize = [28, 0]\n[surrogate]"), "network.preprocessing.size.1"),
@@ -139,6 +145,7 @@ def test_a_run_without_a_title_is_called_by_its_id(tmp_path: Path) -> None:
             'timm = "test_resnet"\ncheckpoint = "a.pt"\nhead = "fc"\narguments = { in_chans = 1 }',
             NetworkSpec("test_resnet", 7, "timm", {"in_chans": 1}, "fc"),
         ),
+        ('timm = "resnet18"\nweights = "pretrained"', NetworkSpec("resnet18", 7, "timm", weights="pretrained")),
         (f'factory = "package.module:function"\n{OWN}', NetworkSpec("package.module:function", 7, "factory")),
     ],
 )

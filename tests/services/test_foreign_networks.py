@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from tests.services.foreign import FACTORY, make_config, make_dataset, write_checkpoint
+from tests.vision.test_pretrained import put_torchvision
 from xda.cli import main
 from xda.errors import ConfigError, DataError, RunError, XdaError
 from xda.services import layout
@@ -75,6 +76,22 @@ def test_a_model_of_torchvision(tmp_path: Path) -> None:
         "resize": 26,
     }
     assert run.manifest.counts.features == 512
+    assert_explained(tmp_path / "run")
+
+
+def test_pretrained_weights_are_in_the_run_and_opening_it_asks_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, file = put_torchvision(monkeypatch, tmp_path / "hub", "resnet18", "IMAGENET1K_V1", 3)
+    config = make_config({"torchvision": "resnet18", "weights": "pretrained"}, **SMALL)
+    outlook = check_build(config, make_dataset(), device="cpu")
+    assert "torchvision resnet18 with its weights IMAGENET1K_V1, 11" in "\n".join(outlook.lines())
+    run = build_run(config, make_dataset(), tmp_path / "run", device="cpu")
+    spec = {"torchvision": "resnet18", "n_classes": 3, "head": "fc", "weights": "IMAGENET1K_V1"}
+    assert run.manifest.network.spec == spec
+    assert "names no checkpoint" not in caplog.text
+    file.unlink()
+    monkeypatch.setattr(torch.hub, "download_url_to_file", None)
     assert_explained(tmp_path / "run")
 
 

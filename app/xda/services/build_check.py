@@ -169,7 +169,8 @@ def check_build(
         own_classes=dataset.own_classes,
         counts=counts,
         n_left_out=len(dataset.left_out),
-        network=f"{loaded.spec.kind} {loaded.spec.name}",
+        network=f"{loaded.spec.kind} {loaded.spec.name}"
+        + (f" with its weights {loaded.spec.weights}" if loaded.spec.weights else ""),
         n_parameters=loaded.n_parameters,
         head=loaded.head,
         n_features=loaded.n_features,

@@ -140,6 +140,7 @@ class NetworkTable(_Table):
     factory: str | None = Field(default=None, description="'module:function' that returns a torch.nn.Module.")
     arguments: dict[str, JsonValue] = Field(default={}, description="Keyword arguments of model or factory.")
     checkpoint: RelativePath | None = Field(default=None, description="Its weights: safetensors, or a state dict.")
+    weights: str | None = Field(default=None, min_length=1, description="'pretrained': torchvision's or timm's own.")
     head: str | None = Field(default=None, min_length=1, description="Name of the last linear layer.")
     preprocessing: PreprocessingTable = PreprocessingTable()
 
@@ -152,8 +153,15 @@ class NetworkTable(_Table):
             )
         if self.preset is not None and self.arguments:
             raise ValueError("a preset takes no 'arguments'")
-        if self.factory is None and self.checkpoint is None:
-            raise ValueError("'checkpoint' is needed, the file with the network's weights")
+        if self.weights is not None and self.torchvision is None and self.timm is None:
+            raise ValueError("'weights' names those that torchvision or timm distribute; a file is a 'checkpoint'")
+        if self.weights is not None and self.checkpoint is not None:
+            raise ValueError("one of 'checkpoint' and 'weights' is needed, not both")
+        if self.factory is None and self.checkpoint is None and self.weights is None:
+            raise ValueError(
+                "'checkpoint' is needed, the file with the network's weights"
+                + ("" if self.preset is not None else ', or weights = "pretrained" for those of its makers')
+            )
         missing = [key for key in NEEDED if getattr(self.preprocessing, key) is None]
         if self.factory is not None and missing:
             raise ValueError(
@@ -176,6 +184,7 @@ class NetworkTable(_Table):
             kind=self.kind,
             arguments=self.arguments,
             head=self.head or "",
+            weights=self.weights or "",
         )
 
 

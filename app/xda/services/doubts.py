@@ -55,7 +55,7 @@ def doubts_before(config: BuildConfig, dataset: ImageDataset) -> list[str]:
             f" and {rest} more" if (rest := len(absent) - MOST_CLASSES) > 0 else ""
         )
         doubts.append(f"there is no test image of {'class' if len(absent) == 1 else 'the classes'} {named}")
-    if config.network.checkpoint is None:
+    if config.network.checkpoint is None and config.network.weights is None:
         doubts.append(
             f"[network] names no checkpoint, so the weights are those that '{config.network.factory}' makes: random "
             "ones, unless it loads or trains them"

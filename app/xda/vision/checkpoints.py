@@ -226,9 +226,10 @@ def _fill(network: nn.Module, tensors: Mapping[str, torch.Tensor], path: str) ->
             else ""
         )
         auxiliary = all(name.lower().startswith("aux") for name in missing + unexpected) and not shapes
-        hint = (
-            " (auxiliary heads: without them if [network] has arguments = { aux_logits = false })" if auxiliary else ""
-        )
+        hint = ""
+        if auxiliary:
+            which, value = ("without", "false") if missing else ("with", "true")
+            hint = f" (auxiliary heads: {which} them if [network] has arguments = {{ aux_logits = {value} }})"
         if shapes and all(expected[name].shape[:1] == (2,) and tensors[name].shape[:1] == (1,) for name in shapes):
             hint = " (one logit: of torchvision and timm, arguments = { num_classes = 1 } makes such a network)"
         raise DataError(

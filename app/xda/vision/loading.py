@@ -16,6 +16,7 @@ from xda.vision.heads import Classifier, check_head, find_head, head_name, split
 from xda.vision.networks import NetworkSpec, build_network, default_preprocessing
 from xda.vision.outputs import remark, tensors
 from xda.vision.preprocessing import NEEDED, Preprocessing
+from xda.vision.pretrained import choose_weights, fill_pretrained
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +53,13 @@ class LoadedNetwork:
 
 
 def load_network(spec: NetworkSpec, checkpoint: Path | None, preprocessing: Mapping[str, Any]) -> LoadedNetwork:
-    """Build a network, fill it from a checkpoint and find its head and its preprocessing.
+    """Build a network, fill it with weights and find its head and its preprocessing.
 
     Parameters
     ----------
     spec : NetworkSpec
-        Its head may be empty: then it is found.
+        Its head may be empty: then it is found. Where it names weights of torchvision or timm, these are taken, and
+        downloaded unless that was done before.
     checkpoint : Path, optional
         None: the network brings its weights, as factories may.
     preprocessing : mapping
@@ -68,9 +70,17 @@ def load_network(spec: NetworkSpec, checkpoint: Path | None, preprocessing: Mapp
     ConfigError
         If the network cannot be made, has no linear head, or comes without a preprocessing and not all of it is given.
     DataError
-        If the checkpoint is absent, holds more than tensors or what is not finite, or is of another network.
+        If the checkpoint is absent, holds more than tensors or what is not finite, or is of another network; or if
+        weights cannot be downloaded.
     """
+    if spec.weights:
+        chosen_weights = choose_weights(spec.kind, spec.name, spec.weights, spec.n_classes)
+        arguments = {**chosen_weights.arguments, **spec.arguments}
+        spec = replace(spec, weights=chosen_weights.name, arguments=arguments)
     network = build_network(spec).float()
+    if spec.weights:
+        given = {"num_classes": spec.n_classes, **spec.arguments}
+        fill_pretrained(network, spec.kind, spec.name, spec.weights, given)
     if checkpoint is not None:
         load_weights(network, checkpoint)
         _refuse_broken(network, checkpoint)

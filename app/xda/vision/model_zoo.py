@@ -1,7 +1,7 @@
 """Networks that others define: torchvision's and timm's models by name, and what a person's own factory makes.
 
-Only their architecture is taken, never weights: those come from a checkpoint or, in a run, from the run itself. Nothing
-is downloaded.
+Only their architecture is taken, never weights: those come from a checkpoint, from ``xda.vision.pretrained`` or, in a
+run, from the run itself. Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -66,7 +66,27 @@ def build_foreign(kind: str, name: str, n_classes: int, arguments: Mapping[str, 
     return builders[kind](name, n_classes, arguments)
 
 
-def own_preprocessing(kind: str, name: str, network: nn.Module) -> Preprocessing | None:
+def require_model(kind: str, name: str) -> None:
+    """Refuse a name that is no model of torchvision or timm.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such model, or timm is not installed.
+    """
+    if kind == "torchvision":
+        from torchvision import models
+
+        names = models.list_models(module=models)
+        if name not in names:
+            raise ConfigError(f"torchvision has no classification model '{name}'{_suggestion(name, names)}")
+        return
+    timm = _import_timm(name)
+    if not timm.is_model(name.partition(".")[0]):
+        raise ConfigError(f"timm has no model '{name}'{_suggestion(name, timm.list_models())}")
+
+
+def own_preprocessing(kind: str, name: str, network: nn.Module, weights: str = "") -> Preprocessing | None:
     """Return the transform that the makers of a model give with it; None where there is none.
 
     Parameters
@@ -75,6 +95,8 @@ def own_preprocessing(kind: str, name: str, network: nn.Module) -> Preprocessing
     name : str
     network : nn.Module
         The model, built.
+    weights : str
+        Name of torchvision's weights that it is filled with; by default the newest.
 
     Raises
     ------
@@ -82,25 +104,22 @@ def own_preprocessing(kind: str, name: str, network: nn.Module) -> Preprocessing
         If the transform has steps that the product does not know.
     """
     if kind == "torchvision":
-        return _torchvision_preprocessing(name)
+        return _torchvision_preprocessing(name, weights)
     return _timm_preprocessing(name, network) if kind == "timm" else None
 
 
 def _torchvision(name: str, n_classes: int, arguments: Mapping[str, Any]) -> nn.Module:
     from torchvision import models
 
-    names = models.list_models(module=models)
-    if name not in names:
-        raise ConfigError(f"torchvision has no classification model '{name}'{_suggestion(name, names)}")
+    require_model("torchvision", name)
     given: dict[str, Any] = {"init_weights": False} if name in _SLOW_INITIALISATION else {}
     given |= {"num_classes": n_classes, **arguments}
     return _called(lambda: models.get_model(name, **given), name)
 
 
 def _timm(name: str, n_classes: int, arguments: Mapping[str, Any]) -> nn.Module:
+    require_model("timm", name)
     timm = _import_timm(name)
-    if not timm.is_model(name.partition(".")[0]):
-        raise ConfigError(f"timm has no model '{name}'{_suggestion(name, timm.list_models())}")
     given = {"num_classes": n_classes, **arguments}
     return _called(lambda: timm.create_model(name, pretrained=False, **given), name)
 
@@ -136,14 +155,15 @@ def _suggestion(name: str, names: Sequence[str]) -> str:
     )
 
 
-def _torchvision_preprocessing(name: str) -> Preprocessing | None:
+def _torchvision_preprocessing(name: str, weights: str) -> Preprocessing | None:
     """Read ``<Model>_Weights.DEFAULT.transforms()``, torchvision's ``ImageClassification`` preset."""
     from torchvision import models
 
-    default = getattr(models.get_model_weights(name), "DEFAULT", None)
-    if default is None:
+    known: Any = models.get_model_weights(name)
+    chosen = getattr(known, weights or "DEFAULT", None)
+    if chosen is None:
         return None
-    transform = default.transforms()
+    transform = chosen.transforms()
     return Preprocessing(
         mode="RGB",
         size=_square(transform.crop_size),

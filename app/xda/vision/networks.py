@@ -29,10 +29,15 @@ class NetworkSpec:
     """Keyword arguments of the model, JSON values."""
     head: str = ""
     """Name of the last linear layer; empty: the last layer with parameters."""
+    weights: str = ""
+    """Name of the weights of the model's makers that a build starts from; empty: those of a checkpoint.
+
+    A run holds its weights, so that whoever opens it does not look at this.
+    """
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dictionary, such as ``{"preset": "mnist-cnn", "n_classes": 10}``."""
-        further = {"arguments": dict(self.arguments), "head": self.head}
+        further = {"arguments": dict(self.arguments), "head": self.head, "weights": self.weights}
         return {self.kind: self.name, "n_classes": self.n_classes} | {k: v for k, v in further.items() if v}
 
     @classmethod
@@ -53,6 +58,7 @@ class NetworkSpec:
                 kind=kind,
                 arguments=dict(values.get("arguments", {})),
                 head=str(values.get("head", "")),
+                weights=str(values.get("weights", "")),
             )
         except (KeyError, TypeError, ValueError) as error:
             known = ", ".join(get_args(NetworkKind))
@@ -97,4 +103,4 @@ def default_preprocessing(spec: NetworkSpec, network: nn.Module) -> Preprocessin
     """
     if spec.kind == "preset":
         return get_preset(spec.name).preprocessing
-    return own_preprocessing(spec.kind, spec.name, network)
+    return own_preprocessing(spec.kind, spec.name, network, spec.weights)
