@@ -85,8 +85,13 @@ def write_images(folder: Path) -> None:
 
 
 def make_photos(folder: Path) -> Path:
-    """Build the run and return its folder."""
+    """Write the images, build the run and return its folder."""
     write_images(folder / "images")
+    return build_photos(folder)
+
+
+def build_photos(folder: Path) -> Path:
+    """Build the run of the images that are there, and return its folder."""
     (folder / "photos.toml").write_text(CONFIG)
     config = load_config(folder / "photos.toml")
     dataset = load_dataset(config.data, Settings(home=folder))

@@ -1,4 +1,5 @@
 // What the pages do beyond links and forms. Everything works without it; each module says what it adds.
+import { installCopy } from "./copy.js";
 import { installHeatmaps } from "./heatmaps.js";
 import { installKeys } from "./keys.js";
 import { installMenus } from "./menus.js";
@@ -8,7 +9,7 @@ import { installProbe } from "./probe.js";
 import { installShare } from "./share.js";
 import { installTheme } from "./theme-toggle.js";
 
-const once = [installKeys, installMenus, installNavigation, installOpacity, installShare];
+const once = [installCopy, installKeys, installMenus, installNavigation, installOpacity, installShare];
 const onEveryPage = [installHeatmaps, installProbe, installQuestion, installTheme];
 
 for (const install of once) install();

@@ -15,6 +15,7 @@ from tests.reference import dualda
 from xda.attribution.decomposition import attributions, contributions, decompose, strongest
 from xda.attribution.results import Decomposition, Explanation, TestSample
 from xda.errors import ConfigError
+from xda.services.explanations import Explanations
 
 TARGET, QUERY = 2, 5
 COLUMNS = ["index", "label", "attribution", "share", "sign", "at_bound", "intercept"]
@@ -108,3 +109,16 @@ def test_without_pandas_it_is_said_how_to_get_it(whole: Decomposition, monkeypat
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ConfigError, match=r"pip install 'dualxda-explorer\[notebook\]'"):
         whole.to_pandas()
+
+
+def test_sources_are_a_column_only_where_one_is_known() -> None:
+    told = listed(2)
+    assert "source" not in told.to_arrow().column_names
+    first, *rest = told.supporting
+    known = replace(told, supporting=(replace(first, source="cat/a.png"), *rest))
+    table = known.to_arrow()
+    assert dict(zip(table["index"].to_pylist(), table["source"].to_pylist(), strict=True)) == {
+        part.index: "cat/a.png" if part is first else None for part in (*told.supporting, *told.opposing)
+    }
+    both = Explanations((told, known), tuple(f"class {k}" for k in range(9))).to_arrow()
+    assert both["source"].to_pylist() == [None] * table.num_rows + table["source"].to_pylist()

@@ -231,3 +231,17 @@ def test_load_split_counts_images_that_torchvision_reads_otherwise(tmp_path: Pat
     for _ in range(2):
         found = load_split(tmp_path, ("cat", "dog"), kept=tmp_path / "kept.parquet").otherwise
         assert (found.count, found.names) == (1, (str(tmp_path / "cat" / "turned.jpg"),))
+
+
+def test_origins_are_paths_as_seen_from_the_data_set(tmp_path: Path) -> None:
+    write_tree(tmp_path / "set" / "a" / "train", {"dog": 2, "cat": 1})
+    (tmp_path / "set" / "a" / "train" / "cat" / "bad.png").write_bytes(b"")
+    (tmp_path / "link").symlink_to(tmp_path / "set" / "a" / "train")
+    expected = ["cat/deeper/0.PNG", "dog/1.png", "dog/deeper/0.PNG"]
+    folder = tmp_path / "set" / "a" / "train"
+    for place in (folder, tmp_path / "link"):
+        assert list(load_split(place, ("cat", "dog")).origins("train")) == [f"train/{each}" for each in expected]
+    split = load_split(folder, ("cat", "dog"), base=tmp_path / "set")
+    assert list(split.origins("train")) == [f"a/train/{each}" for each in expected]
+    given = load_files([str(folder / "cat" / "deeper" / "0.PNG")], [0], base=tmp_path / "set")
+    assert list(given.origins("train")) == ["a/train/cat/deeper/0.PNG"]

@@ -191,3 +191,18 @@ def test_a_named_pipe_among_the_shards_is_refused_and_blocks_nothing(tmp_path: P
     os.mkfifo(tmp_path / "pipe.parquet")
     with pytest.raises(DataError, match=r"pipe\.parquet cannot be read as Parquet .*not a plain file"):
         parquet.load([str(tmp_path / "*.parquet")], [str(tmp_path / "*.parquet")])
+
+
+def test_origins_are_files_and_rows_whatever_was_left_out(tmp_path: Path, split: ImageSplit) -> None:
+    for number in range(2):
+        path = tmp_path / "data" / f"train-{number}.parquet"
+        write(path, split, slice(0, 4), about=metadata())
+        table = pq.read_table(path)
+        images = table["image"].to_pylist()
+        images[1]["bytes"] = b"damaged"
+        pq.write_table(table.set_column(0, table.schema.field(0), pa.array(images)), path)
+    shards = [str(tmp_path / "data")]
+    rows = [f"train-{number}.parquet, row {row}" for number in range(2) for row in (0, 2, 3)]
+    assert list(parquet.load(shards, shards).train.origins("train")) == rows
+    seen = parquet.load(shards, shards, base=tmp_path).train
+    assert list(seen.origins("train")) == [f"data/{each}" for each in rows]

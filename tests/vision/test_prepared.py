@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from xda.errors import DataError
 from xda.vision.prepared import AsGiven, PreparedSet, as_batch
@@ -117,3 +118,17 @@ def test_images_as_given_are_stacked_and_held_to_their_shape() -> None:
     np.testing.assert_array_equal(given.array([IMAGES[1].numpy(), IMAGES[0].numpy()]), IMAGES[[1, 0]].numpy())
     with pytest.raises(DataError, match="make them equal"):
         given.array([IMAGES[0].numpy(), IMAGES[0, :1].numpy()])
+
+
+def test_origins_are_known_of_files_and_of_parts_of_a_set_of_files(tmp_path: Path) -> None:
+    from torchvision.datasets import ImageFolder
+    from torchvision.transforms import ToTensor
+
+    for name in ("cat/a.png", "dog/b.png"):
+        (tmp_path / name).parent.mkdir()
+        Image.new("L", (4, 4)).save(tmp_path / name)
+    files = ImageFolder(str(tmp_path), ToTensor())
+    assert PreparedSet(files).origin(1) == str(tmp_path / "dog" / "b.png")
+    part = Subset(Subset(files, [1, 0]), [1])
+    assert PreparedSet(DataLoader(part)).origin(0) == str(tmp_path / "cat" / "a.png")
+    assert PreparedSet((IMAGES, LABELS)).origin(0) is None

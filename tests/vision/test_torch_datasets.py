@@ -182,3 +182,17 @@ def test_a_factory_is_called_for_both_splits(tmp_path: Path, monkeypatch: pytest
         load_factory_dataset("my_stripes:broken")
     with pytest.raises(ConfigError, match="no function 'none'"):
         load_factory_dataset("my_stripes:none")
+
+
+def test_origins_are_paths_or_positions_before_anything_was_left_out(tmp_path: Path) -> None:
+    train = Listed([(halves(), 0), (b"damaged", 0), (halves(), 1)])
+    assert list(from_torch("x", "X", train, train).train.origins("train")) == ["train[0]", "train[2]"]
+    paths = []
+    for name in ("cat/a.png", "dog/b.png"):
+        path = tmp_path / "images" / name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(GOOD["grey.png"]())
+        paths.append(path)
+    items = Listed([(paths[0], 0), (b"damaged", 1), (halves(), 1), (str(paths[1]), 1)])
+    found = list(from_torch("x", "X", items, items).test.origins("test"))
+    assert found == ["images/cat/a.png", "test[2]", "images/dog/b.png"]

@@ -38,6 +38,8 @@ class PairFacts:
     """The one next after it."""
     intercept: float = 0.0
     """Part of the attribution that is due to an augmented intercept; the heat-maps spread the rest."""
+    source: str | None = None
+    """Where the training image came from; None where that is not known."""
 
 
 def pair_facts(explainer: Explainer, told: Explanation, train: int) -> PairFacts:
@@ -77,4 +79,5 @@ def pair_facts(explainer: Explainer, told: Explanation, train: int) -> PairFacts
         stronger=int(parts.index[place - 1]) if place else None,
         weaker=int(parts.index[place + 1]) if place is not None and place + 1 < len(parts.index) else None,
         intercept=intercept,
+        source=sample.source,
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from xda.services.default_c import words
 from xda.services.numbers import number, parameter
+from xda.services.views import Split
 from xda.web.urls import Urls, fields
 from xda.web.view import Listing, View
 
@@ -177,3 +178,8 @@ def c_choices(
     if with_c is None:
         return ()
     return tuple(Choice(parameter(each.c), with_c(each.c), each.c == current, words(each, entries)) for each in entries)
+
+
+def origin(source: str | None, split: Split, index: int) -> str:
+    """Return what a page says of where an image came from; empty where that is unknown, or its number again."""
+    return "" if source is None or source == f"{split}[{index}]" else source

@@ -9,7 +9,7 @@ from xda.attribution.results import Contribution
 from xda.services.intercept import in_words
 from xda.services.numbers import addends, count, number, percent, signed
 from xda.services.story import STRONGEST, Story
-from xda.web.contexts.base import Choice, Chrome, Option
+from xda.web.contexts.base import Choice, Chrome, Option, origin
 from xda.web.contexts.charts import Curve, Waterfall, curve, waterfall
 from xda.web.contexts.comparison import ClassRow, Here, LogitRow, class_rows, logit_rows, softmax
 from xda.web.contexts.pictures import Pictures
@@ -32,6 +32,8 @@ class Tile:
     at_bound: bool
     intercept: str
     """The intercept's part of the attribution; empty without one."""
+    source: str
+    """Where the image came from; empty where that says nothing."""
     url: str | None
     image: str
     train_map: str
@@ -87,6 +89,8 @@ class ExplanationPage:
     test: int
     test_number: str
     run_id: str
+    source: str
+    """Where the test image came from; empty where that says nothing."""
     previous: str | None
     following: str | None
     label: str
@@ -247,6 +251,7 @@ def build(
         test=test.index,
         test_number=count(test.index),
         run_id=run,
+        source=origin(test.source, "test", test.index),
         previous=neighbour(neighbours[0]),
         following=neighbour(neighbours[1]),
         label=names[test.label],
@@ -341,6 +346,7 @@ def _tile(
         same_label=part.label == target,
         network="" if says == part.label else names[says],
         at_bound=part.at_bound,
+        source=origin(part.source, "train", part.index),
         intercept=signed(part.intercept) if part.intercept else "",
         url=url,
         image=pictures.train(part.index),

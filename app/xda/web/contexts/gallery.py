@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from xda.services.numbers import count, number, percent
 from xda.services.views import GalleryPage as Found
-from xda.web.contexts.base import Choice, Chrome, Option, listing_words
+from xda.web.contexts.base import Choice, Chrome, Option, listing_words, origin
 from xda.web.contexts.confusion import MOST_MATRIX_CLASSES, Matrix, confusions, matrix
 from xda.web.urls import Urls, fields
 from xda.web.view import Listing
@@ -34,6 +34,8 @@ class Thumb:
     agrees: bool
     surrogate: str
     confidence: str
+    source: str
+    """Where it came from; empty where that says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,7 @@ def build(
                 agrees=item.predicted == item.surrogate_predicted,
                 surrogate=names[item.surrogate_predicted],
                 confidence=percent(item.confidence),
+                source=origin(item.source, "test", item.index),
             )
             for item in found.items
         ),

@@ -8,6 +8,7 @@ from xda.attribution.results import Explanation
 from xda.services.comparison import ComparedImage, Comparison, Presence
 from xda.services.numbers import MINUS, count, number, percent, signed
 from xda.web.compare_view import CompareView
+from xda.web.contexts.base import origin
 from xda.web.contexts.charts import Bar, bars
 from xda.web.contexts.comparison import MOST_ROWS
 from xda.web.urls import Urls
@@ -53,6 +54,7 @@ class Row:
     """One training image."""
 
     number: str
+    source: str
     label: str
     relabelled: bool
     image: str
@@ -171,6 +173,7 @@ def _row(compared: Comparison, image: ComparedImage, shapes: tuple[Bar, Bar], st
     only = [key for key, value in zip(KEYS, image.attribution, strict=True) if value]
     return Row(
         number=" / ".join(dict.fromkeys(numbers)),
+        source=origin(image.source[main], "train", shown if shown is not None else 0),
         label=" → ".join(labels) if relabelled else labels[0],
         relabelled=relabelled,
         image=urls.image(digest, "train", shown if shown is not None else 0, thumb=True),

@@ -10,7 +10,7 @@ from xda.services.intercept import split
 from xda.services.numbers import count, number
 from xda.services.overlay import Place
 from xda.services.pair import PairFacts
-from xda.web.contexts.base import Choice, Chrome, Option
+from xda.web.contexts.base import Choice, Chrome, Option, origin
 from xda.web.contexts.explanation import Shared
 from xda.web.urls import Urls, fields
 from xda.web.view import View
@@ -23,6 +23,8 @@ class Panel:
     key: str
     heading: str
     words: str
+    source: str
+    """Where the image came from; empty where that says nothing."""
     url: str | None
     image: str
     map: str
@@ -182,6 +184,7 @@ def build(
                 "test",
                 f"Test image {count(test.index)}",
                 f"label {names[test.label]}, network says {names[test.predicted]}",
+                origin(test.source, "test", test.index),
                 None if frozen else urls.explanation(run, test.index, asked),
                 pictures.test,
                 pictures.test_map,
@@ -192,6 +195,7 @@ def build(
                 "train",
                 f"Training image {count(pair.train)}",
                 f"label {names[pair.label]}{_network_says(names, pair.label, predicted)}",
+                origin(pair.source, "train", pair.train),
                 None if frozen else urls.training(run, pair.train, {"c": view.query()["c"]}),
                 pictures.train,
                 pictures.train_map,

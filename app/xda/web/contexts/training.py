@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from xda.services.numbers import count, number, parameter, percent, signed
 from xda.services.views import TestInfluence, TrainingSample
-from xda.web.contexts.base import Chrome
+from xda.web.contexts.base import Chrome, origin
 from xda.web.contexts.charts import Bar, bars
 from xda.web.contexts.comparison import MOST_ROWS, softmax
 from xda.web.urls import Urls
@@ -25,6 +25,7 @@ class Influence:
     label: str
     predicted: str
     correct: bool
+    source: str
     image: str
     url: str
 
@@ -50,6 +51,8 @@ class TrainingPage:
 
     chrome: Chrome
     number: str
+    source: str
+    """Where the image came from; empty where that says nothing."""
     image: str
     label: str
     predicted: str
@@ -116,6 +119,7 @@ def build(
             label=names[each.label],
             predicted=names[each.predicted],
             correct=each.label == each.predicted,
+            source=origin(each.source, "test", each.test),
             image=urls.image(explainer.digest, "test", each.test, thumb=True),
             url=urls.pair(run, each.test, sample.index, query),
         )
@@ -123,6 +127,7 @@ def build(
     return TrainingPage(
         chrome=chrome,
         number=count(sample.index),
+        source=origin(sample.source, "train", sample.index),
         image=urls.image(explainer.digest, "train", sample.index),
         label=label,
         predicted=predicted,
