@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +13,13 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from xda.attribution.results import Contribution
+from xda.services import canvas as canvas_module
 from xda.services import colormap, figure
+from xda.services.canvas import Box, Canvas
 from xda.services.colormap import Colours
 from xda.services.explorer import Explainer
+from xda.services.numbers import signed
 from xda.services.story import Story, tell
 from xda.services.views import PairRelevance
 from xda.vision.preprocessing import Preprocessing
@@ -82,6 +89,97 @@ def test_figure_on_one_scale_pales_the_weaker_maps(told: Story) -> None:
     shared = pixels(figure.explanation_png(told, **given, one_scale=True))  # type: ignore[arg-type]
     assert (own == half).all(axis=2).sum() == 0
     assert (shared == half).all(axis=2).sum() >= 80 * 160
+
+
+NAMES = {
+    "digits": tuple("0123456789"),
+    "nine letters": ("automobile", "submarine", "wheelchair", "crocodile", "butterfly", "orangutan", "spaghetti")
+    + ("x",) * 3,
+    "dog breeds": (
+        "German short-haired pointer",
+        "soft-coated wheaten terrier",
+        "Chesapeake Bay retriever",
+        "West Highland white terrier",
+        "Staffordshire bull terrier",
+        "black-and-tan coonhound of the northern mountains",
+        "Rindfleischetikettierungsüberwachungsaufgabe",
+        "x",
+        "flat-coated retriever",
+        "English foxhound",
+    ),
+}
+
+
+def overlap(first: Box, second: Box) -> bool:
+    """Return whether two boxes (left, top, right, bottom) have an area in common."""
+    return min(first[2], second[2]) - max(first[0], second[0]) > 0 and min(first[3], second[3]) > max(
+        first[1], second[1]
+    )
+
+
+def named(story: Story, names: tuple[str, ...], *, intercept: float = 0.0, logit: float | None = None) -> Story:
+    """Return a story told with other names of the classes, large counts and numbers, and long numbers of images."""
+    told = story.explanation
+
+    def part(each: Contribution, k: int) -> Contribution:
+        return replace(
+            each, index=1_234_560 + 10 * k + each.label, intercept=intercept, attribution=each.attribution * 1000
+        )
+
+    told = replace(
+        told,
+        supporting=tuple(part(each, k) for k, each in enumerate(told.supporting)),
+        opposing=tuple(part(each, k + 50) for k, each in enumerate(told.opposing)),
+        intercept=intercept,
+        n_supporting=100_000,
+        n_opposing=100_000,
+    )
+    if logit is not None:
+        told = replace(told, sum_supporting=4660.0 + logit, sum_opposing=-4660.0, surrogate_logit=logit)
+    return replace(story, classes=names, explanation=told)
+
+
+@pytest.mark.parametrize("names", NAMES)
+@pytest.mark.parametrize("limit", [0, 1, 2, 6])
+@pytest.mark.parametrize("draw", [figure.explanation_canvas, figure.card_canvas])
+@pytest.mark.parametrize("intercept", [0.0, -0.00123])
+def test_nothing_lies_on_anything_else_or_beyond_the_edge(
+    explainer: Explainer, names: str, limit: int, draw: Callable[..., Canvas], intercept: float
+) -> None:
+    story = named(tell(explainer, 14, against=9, limit=limit), NAMES[names], intercept=intercept, logit=0.69612)
+    canvas = draw(story, **material(story))
+    boxes = [(each.words, each.box) for each in canvas.texts] + [("a picture", box) for box in canvas.pictures]
+    for (one, first), (other, second) in combinations(boxes, 2):
+        assert not overlap(first, second), (one, other)
+    for words, (left, top, right, bottom) in boxes:
+        assert left >= 0, words
+        assert top >= 0, words
+        assert right <= canvas.image.width, words
+        assert bottom <= canvas.image.height, words
+
+
+def test_figure_names_every_training_image_by_number_attribution_and_class(told: Story) -> None:
+    story = named(told, NAMES["nine letters"])
+    words = [each.words for each in figure.explanation_canvas(story, **material(story)).texts]  # type: ignore[arg-type]
+    for part in (*story.explanation.supporting, *story.explanation.opposing):
+        assert f"#{part.index:,}" in words
+        assert signed(part.attribution) in words
+        assert story.classes[part.label] in words
+
+
+def test_text_without_the_vendored_font_stays_in_its_room(
+    monkeypatch: pytest.MonkeyPatch, told: Story, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(canvas_module, "resource_dir", lambda _: tmp_path)
+    canvas_module._font.cache_clear()
+    try:
+        story = named(told, NAMES["dog breeds"])
+        canvas = figure.explanation_canvas(story, **material(story))  # type: ignore[arg-type]
+    finally:
+        monkeypatch.undo()
+        canvas_module._font.cache_clear()
+    for one, other in combinations([each.box for each in canvas.texts], 2):
+        assert not overlap(one, other)
 
 
 def test_words(told: Story) -> None:

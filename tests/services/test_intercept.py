@@ -8,16 +8,17 @@ import torch
 
 import xda
 from tests.services.notebooks import NamedDataset, make_model, make_tensors
+from tests.services.test_figure import material
 from tests.world import C_VALUES, World
 from xda.attribution.results import Explanation
 from xda.progress import silent
 from xda.services.explorer import Explainer
-from xda.services.figure import _source
+from xda.services.figure import explanation_canvas
 from xda.services.heatmaps import from_npz, to_npz
 from xda.services.intercept import in_words, split
 from xda.services.matplotlib_figure import draw
 from xda.services.model_explainer import ModelExplainer
-from xda.services.numbers import signed
+from xda.services.numbers import MINUS, signed
 from xda.services.pair import pair_facts
 from xda.services.panel import run_panel
 from xda.services.plain_text import explanation_text
@@ -110,17 +111,20 @@ def test_run_without_intercept_has_none_in_its_parts(explainer: Explainer) -> No
     assert (told.intercept, told.supporting[0].intercept, pair.intercept) == (0, 0, 0)
     assert not explainer.decompose(TEST).intercept.any()
     assert "intercept" not in explanation_text(explainer, told)
-    assert "intercept" not in _source(tell(explainer, TEST))
+    story = tell(explainer, TEST)
+    texts = explanation_canvas(story, **material(story)).texts  # type: ignore[arg-type]
+    assert not [each.words for each in texts if "intercept" in each.words]
 
 
 def test_figures_and_text_name_the_part_of_the_intercept(augmented: Explainer) -> None:
     told = augmented.explain(TEST, c=C, limit=2)
     words = in_words(told.intercept)
     assert words.endswith("from the intercept, which has no place in an image")
-    assert words in explanation_text(augmented, told)
-    assert words in _source(tell(augmented, TEST, c=C, limit=2))
+    assert words.replace(MINUS, "-") in explanation_text(augmented, told)
+    story = tell(augmented, TEST, c=C, limit=2)
+    assert words in [each.words for each in explanation_canvas(story, **material(story)).texts]  # type: ignore[arg-type]
     drawn = draw(run_panel(augmented, TEST, c=C, limit=2))
-    assert words in drawn.get_supxlabel()
+    assert words in drawn.get_supxlabel().replace("\n", " ")
     titles = [axis.get_title() for axis in drawn.subfigs[2].axes]
     assert f"intercept {signed(told.supporting[0].intercept)}" in titles
 

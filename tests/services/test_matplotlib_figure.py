@@ -5,16 +5,19 @@ from __future__ import annotations
 import io
 import sys
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 import xda
 from tests.services.notebooks import NamedDataset, make_model, make_tensors
+from tests.services.test_figure import NAMES
 from tests.world import C_VALUES, World
 from xda.attribution.results import UNLABELLED
 from xda.errors import ConfigError, NotFoundError
@@ -82,7 +85,7 @@ def test_the_test_image_and_its_own_map_are_in_the_middle(drawn: Figure, panel: 
 def test_it_asks_and_answers_in_words(drawn: Figure, panel: Panel) -> None:
     told = panel.explanation
     assert drawn.get_suptitle() == f"Why {panel.classes[told.target]} and not {AGAINST}?"
-    assert f"minus that for {AGAINST}" in drawn.get_supxlabel()
+    assert f"minus that for {AGAINST}" in drawn.get_supxlabel().replace("\n", " ")
     assert f"{told.n_opposing:,} images" in drawn.subfigs[0].get_suptitle()
     assert drawn.subfigs[2].get_suptitle().startswith("speaks for")
     assert "label" in drawn.subfigs[1].get_suptitle()
@@ -110,6 +113,41 @@ def test_a_decision_without_contributions_is_drawn_too(panel: Panel) -> None:
     figure.draw_without_rendering()
     assert "label" not in figure.subfigs[1].get_suptitle()
     assert [axis for axis in figure.subfigs[0].axes if axis.images] == []
+
+
+def texts_of(figure: Figure) -> list[tuple[str, tuple[float, float, float, float]]]:
+    """Return every text of a drawn figure with its box, left, bottom, right, top in pixels."""
+    figure.draw_without_rendering()
+    found = [text for text in figure.findobj(Text) if isinstance(text, Text) and text.get_visible()]
+    return [(text.get_text(), text.get_window_extent().extents) for text in found if text.get_text().strip()]
+
+
+@pytest.mark.parametrize("names", NAMES)
+@pytest.mark.parametrize("limit", [1, 2, 4])
+def test_texts_with_long_names_overlap_neither_each_other_nor_the_edge(
+    explainer: Explainer, names: str, limit: int
+) -> None:
+    panel = run_panel(explainer, TEST, against=AGAINST, limit=limit)
+    told = replace(
+        panel.explanation,
+        sum_supporting=4660.69612,
+        sum_opposing=-4660.0,
+        surrogate_logit=0.69612,
+        n_supporting=100_000,
+        n_opposing=100_000,
+    )
+    figure = draw(replace(panel, classes=NAMES[names], explanation=told))
+    texts = texts_of(figure)
+    assert len(texts) > 6
+    for (one, first), (other, second) in combinations(texts, 2):
+        across = min(first[2], second[2]) - max(first[0], second[0])
+        up = min(first[3], second[3]) - max(first[1], second[1])
+        assert across <= 1 or up <= 1, (one, other)
+    for words, (left, bottom, right, top) in texts:
+        assert left >= -1, words
+        assert bottom >= -1, words
+        assert right <= figure.bbox.width + 1, words
+        assert top <= figure.bbox.height + 1, words
 
 
 def test_a_notebook_shows_it_and_no_window_is_left_open(drawn: Figure) -> None:

@@ -68,6 +68,34 @@ def test_random_sums_add_up_exactly_as_printed() -> None:
 
 
 @pytest.mark.parametrize(
+    ("parts", "printed"),
+    [
+        ((4670.6961, -4660.0001), (("+4,670.7", "−4,660.0"), "10.7")),
+        ((4660.6961, -4660.0), (("+4,660.696", "−4,660.000"), "0.696")),
+        ((43.7, -0.0012), (("+43.7", "−0.00120"), "43.7")),
+        ((0.0, -0.382), (("0", "−0.382"), "−0.382")),
+        ((5.2134, -2.9512), (("+5.21", "−2.95"), "2.26")),
+    ],
+)
+def test_terms_agree_with_their_sum_to_three_digits_and_lose_none_of_their_own(
+    parts: tuple[float, float], printed: tuple[tuple[str, str], str]
+) -> None:
+    assert numbers.terms(parts, sum(parts)) == printed
+
+
+def test_random_terms_agree_with_their_sum_to_three_digits() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(500):
+        parts = rng.normal(size=2) * 10.0 ** rng.integers(-3, 5, 2)
+        if rng.random() < 0.5:
+            parts[1] = -parts[0] * (1 + 10.0 ** -rng.integers(1, 6))
+        shown, total = numbers.terms(parts.tolist(), float(parts.sum()))
+        values = [float(text.replace(numbers.MINUS, "-").replace(",", "")) for text in (*shown, total)]
+        assert values[0] + values[1] == pytest.approx(values[2], rel=0.011)
+        assert all(abs(value / part - 1) < 0.016 for value, part in zip(values[:2], parts, strict=True))
+
+
+@pytest.mark.parametrize(
     ("share", "digits", "text"),
     [
         (0.6149, 0, "61 %"),

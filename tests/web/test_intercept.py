@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import html
 import io
 import re
@@ -63,9 +64,8 @@ def test_json_csv_and_npz_have_one_attribution_and_its_part(served: TestClient, 
     export = served.get(f"/r/augmented/test/{TEST}/explanation.json?c={C:g}").json()
     assert told["intercept"] == export["intercept"] == augmented.explain(TEST, c=C).intercept != 0
     table = dict(zip(export["contributions"]["index"], export["contributions"]["intercept"], strict=True))
-    rows = served.get(f"/r/augmented/test/{TEST}/explanation.csv?c={C:g}").text.splitlines()
-    assert rows[0].split(",")[-1] == "intercept"
-    by_index = {int(row.split(",")[0]): float(row.split(",")[-1]) for row in rows[1:]}
+    rows = csv.DictReader(served.get(f"/r/augmented/test/{TEST}/explanation.csv?c={C:g}").text.splitlines())
+    by_index = {int(row["train_index"]): float(row["intercept"]) for row in rows}
     for part in (*told["supporting"], *told["opposing"]):
         address = f"/api/v1/runs/augmented/pairs/{TEST}/{part['index']}/relevance?c={C:g}"
         with np.load(io.BytesIO(served.get(address).content)) as arrays:

@@ -6,6 +6,7 @@ Symbols follow the paper: attribution is :math:`\tau_i(x, c) = \alpha_i^c \langl
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -108,9 +109,12 @@ class Explanation:
     def __repr__(self) -> str:
         """Return what a line of a notebook can hold; ``to_pandas`` shows the contributions."""
         contrast = "" if self.against is None else f" and not {self.against}"
+        # sums that nearly cancel are shown with the digits in which the logit has five
+        larger, logit = max(self.sum_supporting, -self.sum_opposing), abs(self.surrogate_logit)
+        digits = 5 + (min(10, max(0, round(math.log10(larger / logit)))) if larger > 0 and logit > 0 else 0)
         return (
             f"<Explanation of test image {self.test.index}, why {self.target}{contrast}, C={self.c:g}: "
-            f"{self.sum_supporting:+.5g} of {self.n_supporting:,} supporting {self.sum_opposing:+.5g} of "
+            f"{self.sum_supporting:+.{digits}g} of {self.n_supporting:,} supporting {self.sum_opposing:+.{digits}g} of "
             f"{self.n_opposing:,} opposing = {self.surrogate_logit:.5g}; "
             f"{len(self.supporting)} + {len(self.opposing)} listed>"
         )

@@ -8,7 +8,7 @@ each its attribution and label. Colours are those of the explorer: red supports,
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from xda.attribution.results import UNLABELLED, Contribution
 from xda.errors import ConfigError
+from xda.services.canvas import broken
 from xda.services.colormap import full_scale, palette, rgb
 from xda.services.intercept import in_words
-from xda.services.numbers import addends, signed
+from xda.services.numbers import addends, signed, terms
 from xda.services.panel import Panel, run_panel
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 TILE = 1.25
 """Width of a training image in inches."""
 FAINT = "#706c65"
+NARROWER = 0.92
+"""Share of a column's width that its text may take."""
+BOLD = 1.2
+"""Bold letters are at most so much wider."""
 
 
 def figure(
@@ -106,17 +111,28 @@ def draw(panel: Panel, *, one_scale: bool = False) -> Figure:
     scale = full_scale(*(side for pair in panel.pairs.values() for side in (pair.test, pair.train)))
     aim = names[told.target] + ("" if told.against is None else f" rather than {names[told.against]}")
     shared = scale if one_scale else None
-    heading = f"speaks against {aim}:\n{told.n_opposing:,} images, {signed(told.sum_opposing)}"
-    _wing(left, panel, told.opposing[::-1], columns, heading, oppose, shared, at_the_end=True)
-    heading = f"speaks for {aim}:\n{told.n_supporting:,} images, {signed(told.sum_supporting)}"
-    _wing(right, panel, told.supporting, columns, heading, support, shared, at_the_end=False)
+    totals, _ = terms((told.sum_supporting, told.sum_opposing), told.surrogate_logit)
+    wing = columns * TILE * NARROWER
+    headings = _alike(
+        [
+            [*_lines(f"speaks against {aim}:", "medium", wing), f"{told.n_opposing:,} images, {totals[1]}"],
+            [*_lines(f"speaks for {aim}:", "medium", wing), f"{told.n_supporting:,} images, {totals[0]}"],
+        ]
+    )
+    labels = sorted({part.label for part in (*told.opposing, *told.supporting)})
+    class_names = _alike([_lines(names[label], "small", TILE * NARROWER, 3) for label in labels])
+    shown = dict(zip(labels, class_names, strict=True))
+    _wing(left, panel, told.opposing[::-1], columns, headings[0], oppose, shared, shown, at_the_end=True)
+    _wing(right, panel, told.supporting, columns, headings[1], support, shared, shown, at_the_end=False)
     upper, lower = centre.subplots(2, 1)
     _picture(upper, panel.test_image)
     _picture(lower, rgb(panel.own_map, full_scale(panel.own_map)))
     lower.set_title("its own map", fontsize="small", color=FAINT)
-    centre.suptitle(_decision(panel), fontsize="small")
-    drawn.suptitle(_question(panel), fontweight="bold")
-    drawn.supxlabel(_sum(panel), fontsize="small")
+    centre.suptitle("\n".join(_lines(_decision(panel), "small", 2 * TILE * NARROWER, 6)), fontsize="small")
+    room = width * NARROWER
+    drawn.suptitle("\n".join(_lines(_question(panel), "large", room / BOLD, 3)), fontweight="bold")
+    foot = [line for words in _sum(panel) for line in _lines(words, "small", room, 4)]
+    drawn.supxlabel("\n".join(foot), fontsize="small")
     return drawn
 
 
@@ -128,6 +144,7 @@ def _wing(
     heading: str,
     color: tuple[float, ...],
     shared: float | None,
+    shown: Mapping[int, str],
     *,
     at_the_end: bool,
 ) -> None:
@@ -141,7 +158,7 @@ def _wing(
         _picture(column[0], rgb(pair.train, full_scale(pair.train) if shared is None else shared))
         _picture(column[1], panel.train_images[part.index])
         _picture(column[2], rgb(pair.test, full_scale(pair.test) if shared is None else shared))
-        words = f"{signed(part.attribution)}\n{panel.classes[part.label]}"
+        words = f"{signed(part.attribution)}\n{shown[part.label]}"
         column[0].set_title(words, fontsize="small", color=color)
         column[1].set_title(f"#{part.index:,}", fontsize="x-small", color=FAINT)
         if part.intercept:
@@ -165,10 +182,10 @@ def _decision(panel: Panel) -> str:
     test, names = panel.explanation.test, panel.classes
     label = "" if test.label == UNLABELLED else f"label {names[test.label]}, "
     agrees = "agrees" if test.agrees else f"says {names[test.surrogate_predicted]}"
-    return f"test image: {label}network {names[test.predicted]},\nsurrogate {agrees}"
+    return f"test image: {label}network {names[test.predicted]}, surrogate {agrees}"
 
 
-def _sum(panel: Panel) -> str:
+def _sum(panel: Panel) -> tuple[str, str]:
     told, names = panel.explanation, panel.classes
     (supporting, opposing), total = addends((told.sum_supporting, told.sum_opposing), told.surrogate_logit)
     what = f"logit for {names[told.target]}"
@@ -176,7 +193,30 @@ def _sum(panel: Panel) -> str:
         what += f" minus that for {names[told.against]}"
     rows = "rows: relevance on the training image, the training image, relevance on the test image; white is zero"
     apart = f", {in_words(told.intercept)}" if told.intercept else ""
-    return f"{supporting}  {opposing}  =  {total}, the surrogate's {what} (C = {told.c:g}){apart}\n{rows}"
+    c = f"C\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{told.c:g}"
+    return (
+        f"{supporting}  {opposing}  =  {total}, the surrogate's {what} ({c}){apart}",
+        rows,
+    )
+
+
+def _lines(words: str, size: str, inches: float, most: int = 3) -> list[str]:
+    """Break words into lines that fit in a width, measured in the letters that matplotlib draws."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    letters = FontProperties(size=size)
+
+    def length(line: str) -> float:
+        return float(text_to_path.get_text_width_height_descent(line, letters, False)[0]) / 72
+
+    return broken(words, inches, most, length)[0]
+
+
+def _alike(blocks: Sequence[Sequence[str]]) -> list[str]:
+    """Return blocks of lines as text, all with as many lines as the longest, so that what is below them is level."""
+    most = max(map(len, blocks), default=0)
+    return ["\n".join([*lines, *[" "] * (most - len(lines))]) for lines in blocks]
 
 
 def _figure_class() -> type[Figure]:

@@ -83,6 +83,31 @@ def addends(parts: Sequence[float], total: float, digits: int = 3) -> tuple[tupl
     return tuple(shown(unit, "+") for unit in units), shown(whole, "")
 
 
+def terms(parts: Sequence[float], total: float, digits: int = 3) -> tuple[tuple[str, ...], str]:
+    """Return the terms of a sum, each readable by itself, and the sum: terms that nearly cancel keep what is left.
+
+    As ``addends``, but a term that is small beside the total keeps so many digits of its own: ``−0.00120`` beside
+    ``+43.7`` rather than ``0``.
+
+    Parameters
+    ----------
+    parts : sequence of float
+        Terms, at least one.
+    total : float
+        Their sum.
+    digits : int
+
+    Returns
+    -------
+    terms : tuple of str
+        Signed.
+    total : str
+    """
+    shown, whole = addends(parts, total, digits)
+    kept = (text if abs(part) >= abs(total) else signed(part, digits) for text, part in zip(shown, parts, strict=True))
+    return tuple(kept), whole
+
+
 def count(value: int) -> str:
     """Return a whole number with commas between thousands: ``58,688``."""
     return f"{value:,}".replace("-", MINUS)

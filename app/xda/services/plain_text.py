@@ -9,7 +9,7 @@ from scipy.special import softmax
 from xda.services import default_c
 from xda.services.intercept import in_words
 from xda.services.left_out import MOST_NAMED, left_out_in_words, read_left_out
-from xda.services.numbers import parameter, percent, signed
+from xda.services.numbers import MINUS, parameter, percent, signed, terms
 from xda.services.sources import Sources
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from xda.storage.manifest import Manifest, SurrogateEntry
     from xda.storage.run_folder import RunFolder
 
+DIGITS = 5
+"""Significant digits of a sum."""
 MOST_CLASSES = 20
 """Classes that are named; of more the number is given."""
 
@@ -87,12 +89,14 @@ def explanation_text(explainer: Explainer, explanation: Explanation) -> str:
     names = explainer.classes
     test = explanation.test
     contrast = "" if explanation.against is None else f" and not '{names[explanation.against]}'"
-    apart = f", {in_words(explanation.intercept)}" if explanation.intercept else ""
+    apart = f", {_typed(in_words(explanation.intercept))}" if explanation.intercept else ""
+    both = (explanation.sum_supporting, explanation.sum_opposing)
+    sums, total = terms(both, explanation.surrogate_logit, DIGITS)
     probability = percent(float(softmax(test.network_logits)[test.predicted]), 1)
 
     def line(contribution: Contribution) -> str:
         bound = "  at bound" if contribution.at_bound else ""
-        bound += f"  intercept {signed(contribution.intercept)}" if contribution.intercept else ""
+        bound += f"  intercept {_typed(signed(contribution.intercept))}" if contribution.intercept else ""
         return (
             f"  {contribution.attribution:+12.5g}  training image {contribution.index:>8}  "
             f"'{names[contribution.label]}'{bound}" + (f"  {contribution.source}" if contribution.source else "")
@@ -104,15 +108,19 @@ def explanation_text(explainer: Explainer, explanation: Explanation) -> str:
             f"surrogate '{names[test.surrogate_predicted]}' (C = {explanation.c:g})",
             *([f"It comes from {test.source}"] if test.source else []),
             _fidelity(explainer, explanation),
-            f"Why '{names[explanation.target]}'{contrast}: {explanation.sum_supporting:+.5g} supporting "
-            f"{explanation.sum_opposing:+.5g} opposing = {explanation.surrogate_logit:.5g}, the surrogate's "
-            f"{'logit' if explanation.against is None else 'logit difference'}{apart}",
+            f"Why '{names[explanation.target]}'{contrast}: {_typed(sums[0])} supporting {_typed(sums[1])} opposing = "
+            f"{_typed(total)}, the surrogate's {'logit' if explanation.against is None else 'logit difference'}{apart}",
             f"Supporting: the {len(explanation.supporting)} strongest of {explanation.n_supporting:,}",
             *map(line, explanation.supporting),
             f"Opposing: the {len(explanation.opposing)} strongest of {explanation.n_opposing:,}",
             *map(line, explanation.opposing),
         ]
     )
+
+
+def _typed(text: str) -> str:
+    """Return numbers with the minus sign of a keyboard, as programs read it."""
+    return text.replace(MINUS, "-")
 
 
 def _fidelity(explainer: Explainer, explanation: Explanation) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from xda.services.numbers import count, number, signed
+from xda.services.numbers import count, number, terms
 from xda.services.story import Story
 from xda.web.contexts.charts import Bar, bars
 
@@ -102,23 +102,28 @@ def class_rows(story: Story, here: Here) -> tuple[tuple[ClassRow, ...], str]:
         parts = sorted(parts, key=lambda part: part.opposing - part.supporting)[:MOST_ROWS]
     supporting, opposing = [part.supporting for part in parts], [part.opposing for part in parts]
     support_bars, oppose_bars = bars(supporting, opposing), bars(opposing, supporting)
+    sums = [terms((part.supporting, part.opposing), part.supporting + part.opposing) for part in parts]
     rows = tuple(
         ClassRow(
             name=story.classes[part.label],
             url=here(train_class=part.label),
             current=part.label == story.train_class,
-            supporting=signed(part.supporting),
-            opposing=signed(part.opposing),
+            supporting=sums[place][0][0],
+            opposing=sums[place][0][1],
             support_bar=support_bars[place],
             oppose_bar=oppose_bars[place],
             n_supporting=count(part.n_supporting),
             n_opposing=count(part.n_opposing),
-            net=signed(part.supporting + part.opposing),
+            net=_with_plus(sums[place][1], part.supporting + part.opposing),
         )
         for place, part in enumerate(parts)
     )
     contributing = sum(1 for part in story.by_class if part.n_supporting or part.n_opposing)
     return rows, _left_out(contributing - len(rows))
+
+
+def _with_plus(text: str, value: float) -> str:
+    return f"+{text}" if value > 0 and text != "0" else text
 
 
 def _left_out(n: int) -> str:

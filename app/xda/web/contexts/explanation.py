@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from xda.attribution.results import Contribution
 from xda.services.intercept import in_words
-from xda.services.numbers import addends, count, number, percent, signed
+from xda.services.numbers import addends, count, number, percent, signed, terms
 from xda.services.story import STRONGEST, Story
 from xda.web.contexts.base import Choice, Chrome, Option, origin
 from xda.web.contexts.charts import Curve, Waterfall, curve, waterfall
@@ -212,7 +212,7 @@ def build(
 
     only = next((part for part in story.by_class if part.label == story.train_class), None)
 
-    def side(key: str, parts: tuple[Contribution, ...], n: int, total: float) -> SideOfBoard:
+    def side(key: str, parts: tuple[Contribution, ...], n: int, total: str) -> SideOfBoard:
         word, verb = ("for", "supports") if key == "support" else ("against", "opposes")
         if story.train_class is None:
             available = n
@@ -224,7 +224,7 @@ def build(
         return SideOfBoard(
             key=key,
             heading=f"Speaks {word} {aim}",
-            total=signed(total),
+            total=total,
             n=count(n),
             tiles=tuple(_tile(part, told.target, names, pictures, pair(part), predicted) for part in parts),
             empty=f"No training image{filtered} {verb} this.",
@@ -245,7 +245,8 @@ def build(
     network = test.network_logits
     exports = view.query(target=told.target, shown=View().shown, train_class=None)
     n_listed = len(told.supporting) + len(told.opposing)
-    sums, logit = addends((told.sum_supporting, told.sum_opposing), told.surrogate_logit)
+    both = (told.sum_supporting, told.sum_opposing)
+    (totals, _), (sums, logit) = terms(both, told.surrogate_logit), addends(both, told.surrogate_logit)
     return ExplanationPage(
         chrome=chrome,
         test=test.index,
@@ -276,8 +277,8 @@ def build(
         keep=fields(view.query(target=None, against=None)),
         image=pictures.test(),
         own_map=pictures.own_map(),
-        supporting=side("support", told.supporting, told.n_supporting, told.sum_supporting),
-        opposing=side("oppose", told.opposing, told.n_opposing, told.sum_opposing),
+        supporting=side("support", told.supporting, told.n_supporting, totals[0]),
+        opposing=side("oppose", told.opposing, told.n_opposing, totals[1]),
         colours=view.colours,
         opacity=view.opacity,
         colour_choices=_choices(
