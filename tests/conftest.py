@@ -30,6 +30,8 @@ def _nothing_of_the_developer(tmp_path_factory: pytest.TempPathFactory) -> Itera
         for name in list(os.environ):
             if name.startswith("XDA_") or name.lower().endswith("_proxy"):
                 patch.delenv(name)
+        # the name by which Starlette's test client asks
+        patch.setenv("XDA_ALLOWED_HOSTS", "testserver")
         if path := os.environ.get("PYTHONPATH"):
             # what a test starts must find this code from any folder
             patch.setenv("PYTHONPATH", os.pathsep.join(os.path.abspath(part) for part in path.split(os.pathsep)))

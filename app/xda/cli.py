@@ -336,16 +336,25 @@ def _check_server(options: argparse.Namespace) -> None:
 def _run_server(options: argparse.Namespace, runs: Sequence[Path]) -> int:
     import uvicorn
 
-    from xda.services.announcement import announce
+    from xda.services.announcement import EVERYWHERE, announce
 
-    settings = _settings(options, runs=os.pathsep.join(str(path.resolve()) for path in runs))
+    everywhere = options.host in EVERYWHERE
+    given = _settings(options).allowed_hosts
+    settings = _settings(
+        options,
+        runs=os.pathsep.join(str(path.resolve()) for path in runs),
+        allowed_hosts=given if everywhere else ",".join(filter(None, [given, options.host.partition("%")[0]])),
+    )
     # Worker processes read their settings from the environment.
-    for name in ("home", "runs", "device", "root_path"):
+    for name in ("home", "runs", "device", "root_path", "allowed_hosts"):
         os.environ[f"XDA_{name.upper()}"] = str(getattr(settings, name))
-    host = f"[{options.host}]" if ":" in options.host else options.host
     print(f"DualXDA Explorer: loading {len(runs)} run{'s'[: len(runs) != 1]} …   (Ctrl-C stops it)", flush=True)
-    address = f"DualXDA Explorer: http://{host}:{options.port}{settings.root_path}/"
-    announce(options.host, options.port, lambda: print(address, flush=True))
+    host = EVERYWHERE.get(options.host, options.host)
+    shown = f"[{host}]" if ":" in host else host
+    address = f"DualXDA Explorer: http://{shown}:{options.port}{settings.root_path}/"
+    if everywhere:
+        address += f"   (from anywhere, by the names {', '.join(settings.hosts)}; others: XDA_ALLOWED_HOSTS)"
+    announce(host, options.port, lambda: print(address, flush=True))
     uvicorn.run(
         "xda.web.factory:create_app_from_env",
         factory=True,

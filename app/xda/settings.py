@@ -6,13 +6,27 @@ single values through keyword arguments. Every field appears in the README's tab
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+_HOST = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|\[[0-9a-f:.]+\]")
+
 DeviceChoice = Literal["auto", "cpu", "cuda"]
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if host.count(":") > 1 and not host.startswith("[") else host
+
+
+def _names(hosts: str) -> list[str]:
+    """Return the names of a list, as a request names them."""
+    return [_bracketed(name.strip().lower()) for name in hosts.split(",") if name.strip()]
 
 
 class Settings(BaseSettings):
@@ -30,6 +44,11 @@ class Settings(BaseSettings):
     public_url: str = Field(
         default="", description="Absolute base URL for shared links and cards; empty: taken from the request."
     )
+    allowed_hosts: str = Field(
+        default="",
+        description="Names, separated by commas, under which the server answers besides those of loopback and of the "
+        "public URL; '*.example.org': all names below it, '*': any.",
+    )
     social_cards: bool = Field(default=True, description="Whether shared links carry OpenGraph tags and a card image.")
     queue_size: int = Field(default=64, ge=1, le=10_000, description="Heat-map jobs that may wait for the device.")
     wait_seconds: float = Field(default=30.0, gt=0, le=600, description="Longest wait for a heat-map, in seconds.")
@@ -37,6 +56,25 @@ class Settings(BaseSettings):
     max_page: int = Field(default=500, ge=1, le=10_000, description="Largest `limit` of a list or an explanation.")
     cache_bytes: int = Field(default=2_000_000_000, ge=0, description="Size of the heat-map cache on disk, in bytes.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Log level.")
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _check_hosts(cls, value: str) -> str:
+        for name in _names(value):
+            if not _HOST.fullmatch(name):
+                raise ValueError(
+                    f"'{name}' is no name of a host; give names without scheme and port, separated by commas, "
+                    "such as xda.example.org,*.lab.example.org"
+                )
+        return value
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Names under which the server answers: lower case, IPv6 addresses in brackets."""
+        public = urlsplit(self.public_url).hostname
+        return tuple(
+            dict.fromkeys([*LOOPBACK_HOSTS, *([_bracketed(public)] if public else []), *_names(self.allowed_hosts)])
+        )
 
     @property
     def data_dir(self) -> Path:

@@ -113,7 +113,7 @@ def test_prefix_by_setting(make_client: MakeClient, root_path: str, stripped: bo
 def test_redirect_behind_a_prefix(make_client: MakeClient, before: str) -> None:
     answer = make_client(root_path="/tools").get(f"{before}/r/{RUN_ID}/")
     assert answer.status_code == 307
-    assert answer.headers["location"] == f"http://testserver/tools/r/{RUN_ID}"
+    assert answer.headers["location"] == f"/tools/r/{RUN_ID}"
 
 
 def test_prefix_by_header(client: TestClient) -> None:
@@ -129,6 +129,103 @@ def test_senseless_prefix_is_ignored(client: TestClient, prefix: str) -> None:
     assert 'href="/r/' in page.text
     assert "evil" not in page.text
     assert "<script>" not in page.text
+
+
+@pytest.fixture
+def named(make_client: MakeClient) -> TestClient:
+    """A client of a server that knows its default names and two more."""
+    return make_client(public_url="https://xda.example/tools", allowed_hosts="lab.example,*.lab.example, 2001:DB8::1 ")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "LocalHost:8000",
+        "127.0.0.1",
+        "127.0.0.1:65535",
+        "[::1]",
+        "[::1]:8000",
+        "xda.example",
+        "xda.example:443",
+        "lab.example",
+        "one.lab.example",
+        "[2001:db8::1]:80",
+    ],
+)
+def test_host_known_is_answered(named: TestClient, host: str) -> None:
+    for path in ("/healthz", EXPLANATION, f"/r/{RUN_ID}", "/api/v1/runs"):
+        assert named.get(path, headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:8000",
+        "localhost.evil.example",
+        "evillab.example",
+        "testserver",
+        "10.0.0.5",
+        "0.0.0.0:8000",
+        "[::2]",
+        "::1",
+        "localhost@evil.example",
+        "evil.example/localhost",
+        "localhost:x",
+        "<script>alert(1)</script>",
+        "ü",
+        "",
+        "x" * 300,
+    ],
+)
+def test_host_unknown_is_refused(named: TestClient, host: str) -> None:
+    headers = [(b"Host", host.encode("latin-1"))]
+    for path in ("/", "/healthz", "/readyz", "/metrics", EXPLANATION, "/static/css/app.css", "/nothing"):
+        answer = named.get(path, headers=[*headers, (b"Accept", b"application/json")])
+        assert answer.status_code == 400, path
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert "XDA_ALLOWED_HOSTS" in answer.json()["detail"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
+    page = named.get("/", headers=[*headers, (b"Accept", b"text/html")])
+    assert page.status_code == 400
+    assert 'href="/static/css' in page.text
+    assert "<script>alert" not in page.text
+    posted = named.post("/api/v1/links", json={"run": RUN_ID, "test": 0}, headers=headers)
+    assert posted.status_code == 400
+
+
+def test_host_named_twice_or_not_at_all_is_refused(named: TestClient) -> None:
+    assert named.get("/healthz", headers=[("Host", "localhost"), ("Host", "evil.example")]).status_code == 400
+    request = named.build_request("GET", "/healthz")
+    del request.headers["Host"]
+    request.headers["Host"] = ""
+    assert named.send(request).status_code == 400
+
+
+@pytest.mark.parametrize("before", ["", "/tools"])
+def test_host_unknown_behind_a_prefix_is_refused_in_its_design(make_client: MakeClient, before: str) -> None:
+    client = make_client(root_path="/tools", allowed_hosts="*.example.org")
+    assert client.get(f"{before}/healthz", headers={"Host": "xda.example.org"}).status_code == 200
+    page = client.get(f"{before}/r/{RUN_ID}", headers={"Host": "evil.example", "Accept": "text/html"})
+    assert page.status_code == 400
+    assert 'href="/tools/static/css' in page.text
+
+
+def test_host_of_any_name_is_answered_where_the_operator_says_so(make_client: MakeClient) -> None:
+    client = make_client(allowed_hosts="*")
+    for _ in range(3):
+        for number in range(300):
+            assert client.get("/healthz", headers={"Host": f"h{number}.example"}).status_code == 200
+
+
+def test_redirect_within_the_server_names_no_host(named: TestClient) -> None:
+    for host in ("localhost:8000", "lab.example", "[::1]:1"):
+        answer = named.get(f"/r/{RUN_ID}/?order=margin", headers={"Host": host})
+        assert (answer.status_code, answer.headers["location"]) == (307, f"/r/{RUN_ID}?order=margin")
+    for path in (f"//evil.example/r/{RUN_ID}/", "//evil.example/", "/static//evil.example/"):
+        answer = named.get(path, headers={"Host": "localhost"})
+        assert not answer.headers.get("location", "/").startswith("//")
 
 
 def test_static_files(client: TestClient) -> None:

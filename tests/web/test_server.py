@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -50,14 +51,15 @@ def talk(served: Served, sent: bytes) -> bytes:
 
 def test_a_body_announced_too_large_is_not_read(served_world: Served) -> None:
     size = served_world.settings.max_body_bytes + 1
-    head = f"POST /api/v1/links HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {size}\r\n\r\n"
+    head = f"POST /api/v1/links HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n"
+    head += "Content-Type: application/json\r\n\r\n"
     answer = talk(served_world, head.encode())
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert b"application/problem+json" in answer
 
 
 def test_a_streamed_body_is_cut_off(served_world: Served) -> None:
-    head = b"POST /api/v1/links HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head = b"POST /api/v1/links HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     head += b"Transfer-Encoding: chunked\r\n\r\n"
     size = served_world.settings.max_body_bytes // 10
     chunk = f"{size:x}\r\n".encode() + b" " * size + b"\r\n"
@@ -72,8 +74,8 @@ def test_a_streamed_body_is_cut_off(served_world: Served) -> None:
 @pytest.mark.parametrize(
     "sent",
     [
-        b"GET / HTTP/1.1\r\nHost: x\r\nBad Header\r\n\r\n",
-        b"GET /\x00 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nBad Header\r\n\r\n",
+        b"GET /\x00 HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00",
         b"GARBAGE\r\n\r\n",
     ],
@@ -85,8 +87,8 @@ def test_what_is_no_http_is_refused(served_world: Served, http: httpx.Client, se
 
 
 def test_one_connection_for_many_requests(served_world: Served) -> None:
-    asked = f"GET {explanation(served_world)} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
-    last = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    asked = f"GET {explanation(served_world)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    last = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     assert talk(served_world, asked * 5 + last).count(b"HTTP/1.1 200 OK") == 6
 
 
@@ -148,13 +150,19 @@ def test_serve_prints_its_address_once_it_answers(run_path: Path, tmp_path: Path
     assert "readyz" not in (tmp_path / "log").read_text()
 
 
-def test_serve_prints_its_address_where_only_links_are_out_of_order(
+def test_serve_on_all_addresses_names_its_names_where_only_links_are_out_of_order(
     run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDA_DATABASE_URL", f"postgresql://xda@/links?host={tmp_path}")
-    with started(run_path, "--device", "cpu", "--root-path", "/tools", home=tmp_path) as told:
+    monkeypatch.setenv("XDA_ALLOWED_HOSTS", "lab.example")
+    with started(run_path, "--device", "cpu", "--root-path", "/tools", "--host", "0.0.0.0", home=tmp_path) as told:
         next(told)
-        address = next(told).removeprefix("DualXDA Explorer: ")
-        assert address.endswith("/tools/")
+        address, _, names = next(told).removeprefix("DualXDA Explorer: ").partition("   ")
+        assert (
+            names == "(from anywhere, by the names localhost, 127.0.0.1, [::1], lab.example; others: XDA_ALLOWED_HOSTS)"
+        )
+        assert re.fullmatch(r"http://127\.0\.0\.1:[1-9]\d+/tools/", address)
         assert httpx.get(address).status_code == 200
+        assert httpx.get(address, headers={"Host": "lab.example"}).status_code == 200
+        assert httpx.get(address, headers={"Host": "0.0.0.0"}).status_code == 400
         assert httpx.get(f"{address}readyz").status_code == 503

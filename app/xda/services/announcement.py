@@ -13,8 +13,8 @@ PAUSE_SECONDS = 0.2
 TIMEOUT_SECONDS = 10.0
 """Longest wait for one answer."""
 
-LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
-"""Where a server is reached from its own machine that listens on all of its addresses."""
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
+"""Where a server that listens on all addresses of its machine is reached from that machine."""
 
 
 def announce(host: str, port: int, answers: Callable[[], None]) -> threading.Thread:
@@ -23,7 +23,7 @@ def announce(host: str, port: int, answers: Callable[[], None]) -> threading.Thr
     Parameters
     ----------
     host, port : str, int
-        What the server listens on.
+        Where the server is reached from its own machine.
     answers : callable
         Called once, when pages are answered; never where they never are, which the server's log explains.
 
@@ -52,7 +52,7 @@ def announce(host: str, port: int, answers: Callable[[], None]) -> threading.Thr
 
 def _ask(host: str, port: int, path: str) -> tuple[int, str]:
     """Return the status of an answer and the detail of its problem; 0 and nothing where nobody answers."""
-    connection = HTTPConnection(LOOPBACK.get(host, host), port, timeout=TIMEOUT_SECONDS)
+    connection = HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
     try:
         connection.request("GET", path, headers={"Accept": "application/json"})
         answer = connection.getresponse()

@@ -22,7 +22,7 @@ from xda.web.answers import AnswerCache
 from xda.web.conditional import package_version
 from xda.web.lifecycle import Lifecycle
 from xda.web.metrics import Metrics
-from xda.web.middleware import LimitsMiddleware, PrefixMiddleware, RequestMiddleware
+from xda.web.middleware import HostsMiddleware, LimitsMiddleware, PrefixMiddleware, RequestMiddleware
 from xda.web.rendering import render_error
 from xda.web.routes import ROUTERS
 from xda.web.static_files import HashedStaticFiles
@@ -84,6 +84,7 @@ def create_app(settings: Settings, catalog: Catalog | None = None) -> FastAPI:
         app.router.routes.extend(router.routes)
     app.mount("/static", HashedStaticFiles(resource_dir("static")), name="static")
     # The last one added is the outermost.
+    app.add_middleware(HostsMiddleware, hosts=settings.hosts)
     app.add_middleware(PrefixMiddleware, root_path=settings.root_path)
     app.add_middleware(LimitsMiddleware, max_body=settings.max_body_bytes)
     app.add_middleware(RequestMiddleware, metrics=metrics)

@@ -1,7 +1,7 @@
 """Pure ASGI middlewares; each costs microseconds, since each is paid for by every request.
 
 From the outside in: ``RequestMiddleware`` (id, log line, metrics, security headers, the answer to unexpected errors),
-``LimitsMiddleware`` (sizes), ``PrefixMiddleware`` (path prefix of a proxy).
+``LimitsMiddleware`` (sizes), ``PrefixMiddleware`` (path prefix of a proxy), ``HostsMiddleware`` (names of the server).
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ import asyncio
 import logging
 import re
 import secrets
+from collections.abc import Iterable, Sequence
 from time import perf_counter
 
 from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -55,6 +57,9 @@ MAX_HEADERS = 32_768
 PROBES = frozenset({"/healthz", "/readyz"})
 """Routes that machines ask every few seconds for ever; a line in the log for each would bury the others."""
 
+MAX_KNOWN_HOSTS = 256
+"""Host headers that are remembered as good."""
+
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _SANE_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+){1,10}")
 _BODYLESS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -76,6 +81,18 @@ def _route(scope: Scope, status: int) -> str:
         return "unmatched"  # whatever people make up must not become a label
     path = scope["path"].removeprefix(scope.get("app_root_path", scope.get("root_path", "")))
     return "/" + path.split("/")[1] if "/" in path else "unmatched"
+
+
+def _relative(headers: Iterable[tuple[bytes, bytes]], host: bytes) -> list[tuple[bytes, bytes]]:
+    """Return the headers of a redirect, the server's own name left out: a proxy may know it by another."""
+    relative = []
+    for name, value in headers:
+        if name == b"location" and host:
+            scheme, own, rest = value.partition(b"://" + host)
+            if own and scheme in (b"http", b"https") and rest[:1] == b"/":
+                value = b"/" + rest.lstrip(b"/")
+        relative.append((name, value))
+    return relative
 
 
 class RequestMiddleware:
@@ -109,6 +126,8 @@ class RequestMiddleware:
             nonlocal status, seconds
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if 300 <= status < 400:
+                    message["headers"] = _relative(message["headers"], _header(scope, b"host") or b"")
                 message["headers"] = [*message["headers"], *SECURITY_HEADERS, (b"x-request-id", raw_id)]
             elif headless and message["type"] == "http.response.body":
                 message = {**message, "body": b""}
@@ -232,3 +251,45 @@ class PrefixMiddleware:
     def _forwarded(scope: Scope) -> str:
         value = (_header(scope, b"x-forwarded-prefix") or b"").decode("latin-1").rstrip("/")
         return value if _SANE_PREFIX.fullmatch(value) and ".." not in value else ""
+
+
+class HostsMiddleware:
+    """Answers only to names that the server is known by, so that no other site can pass itself off as this one.
+
+    Otherwise a page of another site whose name is pointed at this machine (DNS rebinding) could read all of it.
+    Starlette's middleware knows what a name is; the refusal is told as every error is.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Sequence[str]) -> None:
+        self.app = app
+        self._guard = TrustedHostMiddleware(self._let_in, list(hosts), www_redirect=False)
+        self._known: set[bytes] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request on, or answer 400."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        given = [value for name, value in scope["headers"] if name == b"host"]
+        if len(given) == 1 and given[0] not in self._known:
+            # The guard lets in what it knows, and has nothing to say about the rest.
+            await self._guard(scope, receive, _say_nothing)
+        if len(given) == 1 and given[0] in self._known:
+            await self.app(scope, receive, send)
+            return
+        name = given[0].decode("latin-1")[:100] if given else ""
+        told = f"does not answer to the name '{name}'" if name else "is not told by which name it is asked"
+        detail = (
+            f"This server {told}. Use one of its own names, "
+            "or let the one who runs it add this name to XDA_ALLOWED_HOSTS."
+        )
+        await problem_response(Request(scope, receive), describe(HTTPException(400, detail)))(scope, receive, send)
+
+    async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if len(self._known) >= MAX_KNOWN_HOSTS:
+            self._known.clear()  # any port and, by a pattern, any name may come
+        self._known.add(_header(scope, b"host") or b"")
+
+
+async def _say_nothing(message: Message) -> None:
+    """Take an answer that nobody gets."""
