@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torchvision import models
 from zennit.canonizers import Canonizer
 from zennit.composites import EpsilonPlusFlat
 
@@ -24,6 +26,7 @@ from xda.vision.features import extract
 from xda.vision.heads import split_head
 from xda.vision.images import ArraySource, ImageDataset, ImageSplit
 from xda.vision.networks import NetworkSpec, build_network
+from xda.vision.prepared import AsGiven
 from xda.vision.preprocessing import Preprocessing
 from xda.vision.presets import get_preset
 from xda.vision.relevance import RelevanceModel
@@ -34,6 +37,8 @@ COLOUR = get_preset("cifar10-resnet18").preprocessing
 SMALL = Preprocessing(mode="L", size=(9, 9), mean=(0.3,), std=(0.4,))
 
 Array = NDArray[np.float64]
+UNTRAINED = ("mobilenet_v3_small", "mobilenet_v2", "mnasnet0_5", "efficientnet_b0")
+"""Models of depthwise convolutions, whose signal fades from layer to layer until their batch norms know statistics."""
 
 
 def pictures(n: int, preprocessing: Preprocessing, seed: int = 0) -> list[bytes]:
@@ -300,3 +305,39 @@ def test_the_gpu_gives_the_same_maps(trained: nn.Module) -> None:
         strict=True,
     ):
         assert_same_maps(ours, theirs)
+
+
+@pytest.mark.parametrize("name", UNTRAINED)
+def test_network_with_fresh_weights_has_no_heatmaps_and_its_faint_features_are_named(name: str) -> None:
+    torch.manual_seed(0)
+    with RelevanceModel(models.get_model(name, num_classes=10), AsGiven((3, 64, 64)), CPU) as model:
+        assert model.conservation_error > 0.9
+        assert re.search(r"Its features are at most \de-\d\d, so small that .* not trained", model.refusal)
+
+
+@pytest.mark.parametrize("name", UNTRAINED)
+def test_network_whose_batch_norms_know_statistics_conserves_relevance(name: str) -> None:
+    torch.manual_seed(0)
+    network = models.get_model(name, num_classes=10).train()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None
+            module.reset_running_stats()
+    images = torch.randn(16, 3, 64, 64)
+    with torch.no_grad():
+        network(images)
+    with RelevanceModel(network, AsGiven((3, 64, 64)), CPU) as model:
+        assert model.refusal == ""
+        assert model.conservation_error < 1e-4
+        features, _ = model.features(list(images[:3].numpy()))
+        maps = model.maps(list(images[:3].numpy()), features**2)
+        np.testing.assert_allclose(maps.sum(axis=(1, 2)), (features**2).sum(axis=1), rtol=1e-3)
+
+
+def test_loss_without_faint_features_is_not_laid_on_them() -> None:
+    convolution, last = nn.Conv2d(1, 4, 3), nn.Linear(196, 8)
+    nn.init.zeros_(last.weight)
+    network = nn.Sequential(convolution, nn.ReLU(), nn.Flatten(), last, nn.Linear(8, 3))
+    with RelevanceModel(network, AsGiven((1, 9, 9)), CPU) as model:
+        assert "is lost or gained" in model.refusal
+        assert "stabiliser" not in model.refusal

@@ -36,6 +36,8 @@ _LARGEST_WITHOUT_MAPS = 16
 _PROBES = 3
 _CONSERVED = 1e-3
 """Largest loss or gain of relevance, relative to all of it."""
+_FAINT = 1e-3
+"""Features below which the stabiliser of the rules, 1e-6, takes more than a thousandth of the relevance."""
 _SAME = 1e-3
 """Largest deviation of features by the canonical form, relative to the largest one."""
 
@@ -312,7 +314,7 @@ class RelevanceModel:
         self.batch_size = int(np.clip(_BYTES_AT_ONCE // max(1, occupied), 1, _LARGEST_BATCH))
         # going back, a seed needs the relevance of some layers at a time where a forward pass keeps all of them
         self._seeds_at_once = int(np.clip(4 * self.batch_size, 1, _LARGEST_BATCH))
-        errors = []
+        errors, largest = [], 0.0
         only = torch.zeros(1, dtype=torch.int64, device=noise.device)
         for image in torch.split(noise, 1):
             with torch.inference_mode():
@@ -324,6 +326,7 @@ class RelevanceModel:
                     f"{REFUSED}in the form that the rules need it computes something else (features differ by "
                     f"{deviation:.2g}); its forward pass depends on more than its layers."
                 )
+            largest = max(largest, float(recording.features.abs().max()))
             seed = recording.features.square()
             total = float(seed.sum(dtype=torch.float64))
             propagated = float(self._propagator.propagate(recording, seed, only).sum(dtype=torch.float64))
@@ -334,4 +337,10 @@ class RelevanceModel:
             raise ConfigError(
                 f"{REFUSED}relevance is not conserved through it ({self.conservation_error:.2%} is lost or gained, at "
                 f"most {_CONSERVED:.1%} may), so that a map would not sum to its attribution."
+                + (
+                    f" Its features are at most {largest:.0e}, so small that the rules' stabiliser of 1e-06 takes the "
+                    "relevance: usual where a network was not trained and its batch norms know no statistics."
+                    if largest < _FAINT
+                    else ""
+                )
             )
