@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import socket
@@ -69,6 +70,30 @@ def test_a_streamed_body_is_cut_off(served_world: Served) -> None:
         answer = b""  # the server has closed while this was still being sent, which may overtake its answer
     assert answer == b"" or answer.startswith(b"HTTP/1.1 413 ")
     assert httpx.get(f"{served_world.url}/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("media_type", ["application/json", "application/x-www-form-urlencoded"])
+@pytest.mark.parametrize("length", ["Content-Length: 1000", "Transfer-Encoding: chunked"])
+def test_a_client_that_goes_away_is_no_error(
+    served_world: Served, http: httpx.Client, caplog: pytest.LogCaptureFixture, media_type: str, length: str
+) -> None:
+    def counted(status: str) -> float:
+        route = re.escape('method="POST",route="/api/v1/links",')
+        found = re.search(rf'{route}status="{status}"}} (.*)', http.get("/metrics").text)
+        return float(found[1]) if found else 0.0
+
+    host, port = served_world.url.removeprefix("http://").split(":")
+    gone, failed = counted("499"), counted("500")
+    head = f"POST /api/v1/links HTTP/1.1\r\nHost: localhost\r\nContent-Type: {media_type}\r\n{length}\r\n\r\n"
+    for sent in ("", "5\r\nrun=d\r\n") * 10:
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall((head + sent).encode())
+    deadline = time.monotonic() + 10
+    while counted("499") < gone + 20 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert counted("499") == gone + 20
+    assert counted("500") == failed
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from time import perf_counter
 
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from xda.web.logging import log_request, request_id
@@ -57,6 +57,8 @@ MAX_HEADERS = 32_768
 PROBES = frozenset({"/healthz", "/readyz"})
 """Routes that machines ask every few seconds for ever; a line in the log for each would bury the others."""
 
+CLIENT_GONE = 499
+"""nginx's number for a client that went away, in log and metrics."""
 MAX_KNOWN_HOSTS = 256
 """Host headers that are remembered as good."""
 
@@ -138,8 +140,12 @@ class RequestMiddleware:
         try:
             await self.app(scope, receive, send_with_headers)
         except asyncio.CancelledError:
-            status = status or 499  # nginx's number for a client that went away
+            status = status or CLIENT_GONE
             raise
+        except ClientDisconnect:
+            # Nobody is left to answer, and nothing went wrong here.
+            status = CLIENT_GONE
+            logger.debug("%s %s: the client went away", method, path)
         except Exception as error:
             logger.exception("%s %s failed", method, path)
             if status:
