@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +17,7 @@ from xda.web.compare_view import CompareView, CompareViewDep
 from xda.web.conditional import REVALIDATE
 from xda.web.contexts import side_by_side
 from xda.web.contexts.base import Chrome, run_header
+from xda.web.csv_table import Cell, csv_table
 from xda.web.dependencies import CatalogDep, ExplainerDep, TestIndexDep
 from xda.web.rendering import render, urls_of
 from xda.web.routes.comparison_json import comparison_document
@@ -123,25 +122,24 @@ async def get_csv(catalog: CatalogDep, explainer: ExplainerDep, state: CompareVi
     second, state = asked_sides(explainer, catalog, state)
     compared = await compared_sides(explainer, second, state, test)
     names = compared.classes
-    text = io.StringIO()
-    writer = csv.writer(text)
     columns = ("train_index", "label", "label_name", "attribution", "share", "presence", "source")
-    writer.writerow((*(f"{column}_{key}" for key in "ab" for column in columns), "sign_flipped"))
+    rows: list[list[Cell]] = []
     for image in compared.images(state.only, state.order):
-        row: list[object] = []
+        row: list[Cell] = []
         for place in (0, 1):
             label = image.label[place]
             row += [
-                "" if image.index[place] is None else image.index[place],
-                "" if label is None else label,
-                "" if label is None else names[label],
-                repr(image.attribution[place]),
-                repr(image.share[place]),
+                image.index[place],
+                label,
+                None if label is None else names[label],
+                image.attribution[place],
+                image.share[place],
                 image.presence[place],
                 image.source[place],
             ]
-        writer.writerow((*row, str(image.flipped).lower()))
-    return Response(text.getvalue(), headers=_attachment(compared, "csv"), media_type="text/csv; charset=utf-8")
+        rows.append([*row, image.flipped])
+    table = csv_table((*(f"{column}_{key}" for key in "ab" for column in columns), "sign_flipped"), rows)
+    return Response(table, headers=_attachment(compared, "csv"), media_type="text/csv; charset=utf-8")
 
 
 @router.get("/r/{run}/test/{test}/comparison.json")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -22,6 +20,7 @@ from xda.web.conditional import REVALIDATE, matches, not_modified, run_tag
 from xda.web.contexts import explanation as explanation_context
 from xda.web.contexts.base import Choice, Chrome, run_header
 from xda.web.contexts.pictures import ServedPictures
+from xda.web.csv_table import csv_table
 from xda.web.dependencies import CatalogDep, ExplainerDep, SettingsDep, TestIndexDep
 from xda.web.rendering import render, urls_of
 from xda.web.view import Listing, View, ViewDep
@@ -135,15 +134,11 @@ async def get_csv(explainer: ExplainerDep, view: ViewDep, test: TestIndexDep) ->
     story = told(explainer, test, view)
     asked = story.explanation
     parts = explainer.decompose(test, c=asked.c, target=asked.target, against=asked.against)
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(("train_index", "label", "label_name", "attribution", "at_bound", "intercept", "source"))
-    columns = (parts.index, parts.label, parts.attribution, parts.at_bound, parts.intercept)
-    rows = zip(*(each.tolist() for each in columns), parts.sources(), strict=True)
-    for index, label, attribution, at_bound, intercept, source in rows:
-        bound = str(at_bound).lower()
-        writer.writerow((index, label, story.classes[label], repr(attribution), bound, repr(intercept), source))
-    return Response(text.getvalue(), headers=_attachment(story, "csv"), media_type="text/csv; charset=utf-8")
+    names = (story.classes[label] for label in parts.label.tolist())
+    values = [each.tolist() for each in (parts.index, parts.label, parts.attribution, parts.at_bound, parts.intercept)]
+    columns = ("train_index", "label", "label_name", "attribution", "at_bound", "intercept", "source")
+    table = csv_table(columns, zip(*values[:2], names, *values[2:], parts.sources(), strict=True))
+    return Response(table, headers=_attachment(story, "csv"), media_type="text/csv; charset=utf-8")
 
 
 @router.get("/r/{run}/test/{test}/explanation.json")
