@@ -90,12 +90,12 @@ class Sources:
         """Return the sources of images by their positions; None where they are not known."""
         if not self.known:
             return [None] * len(indices)
-        starts, ends = self._offsets.take(indices).tolist(), self._offsets.take(np.add(indices, 1)).tolist()
-        return [self._text(start, end) for start, end in zip(starts, ends, strict=True)]
+        starts, ends = self._offsets.take(indices).tolist(), self._offsets[1:].take(indices).tolist()
+        return list(map(self._text, starts, ends))
 
     def one(self, index: int) -> str | None:
         """Return the source of one image."""
-        return self.of(np.array([index]))[0]
+        return self._text(int(self._offsets[index]), int(self._offsets[index + 1])) if self.known else None
 
     def find(self, text: str) -> int:
         """Return the image whose source is a text, or ends with it behind a slash, or that a longer path ends with.
@@ -151,7 +151,7 @@ class Sources:
         return [(place, byte == 0) for place, byte in zip(places, before, strict=True) if byte == 0 or byte == ord("/")]
 
     def _text(self, start: int, end: int) -> str:
-        return plain(bytes(self._content[max(start, end - 4 * MOST_BYTES) : end - 1]).decode("utf-8", "replace"))
+        return plain(str(self._content[max(start, end - 4 * MOST_BYTES) : end - 1], "utf-8", "replace"))
 
 
 def _escaped(character: str) -> str:
