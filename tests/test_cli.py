@@ -184,14 +184,18 @@ def test_a_network_beside_the_configuration_is_found_by_the_build_and_by_no_run(
     sys.modules.pop("networks_beside")
     status, out, _ = run(capsys, "build", config, "--out", tmp_path / "run", *home)
     assert status == 0
-    assert f"`PYTHONPATH='{folder}' xda serve {tmp_path / 'run'}`" in out
+    assert f"`PYTHONPATH='{folder}' xda serve {tmp_path / 'run'} --allow-factory networks_beside`" in out
     assert str(folder) not in (tmp_path / "run" / "manifest.json").read_text()
     sys.path.pop()
     sys.modules.pop("networks_beside")
-    status, _, err = run(capsys, "explain", tmp_path / "run", "--test", 0, "--device", "cpu")
+    allow = ("--device", "cpu", "--allow-factory", "networks_beside")
+    status, _, err = run(capsys, "verify", tmp_path / "run", *allow)
     assert status == 2
     assert "needs the Python module 'networks_beside'" in err
     assert "PYTHONPATH" in err
+    assert run(capsys, "explain", tmp_path / "run", "--test", 0, *allow)[0] == 0
+    status, _, err = run(capsys, "explain", tmp_path / "run", "--test", 0, "--allow-factory", "net-works")
+    assert (status, "XDA_ALLOW_FACTORY" in err) == (2, True)
 
 
 def test_the_demo_serves_in_a_fresh_process_what_it_has_just_built(

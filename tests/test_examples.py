@@ -132,8 +132,8 @@ def test_the_one_with_own_code_is_built_and_explained(
     arguments = ("build", examples / "factory.toml", "--out", tmp_path / "run", "--home", tmp_path, "--device", "cpu")
     status, _, err = run(capsys, *arguments)
     assert status == 0, err
-    assert run(capsys, "verify", tmp_path / "run", "--device", "cpu")[0] == 0
-    with Explainer.open(tmp_path / "run", device="cpu") as explainer:
+    assert run(capsys, "verify", tmp_path / "run", "--device", "cpu", "--allow-factory", "my_project")[0] == 0
+    with Explainer.open(tmp_path / "run", device="cpu", allow_factory=["my_project"]) as explainer:
         assert explainer.classes == ("square", "cross")
         assert explainer.run.manifest.network.accuracy == 1
         explanation = explainer.explain(3, limit=2)

@@ -9,8 +9,10 @@ import argparse
 import os
 import shlex
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -95,6 +97,14 @@ def _parser() -> argparse.ArgumentParser:
     def add_device(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--device", choices=("auto", "cpu", "cuda"), help="where to compute (default: auto)")
 
+    def add_allow_factory(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument(
+            "--allow-factory",
+            action="append",
+            metavar="MODULE",
+            help="let a run's network be made by code of this module or package, which you trust (repeat for several)",
+        )
+
     def add_server(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
         sub.add_argument(
@@ -122,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     add_device(build)
     verify = add("verify", _verify, "check hashes, decomposition and KKT certificate; exit status 0 only if all hold")
     verify.add_argument("run", type=Path, metavar="RUN")
+    add_allow_factory(verify)
     add_device(verify)
     info = add("info", _info, "say what a run is")
     info.add_argument("run", type=Path, metavar="RUN")
@@ -138,9 +149,11 @@ def _parser() -> argparse.ArgumentParser:
     output = explain.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="the JSON of the HTTP interface")
     output.add_argument("--png", type=Path, metavar="FILE", help="a picture with all heat-maps")
+    add_allow_factory(explain)
     add_device(explain)
     serve = add("serve", _serve, "serve run folders as an interactive explorer")
     serve.add_argument("runs", type=Path, nargs="+", metavar="RUN")
+    add_allow_factory(serve)
     add_server(serve)
     return parser
 
@@ -148,6 +161,8 @@ def _parser() -> argparse.ArgumentParser:
 def _settings(options: argparse.Namespace, **more: object) -> Settings:
     """Return the settings of the environment with those of the command line on top."""
     given = {name: getattr(options, name, None) for name in ("home", "device", "root_path")} | more
+    if modules := getattr(options, "allow_factory", None):
+        given["allow_factory"] = ",".join(modules)
     return Settings.model_validate({name: value for name, value in given.items() if value is not None})
 
 
@@ -214,10 +229,13 @@ def _build(options: argparse.Namespace) -> int:
         dataset = load_dataset(config.data, settings, progress=progress)
         run = build_run(config, dataset, options.out, device=settings.device, progress=progress)
     # the run says which module its network needs, never where that is: running code found through a run were unsafe
-    own = added and config.network.factory is not None and is_from(config.network.factory, folder)
     if words := surrogates_in_words(run.manifest):
         print(words)
+    factory = config.network.factory
+    own = added and factory is not None and is_from(factory, folder)
     command = f"{f'PYTHONPATH={shlex.quote(str(folder))} ' if own else ''}xda serve {shlex.quote(str(options.out))}"
+    if factory is not None:
+        command += f" --allow-factory {factory.partition(':')[0]}"
     print(f"{options.out}: run '{run.manifest.id}' is built; serve it with `{command}`.")
     return 0
 
@@ -240,12 +258,16 @@ def _verify(options: argparse.Namespace) -> int:
     from xda.services.verify import verify_run
 
     with TerminalProgress() as progress:
-        findings = verify_run(options.run, device=_settings(options).device, progress=progress)
+        settings = _settings(options)
+        findings = verify_run(
+            options.run, device=settings.device, progress=progress, allow_factory=settings.allowed_factories
+        )
     for finding in findings:
         print(f"{'ok  ' if finding.passed else 'FAIL'}  {finding.name}: {finding.detail}")
     failed = [finding for finding in findings if not finding.passed]
     if failed:
-        return _complain(f"{options.run}: {len(failed)} of {len(findings)} checks failed; build the run again.")
+        advice = "; ".join(dict.fromkeys(finding.advice for finding in failed))
+        return _complain(f"{options.run}: {len(failed)} of {len(findings)} checks failed; {advice}.")
     return 0
 
 
@@ -264,7 +286,8 @@ def _explain(options: argparse.Namespace) -> int:
 
     if options.png is not None:
         _check_picture(options.png)
-    with Explainer.open(options.run, device=_settings(options).device) as explainer:
+    settings = _settings(options)
+    with Explainer.open(options.run, device=settings.device, allow_factory=settings.allowed_factories) as explainer:
         test = explainer.find("test", options.test)
         if options.png is not None:
             from xda.services.figure import write_explanation_png
@@ -346,7 +369,7 @@ def _run_server(options: argparse.Namespace, runs: Sequence[Path]) -> int:
         allowed_hosts=given if everywhere else ",".join(filter(None, [given, options.host.partition("%")[0]])),
     )
     # Worker processes read their settings from the environment.
-    for name in ("home", "runs", "device", "root_path", "allowed_hosts"):
+    for name in ("home", "runs", "device", "root_path", "allowed_hosts", "allow_factory"):
         os.environ[f"XDA_{name.upper()}"] = str(getattr(settings, name))
     print(f"DualXDA Explorer: loading {len(runs)} run{'s'[: len(runs) != 1]} …   (Ctrl-C stops it)", flush=True)
     host = EVERYWHERE.get(options.host, options.host)
@@ -355,15 +378,21 @@ def _run_server(options: argparse.Namespace, runs: Sequence[Path]) -> int:
     if everywhere:
         address += f"   (from anywhere, by the names {', '.join(settings.hosts)}; others: XDA_ALLOWED_HOSTS)"
     announce(host, options.port, lambda: print(address, flush=True))
-    uvicorn.run(
-        "xda.web.factory:create_app_from_env",
-        factory=True,
-        host=options.host,
-        port=options.port,
-        workers=options.workers,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=10,
-    )
+    # Workers cannot end this process themselves.
+    with tempfile.TemporaryDirectory(prefix="xda-") if options.workers > 1 else nullcontext(".") as folder:
+        report = Path(folder) / "nothing-served"
+        os.environ["XDA_NOTHING_SERVED"] = str(report)
+        uvicorn.run(
+            "xda.web.factory:create_served_app",
+            factory=True,
+            host=options.host,
+            port=options.port,
+            workers=options.workers,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=10,
+        )
+        if options.workers > 1 and report.exists():
+            raise RunError(report.read_text(encoding="utf-8"))
     return 0

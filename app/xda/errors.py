@@ -53,6 +53,24 @@ class RunError(XdaError):
     title = "This run cannot be served"
 
 
+class NoNetworkError(RunError):
+    """The network of a run cannot be made here; all that needs no network can still be served.
+
+    Parameters
+    ----------
+    where : str
+        The run.
+    reason : str
+        Sentences that say why, and what to do.
+    """
+
+    title = "The network of this run cannot be made here"
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where}: the network of this run cannot be made here. {reason}")
+        self.reason = reason
+
+
 class NotFoundError(XdaError):
     """The request names a run, an index, a class, a C or a link that does not exist."""
 

@@ -39,6 +39,10 @@ class Settings(BaseSettings):
     database_url: str = Field(
         default="", description="SQLAlchemy URL of the link database; empty: SQLite in the home folder."
     )
+    allow_factory: str = Field(
+        default="",
+        description="Modules, separated by ',', from which a run's factory may be imported; a package: all of it.",
+    )
     device: DeviceChoice = Field(default="auto", description="Where the surrogate and the heat-maps are computed.")
     root_path: str = Field(default="", description="Path prefix under which a proxy serves the application.")
     public_url: str = Field(
@@ -75,6 +79,19 @@ class Settings(BaseSettings):
         return tuple(
             dict.fromkeys([*LOOPBACK_HOSTS, *([_bracketed(public)] if public else []), *_names(self.allowed_hosts)])
         )
+
+    @field_validator("allow_factory")
+    @classmethod
+    def _modules(cls, value: str) -> str:
+        for module in value.split(","):
+            if module.strip() and not all(part.isidentifier() for part in module.strip().split(".")):
+                raise ValueError(f"'{module.strip()}' is no module, such as my_project or my_project.models")
+        return value
+
+    @property
+    def allowed_factories(self) -> tuple[str, ...]:
+        """Modules from which a run's factory may be imported."""
+        return tuple(module.strip() for module in self.allow_factory.split(",") if module.strip())
 
     @property
     def data_dir(self) -> Path:

@@ -181,6 +181,7 @@ def measure(run: Path, home: Path, n_test: int, n_classes: int) -> bool:
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "XDA_HOME": str(home), "PYTHONPATH": path}
     command = [sys.executable, "-m", "xda", "serve", str(run), "--port", str(port), "--device", "cpu"]
+    command += ["--allow-factory", "tests.benchmarks.scale_world"]
     with (home / "server.log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         try:

@@ -31,13 +31,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def explainer(run: Path) -> Iterator[Explainer]:
-    with Explainer.open(run, device="cpu") as explainer:
+    with Explainer.open(run, device="cpu", allow_factory=["tests.photos"]) as explainer:
         yield explainer
 
 
 @pytest.fixture
 def page(run: Path, chromium: Browser, tmp_path: Path) -> Iterator[Page]:
-    for url in serve(Settings(home=tmp_path, runs=str(run), device="cpu")):
+    for url in serve(Settings(home=tmp_path, runs=str(run), device="cpu", allow_factory="tests.photos")):
         with opened(chromium, url) as each:
             yield each
 

@@ -148,7 +148,7 @@ def test_surrogate_of_one_logit_is_the_crammer_singer_machine_of_two_classes(
     features, _ = by_hand(module, dataset.train)
     queries, logits = by_hand(module, dataset.test)
     dual = crammer_singer.ascent(features, dataset.train.labels, C, 2, 400)
-    with Explainer.open(run.path, device="cpu") as explainer:
+    with Explainer.open(run.path, device="cpu", allow_factory=["binary_networks"]) as explainer:
         coef = explainer.surrogate(C).coef
         np.testing.assert_allclose(coef, dual.T @ features, rtol=1e-3, atol=1e-3 * np.abs(coef).max())
         np.testing.assert_allclose(coef[0], -coef[1], atol=1e-9)
@@ -161,14 +161,14 @@ def test_surrogate_of_one_logit_is_the_crammer_singer_machine_of_two_classes(
             for part in explanation.supporting + explanation.opposing:
                 found[part.index] = part.attribution
             np.testing.assert_allclose(found, tau, rtol=1e-2, atol=1e-2 * np.abs(tau).max())
-    assert all(finding.passed for finding in verify_run(run.path, device="cpu"))
+    assert all(finding.passed for finding in verify_run(run.path, device="cpu", allow_factory=["binary_networks"]))
 
 
 def test_pages_json_and_heatmaps_of_one_logit(run: RunFolder, module: str, dataset: ImageDataset) -> None:
     from xda.web.factory import create_app
 
     _, s = by_hand(module, dataset.test)
-    app = create_app(Settings(home=run.path.parent, runs=str(run.path), device="cpu"))
+    app = create_app(Settings(home=run.path.parent, runs=str(run.path), device="cpu", allow_factory="binary_networks"))
     with TestClient(app) as client:
         app.state.lifecycle.wait(60)
         told = client.get("/api/v1/runs/colours/test/4/explanation?limit=50").json()

@@ -18,7 +18,7 @@ import torch
 from tests.services.foreign import FACTORY, make_config, make_dataset, write_checkpoint
 from tests.vision.test_pretrained import put_torchvision
 from xda.cli import main
-from xda.errors import ConfigError, DataError, RunError, XdaError
+from xda.errors import ConfigError, DataError, NoHeatmapsError, RunError, XdaError
 from xda.services import layout
 from xda.services.build import build_run
 from xda.services.build_check import check_build
@@ -48,11 +48,14 @@ def torchvision_config(folder: Path) -> BuildConfig:
     return make_config({"torchvision": "resnet18", "checkpoint": checkpoint}, **SMALL)
 
 
+ALLOWED = ["colour_networks"]
+
+
 def assert_explained(path: Path) -> None:
     """Every check holds, and both maps of a pair sum to its attribution."""
-    findings = verify_run(path, device="cpu")
+    findings = verify_run(path, device="cpu", allow_factory=ALLOWED)
     assert all(finding.passed for finding in findings), findings
-    with Explainer.open(path, device="cpu") as explainer:
+    with Explainer.open(path, device="cpu", allow_factory=ALLOWED) as explainer:
         explanation = explainer.explain(4, limit=3)
         contributions = explanation.supporting + explanation.opposing
         assert contributions
@@ -152,25 +155,98 @@ def test_a_class_without_training_images_is_refused_before_the_features(tmp_path
     assert not list(tmp_path.glob("*run*"))
 
 
-def test_a_run_whose_factory_cannot_be_imported_is_refused_by_name(
-    tmp_path: Path, factory: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    build_run(make_config({"factory": factory}, **OWN), make_dataset(), tmp_path / "run", device="cpu")
+BROKEN = {
+    "missing": ("", "needs the Python module 'colour_networks', which cannot be imported here; install it"),
+    "not allowed": (FACTORY, "add `--allow-factory colour_networks` if you trust it"),
+    "raises": ("raise OSError('no disk')", "cannot be imported: OSError: no disk"),
+    "exits": ("raise SystemExit(0)", "cannot be imported: SystemExit: 0"),
+    "interrupts": ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+    "other weights": (FACTORY.replace("width=6", "width=7"), "do not belong to this network: 0 tensor(s) missing"),
+    "no such function": (FACTORY.replace("def network", "def net_work"), "has no function 'network'"),
+    "cannot see": (
+        FACTORY.replace("nn.ReLU(), nn.Ad", "nn.MaxPool2d(99), nn.Ad"),
+        "It fails on the images of the run (RuntimeError",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def own_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a run of a factory; nobody may change it."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "colour_networks.py").write_text(FACTORY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        config = make_config({"factory": "colour_networks:network"}, **OWN)
+        build_run(config, make_dataset(), folder / "run", device="cpu")
     sys.modules.pop("colour_networks")
-    monkeypatch.setattr(sys, "path", sys.path[1:])
-    with pytest.raises(RunError, match=r"run: the network of this run cannot be made here.*'colour_networks'"):
-        Explainer.open(tmp_path / "run", device="cpu")
-    failed = [finding for finding in verify_run(tmp_path / "run", device="cpu") if not finding.passed]
-    assert [finding.name for finding in failed] == ["features"]
-    assert "colour_networks" in failed[0].detail
+    return folder / "run"
 
 
-def test_a_factory_that_has_changed_since_is_refused(tmp_path: Path, factory: str) -> None:
+@pytest.fixture
+def changed_run(
+    own_run: Path, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Path, str]]:
+    """Yield a run whose factory is not usable, and words of the sentence that says why."""
+    content, words = BROKEN[request.param]
+    if content:
+        (tmp_path / "colour_networks.py").write_text(content)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield own_run, words
+    sys.modules.pop("colour_networks", None)
+
+
+@pytest.mark.parametrize("changed_run", BROKEN, indirect=True)
+def test_open_without_a_usable_factory_serves_all_but_heatmaps(
+    changed_run: tuple[Path, str], request: pytest.FixtureRequest
+) -> None:
+    path, words = changed_run
+    allowed = () if "not allowed" in request.node.name else ALLOWED
+    with Explainer.open(path, device="cpu", allow_factory=allowed) as explainer:
+        assert words in explainer.no_heatmaps
+        assert str(path) not in explainer.no_heatmaps
+        assert explainer.composite == ""
+        explanation = explainer.explain(4, limit=3)
+        total = explanation.sum_supporting + explanation.sum_opposing
+        assert total == pytest.approx(explanation.surrogate_logit, rel=1e-6)
+        with pytest.raises(NoHeatmapsError, match="network cannot be made"):
+            explainer.own_relevance(4)
+        (blank,) = explainer.own_relevance(4, blank=True).result()
+        assert blank.test.shape == (24, 24)
+
+
+@pytest.mark.parametrize("changed_run", BROKEN, indirect=True)
+def test_verify_without_a_usable_factory_advises_what_is_wrong(
+    changed_run: tuple[Path, str], request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, words = changed_run
+    allowed = [] if "not allowed" in request.node.name else ["--allow-factory", ALLOWED[0]]
+    assert main(["verify", str(path), "--device", "cpu", *allowed]) == 2
+    out, err = capsys.readouterr()
+    assert out.count("FAIL") == 1
+    assert "FAIL  features" in out
+    assert words in err
+    assert "build the run again" not in err
+    assert "xda: " in err.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("allowed", [["colour_network"], ["colour_networks.more"], ["colour"], ["os", "torch"], [""]])
+def test_open_with_another_module_allowed_does_not_import_the_factory(own_run: Path, allowed: list[str]) -> None:
+    with Explainer.open(own_run, device="cpu", allow_factory=allowed) as explainer:
+        assert "--allow-factory colour_networks" in explainer.no_heatmaps
+    assert "colour_networks" not in sys.modules
+
+
+def test_a_factory_that_has_changed_since_is_refused(
+    tmp_path: Path, factory: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     build_run(make_config({"factory": factory}, **OWN), make_dataset(), tmp_path / "run", device="cpu")
     sys.modules.pop("colour_networks")
     (tmp_path / "modules" / "colour_networks.py").write_text(FACTORY.replace("nn.ReLU()", "nn.Tanh()") + "# longer\n")
     with pytest.raises(RunError, match="not of the same build"):
-        Explainer.open(tmp_path / "run", device="cpu")
+        Explainer.open(tmp_path / "run", device="cpu", allow_factory=ALLOWED)
+    assert main(["verify", str(tmp_path / "run"), "--device", "cpu", "--allow-factory", ALLOWED[0]]) == 2
+    assert "open it with the module of 'colour_networks:network' as it was" in capsys.readouterr().err
 
 
 def test_another_checkpoint_or_preprocessing_computes_the_features_again(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -30,6 +32,8 @@ class SlowModel:
         assert shown is not None
         on_test = int(np.count_nonzero(shown == 0))
         self.calls.append((on_test, len(images) - 1))
+        if b"leaving" in images:
+            raise SystemExit(0)
         if b"broken" in images:
             raise XdaError("an image is broken")
         return (np.repeat(relevance.sum(axis=1), 4).reshape(-1, 2, 2) / 4).astype(np.float32)
@@ -119,6 +123,17 @@ def test_an_error_reaches_everybody_and_the_worker_goes_on(device_queue: DeviceQ
     with pytest.raises(XdaError, match="broken"):
         heatmaps.request(b"test", [request(1, b"broken")]).result(10)
     assert heatmaps.request(b"test", [request(1)]).result(10)[0].train_index == 1
+
+
+def test_compute_with_a_network_that_exits_fails_alone(device_queue: DeviceQueue) -> None:
+    heatmaps = Heatmaps(SlowModel(), device_queue)
+    with pytest.raises(XdaError, match="could not be computed: SystemExit: 0"):
+        heatmaps.request(b"leaving", [request(1)]).result(10)
+    device_queue.submit(sys.exit)
+    while len(device_queue):
+        time.sleep(0.01)
+    time.sleep(0.1)
+    assert heatmaps.request(b"test", [request(2)]).result(10)
 
 
 def test_a_closed_queue_refuses() -> None:

@@ -99,7 +99,7 @@ def test_a_factory_may_bring_its_weights_and_needs_a_preprocessing(factory: str)
         load_network(spec, None, {"size": [32, 32], "mean": [0.5] * 3})
     loaded = load_network(spec, None, SMALL)
     assert loaded.spec.head == "4"
-    again = open_network(loaded.spec, loaded.weights(), "run")
+    again = open_network(loaded.spec, loaded.weights(), "run", ["my_networks"])
     images = torch.randn(2, 3, 32, 32)
     torch.testing.assert_close(again(images), loaded.classifier(images))
 
@@ -145,7 +145,7 @@ def test_a_run_whose_factory_is_gone_says_which(factory: str, monkeypatch: pytes
     sys.modules.pop("my_networks")
     monkeypatch.setattr(sys, "path", sys.path[1:])
     with pytest.raises(ConfigError, match="needs the Python module 'my_networks'"):
-        open_network(loaded.spec, loaded.weights(), "run")
+        open_network(loaded.spec, loaded.weights(), "run", ["my_networks"])
 
 
 def test_the_network_is_left_in_eval_mode(factory: str) -> None:

@@ -99,7 +99,9 @@ def test_a_factory_comes_without_preprocessing() -> None:
     [
         ("torchvision", "resnet19", {}, r"no classification model 'resnet19'; did you mean 'resnet1.*\?$"),
         ("torchvision", "fcn_resnet50", {}, "no classification model"),
-        ("torchvision", "resnet18", {"width": 2}, "unexpected keyword argument 'width'"),
+        ("torchvision", "resnet18", {"width": 2}, "argument 'width' is none of those that a model of torchvision"),
+        ("torchvision", "resnet18", {"width_mult": 2}, "unexpected keyword argument 'width_mult'"),
+        ("timm", "resnet18", {"url": "http://x"}, "argument 'url' is none of those that a model of timm"),
         ("torchvision", "resnet18", {"weights": "DEFAULT"}, "'weights' cannot be given"),
         ("timm", "resnet19", {}, r"timm has no model 'resnet19'; did you mean .*\?$"),
         ("timm", "hf-hub:somebody/something", {}, "timm has no model"),

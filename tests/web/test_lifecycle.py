@@ -15,6 +15,7 @@ from tests.web.conftest import MakeClient
 from tests.world import RUN_ID
 from xda.errors import BusyError
 from xda.services.catalog import Catalog
+from xda.services.device_queue import DeviceQueue
 from xda.services.explorer import Explainer
 from xda.settings import Settings
 from xda.storage.links import LinkStore
@@ -118,6 +119,45 @@ def test_a_run_that_does_not_answer(catalog: Catalog, tmp_path: Path, monkeypatc
     assert not readiness.ready
     assert "log" in readiness.reason
     assert "secret" not in readiness.reason
+
+
+def test_readiness_with_a_run_that_does_not_answer_serves_the_others(
+    explainer: Explainer, retrained: Explainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def explain(self: Explainer, *arguments: object, **more: object) -> object:
+        if self is retrained:
+            raise SystemExit(0)
+        return real(self, *arguments, **more)  # type: ignore[arg-type]
+
+    real = Explainer.explain
+    monkeypatch.setattr(Explainer, "explain", explain)
+    queue = DeviceQueue()
+    catalog = Catalog([retrained, explainer], {"other": "It is damaged."}, queue)
+    with TestClient(create_app(Settings(home=tmp_path), catalog), raise_server_exceptions=False) as client:
+        assert client.app.state.lifecycle.wait(30).ready  # type: ignore[attr-defined]
+        refused = client.get("/readyz").json()["refused"]
+        assert refused.keys() == {retrained.id, "other"}
+        assert "does not answer" in refused[retrained.id]
+        assert client.get(EXPLANATION).status_code == 200
+        assert client.get(f"/api/v1/runs/{retrained.id}/test/0/explanation").status_code == 503
+    queue.close()
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit, MemoryError])
+def test_readiness_after_the_loader_was_ended_says_so(
+    kind: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_catalog(settings: Settings) -> Catalog:
+        raise kind
+
+    monkeypatch.setattr(lifecycle_module, "open_catalog", open_catalog)
+    said: list[str] = []
+    app = create_app(Settings(home=tmp_path))
+    app.state.lifecycle.when_nothing_is_served = said.append
+    with TestClient(app) as client:
+        assert not app.state.lifecycle.wait(30).ready
+        assert "cannot be served" in client.get("/readyz").json()["detail"]
+    assert said == [app.state.lifecycle.readiness().reason]
 
 
 def test_the_link_database_comes_later(catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

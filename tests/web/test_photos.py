@@ -26,7 +26,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def client(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    settings = Settings(home=tmp_path_factory.mktemp("home"), runs=str(run), device="cpu")
+    settings = Settings(home=tmp_path_factory.mktemp("home"), runs=str(run), device="cpu", allow_factory="tests.photos")
     app = create_app(settings)
     with TestClient(app) as client:
         app.state.lifecycle.wait(30)
@@ -35,7 +35,7 @@ def client(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Test
 
 @pytest.fixture(scope="module")
 def explainer(run: Path) -> Iterator[Explainer]:
-    with Explainer.open(run, device="cpu") as explainer:
+    with Explainer.open(run, device="cpu", allow_factory=["tests.photos"]) as explainer:
         yield explainer
 
 

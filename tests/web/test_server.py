@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from tests.conftest import Served
+from tests.services.hostile import forge
 
 
 @pytest.fixture
@@ -191,3 +192,17 @@ def test_serve_on_all_addresses_names_its_names_where_only_links_are_out_of_orde
         assert httpx.get(address, headers={"Host": "lab.example"}).status_code == 200
         assert httpx.get(address, headers={"Host": "0.0.0.0"}).status_code == 400
         assert httpx.get(f"{address}readyz").status_code == 503
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_serve_without_any_run_that_opens_ends_with_status_2(run_path: Path, tmp_path: Path, workers: int) -> None:
+    damaged = forge(run_path, tmp_path / "damaged", lambda document: document["network"]["spec"].update(n_classes=7))
+    command = [sys.executable, "-m", "xda", "serve", damaged, "--port", "0", "--home", tmp_path, "--device", "cpu"]
+    done = subprocess.run(
+        [*map(str, command), "--workers", str(workers)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    (said,) = [line for line in done.stderr.splitlines() if line.startswith("xda: ")]
+    assert said.startswith("xda: No run can be served. damaged: ")
+    assert "the network has 7 classes, but the run names 10" in said
+    assert "http://" not in done.stdout

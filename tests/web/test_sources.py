@@ -33,13 +33,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def explainer(run: Path) -> Iterator[Explainer]:
-    with Explainer.open(run, device="cpu") as explainer:
+    with Explainer.open(run, device="cpu", allow_factory=["tests.photos"]) as explainer:
         yield explainer
 
 
 @pytest.fixture(scope="module")
 def client(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    app = create_app(Settings(home=tmp_path_factory.mktemp("home"), runs=str(run), device="cpu"))
+    app = create_app(
+        Settings(home=tmp_path_factory.mktemp("home"), runs=str(run), device="cpu", allow_factory="tests.photos")
+    )
     with TestClient(app) as client:
         app.state.lifecycle.wait(30)
         yield client

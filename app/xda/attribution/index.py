@@ -61,6 +61,30 @@ class AttributionIndex:
     arrays: Mapping[str, NDArray[Any]]
     per_sign: int
 
+    def check(self, n_test: int, n_support: int) -> None:
+        """Refuse arrays that do not belong together, or to so many test images and support vectors.
+
+        Raises
+        ------
+        ValueError
+            The message names the array.
+        """
+        for name in ("l0", "hoyer", *(f"{name}_{sign}" for sign, _ in SIGNS for name in ("sum", "count"))):
+            if self.arrays[name].shape != (n_test,):
+                raise ValueError(f"index/{name} has shape {self.arrays[name].shape}, not {(n_test,)}")
+        for sign, _ in SIGNS:
+            indptr, position, attribution = (
+                self.arrays[f"{name}_{sign}"] for name in ("indptr", "position", "attribution")
+            )
+            if indptr.shape != (n_test + 1,) or indptr.dtype.kind not in "iu" or position.dtype.kind not in "iu":
+                raise ValueError(f"index/indptr_{sign} or index/position_{sign} is not what an index holds")
+            if indptr[0] != 0 or (np.diff(indptr) < 0).any() or indptr[-1] != len(position):
+                raise ValueError(f"index/indptr_{sign} does not divide index/position_{sign}")
+            if position.shape != attribution.shape or position.ndim != 1:
+                raise ValueError(f"index/position_{sign} and index/attribution_{sign} are of different lengths")
+            if len(position) and not 0 <= position.min() <= position.max() < n_support:
+                raise ValueError(f"index/position_{sign} names support vectors that are not among the {n_support}")
+
     def entry(self, test: int, sign: Sign) -> IndexEntry:
         """Return the entry of a test image and a sign."""
         arrays = self.arrays

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -37,19 +37,28 @@ class Catalog:
     def open(cls, settings: Settings) -> Catalog:
         """Open the runs of the settings."""
         cache = BlobCache(settings.cache_dir, settings.cache_bytes) if settings.cache_bytes else None
-        return cls.open_paths(settings.run_paths, settings.device, cache, settings.queue_size)
+        return cls.open_paths(
+            settings.run_paths, settings.device, cache, settings.queue_size, settings.allowed_factories
+        )
 
     @classmethod
     def open_paths(
-        cls, paths: Iterable[Path], device: DeviceChoice = "auto", cache: MapCache | None = None, queue_size: int = 64
+        cls,
+        paths: Iterable[Path],
+        device: DeviceChoice = "auto",
+        cache: MapCache | None = None,
+        queue_size: int = 64,
+        allow_factory: Sequence[str] = (),
     ) -> Catalog:
-        """Open run folders; one that is refused is noted with its reason and left out."""
+        """Open run folders; one that is refused, whatever it raises, is noted with its reason and left out."""
         device_queue = DeviceQueue(queue_size)
         runs: dict[str, Explainer] = {}
         refused: dict[str, str] = {}
         for path in paths:
             try:
-                explainer = Explainer.open(path, device=device, cache=cache, device_queue=device_queue)
+                explainer = Explainer.open(
+                    path, device=device, cache=cache, device_queue=device_queue, allow_factory=allow_factory
+                )
                 if explainer.id in runs:
                     raise RunError(
                         f"{path}: another run with the id '{explainer.id}' is served already; "
@@ -60,6 +69,17 @@ class Catalog:
                 logger.error("run refused: %s", error)
                 refused[path.name] = str(error)
         return cls(runs.values(), refused, device_queue)
+
+    def without(self, refused: Mapping[str, str]) -> Catalog:
+        """Return the same catalog without some runs; it shares the device's queue and the open runs with this one.
+
+        Parameters
+        ----------
+        refused : mapping of str to str
+            Reason by id.
+        """
+        kept = [explainer for explainer in self.runs.values() if explainer.id not in refused]
+        return Catalog(kept, {**self.refused, **refused}, self.device_queue)
 
     def get(self, run_id: str) -> Explainer:
         """Return a run by its id.

@@ -61,5 +61,5 @@ class DeviceQueue:
         while (job := self._jobs.get()) is not None:
             try:
                 job()
-            except Exception:
+            except BaseException:  # a network may call sys.exit; all runs share this thread
                 logger.exception("a device job failed without delivering its error")

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from xda.attribution.decomposition import self_influence
 from xda.attribution.fidelity import confidence_and_margin
 from xda.attribution.results import Decomposition, Explanation
-from xda.errors import InvalidRequestError, NoHeatmapsError
+from xda.errors import InvalidRequestError, NoHeatmapsError, NoNetworkError, RunError
 from xda.services import layout
 from xda.services.bounds import Bounds
 from xda.services.class_names import class_number
+from xda.services.containment import contained
 from xda.services.default_c import best
 from xda.services.device_queue import DeviceQueue
 from xda.services.gallery import Gallery
@@ -83,10 +84,11 @@ class Explainer:
     def __init__(
         self,
         run: RunFolder,
-        model: RelevanceModel,
+        model: RelevanceModel | None,
         device: torch.device,
         device_queue: DeviceQueue,
         cache: MapCache | None,
+        no_network: str = "",
     ) -> None:
         manifest = run.manifest
         self.run = run
@@ -97,8 +99,8 @@ class Explainer:
         self.surrogates: tuple[SurrogateEntry, ...] = tuple(sorted(manifest.surrogates, key=lambda entry: entry.c))
         self.c_values = tuple(entry.c for entry in self.surrogates)
         # what the record says holds, also where a later version knows better: a link shows what it showed
-        self.no_heatmaps = manifest.no_heatmaps or model.refusal
-        self.composite = "" if self.no_heatmaps else model.composite
+        self.no_heatmaps = manifest.no_heatmaps or (no_network if model is None else model.refusal)
+        self.composite = "" if self.no_heatmaps or model is None else model.composite
         self._model = model
         self._owns_queue = False
         self._queue = device_queue
@@ -144,8 +146,12 @@ class Explainer:
         device: DeviceChoice = "auto",
         cache: MapCache | None = None,
         device_queue: DeviceQueue | None = None,
+        allow_factory: Sequence[str] = (),
     ) -> Explainer:
         """Open a run folder, check it whole, and let its network answer once.
+
+        A run whose network cannot be made here, say because the module of its factory is missing, is opened without
+        heat-maps; ``no_heatmaps`` says why.
 
         Parameters
         ----------
@@ -156,6 +162,9 @@ class Explainer:
             Keeps heat-maps across restarts.
         device_queue : DeviceQueue, optional
             Shared with the other runs on the device; by default one of its own, ended by ``close``.
+        allow_factory : sequence of str
+            Modules that may be imported because the run names a factory in them, and that you trust; a package stands
+            for all modules in it. By default none is imported.
 
         Raises
         ------
@@ -164,11 +173,23 @@ class Explainer:
         ConfigError
             If the device is not there.
         """
-        run = RunFolder.open(Path(path))
         where = resolve_device(device)
-        model = open_model(run, where)
-        refuse_foreign_weights(run, model)
-        explainer = cls(run, model, where, device_queue or DeviceQueue(), cache)
+        with contained(lambda said: RunError(f"{path}: this run cannot be opened: {said}.")):
+            run = RunFolder.open(Path(path))
+            model, no_network = None, ""
+            try:
+                model = open_model(run, where, allow_factory)
+                refuse_foreign_weights(run, model)
+            except NoNetworkError as error:
+                model = None
+                no_network = f"Heat-maps are not available here: this run's network cannot be made. {error.reason}"
+            queue = device_queue or DeviceQueue()
+            try:
+                explainer = cls(run, model, where, queue, cache, no_network)
+            except BaseException:
+                if device_queue is None:
+                    queue.close()
+                raise
         explainer._owns_queue = device_queue is None
         return explainer
 
@@ -176,7 +197,8 @@ class Explainer:
         """Give back what the explainer holds; waiting heat-maps end with an error."""
         if self._owns_queue:
             self._queue.close()
-        self._model.close()
+        if self._model is not None:
+            self._model.close()
 
     def __enter__(self) -> Explainer:
         """Return itself."""
@@ -375,7 +397,7 @@ class Explainer:
             return self.heatmaps.request(self.run.image("test", test), requests)
         if not blank:
             raise NoHeatmapsError(self.no_heatmaps)
-        empty = np.zeros(self._model.size, dtype=np.float32)
+        empty = np.zeros(self.preprocessing.size, dtype=np.float32)
         future: Future[list[PairRelevance]] = Future()
         future.set_result(
             [PairRelevance(each.train_index, empty, empty, each.attribution, each.intercept) for each in requests]

@@ -18,7 +18,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from xda.errors import BusyError, XdaError
+from xda.errors import BusyError, NoHeatmapsError, XdaError
+from xda.services.containment import described
 from xda.services.device_queue import DeviceQueue
 from xda.services.views import PairRelevance
 
@@ -88,15 +89,15 @@ class Heatmaps:
 
     Parameters
     ----------
-    model : MapModel
-        Called in the queue's worker only.
+    model : MapModel, optional
+        Called in the queue's worker only. None where there are no heat-maps: nothing can be asked for then.
     device_queue : DeviceQueue
         Shared by all runs on the device.
     cache : MapCache, optional
         Without it nothing outlives the request.
     """
 
-    def __init__(self, model: MapModel, device_queue: DeviceQueue, cache: MapCache | None = None) -> None:
+    def __init__(self, model: MapModel | None, device_queue: DeviceQueue, cache: MapCache | None = None) -> None:
         self._model = model
         self._queue = device_queue
         self._cache = cache
@@ -151,6 +152,8 @@ class Heatmaps:
 
     def _compute(self, test_image: bytes, jobs: Sequence[tuple[MapRequest, Future[PairRelevance]]]) -> None:
         try:
+            if self._model is None:
+                raise NoHeatmapsError("This run has no heat-maps.")
             relevance = np.stack([request.relevance for request, _ in jobs]).astype(np.float32)
             paired = [k for k, (request, _) in enumerate(jobs) if request.train_image is not None]
             images = [image for request, _ in jobs if (image := request.train_image) is not None]
@@ -167,12 +170,16 @@ class Heatmaps:
                 with self._lock:
                     self._pending.pop(request.key, None)
                 future.set_result(pair)
-        except Exception as error:
+        except BaseException as error:  # the network may be other people's code, which may call sys.exit
             self._fail(jobs, error)
 
-    def _fail(self, jobs: Sequence[tuple[MapRequest, Future[PairRelevance]]], error: Exception) -> None:
+    def _fail(self, jobs: Sequence[tuple[MapRequest, Future[PairRelevance]]], error: BaseException) -> None:
         """Hand an error to everybody who waits for one of the jobs."""
-        reason = error if isinstance(error, XdaError) else XdaError(f"The heat-map could not be computed: {error}")
+        reason = (
+            error
+            if isinstance(error, XdaError)
+            else XdaError(f"The heat-map could not be computed: {described(error)}.")
+        )
         reason.__cause__ = None if reason is error else error
         for request, future in jobs:
             with self._lock:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from xda.services.views import Split
+from xda.storage import layout as stored
 from xda.storage.layout import WEIGHTS, surrogate_folder
 
 NETWORK = WEIGHTS
-LEFT_OUT = "left_out.parquet"
+LEFT_OUT = stored.LEFT_OUT
 """Images that could not be used: split, name, reason. Only in runs built with ``skip_bad`` that left some out."""
 COEF = "coef"
 SUPPORT = "support"

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xda.errors import ConfigError, RunError
+from xda.errors import ConfigError, DataError, NoNetworkError, RunError
 from xda.services import layout
+from xda.services.containment import contained
 from xda.services.views import Split
 from xda.storage.run_folder import RunFolder
 from xda.vision.loading import open_network
@@ -22,21 +23,54 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-3
 """Largest deviation of recomputed features, relative to the largest feature (devices round differently)."""
 
+_LONGEST_REASON = 1000
 
-def open_model(run: RunFolder, device: torch.device) -> RelevanceModel:
+
+def open_model(run: RunFolder, device: torch.device, allow_factory: Sequence[str] = ()) -> RelevanceModel:
     """Return the network of a run on a device, with the rules for its heat-maps.
+
+    Parameters
+    ----------
+    run : RunFolder
+    device : torch.device
+    allow_factory : sequence of str
+        Modules, or packages with all of theirs, that may be imported because the run names a factory in them.
 
     Raises
     ------
     RunError
-        If the network cannot be made here: a package or the module of a factory is missing.
+        If the manifest contradicts itself; nothing is allocated then.
+    NoNetworkError
+        If the network cannot be made here: its factory is not allowed, its module or a package is missing, it fails,
+        or the weights are not those of the network.
     """
+    spec, preprocessing = _described_network(run)
+    with contained(lambda said: _no_network(run, f"Its code raises {said}.")):
+        try:
+            network = open_network(spec, run.read(layout.NETWORK), layout.NETWORK, allow_factory)
+            return RelevanceModel(network, preprocessing, device)
+        except (ConfigError, DataError) as error:
+            raise _no_network(run, str(error)) from error
+
+
+def _described_network(run: RunFolder) -> tuple[NetworkSpec, Preprocessing]:
+    """Read what the manifest says of the network, and hold it against the rest before anything is made of it."""
     try:
         spec = NetworkSpec.from_dict(run.manifest.network.spec)
-        network = open_network(spec, run.read(layout.NETWORK), str(run.path / layout.NETWORK))
+        preprocessing = Preprocessing.from_dict(run.manifest.network.preprocessing)
     except ConfigError as error:
-        raise RunError(f"{run.path}: the network of this run cannot be made here. {error}") from error
-    return RelevanceModel(network, Preprocessing.from_dict(run.manifest.network.preprocessing), device)
+        raise RunError(f"{run.path}: the network of this run cannot be read. {error}") from error
+    n_classes = len(run.manifest.classes)
+    if spec.n_classes != n_classes:
+        raise RunError(
+            f"{run.path}: the network has {spec.n_classes:,} classes, but the run names {n_classes:,}: these parts do "
+            "not belong together. Build the run again."
+        )
+    return spec, preprocessing
+
+
+def _no_network(run: RunFolder, reason: str) -> NoNetworkError:
+    return NoNetworkError(str(run.path), reason[:_LONGEST_REASON])
 
 
 def features_deviation(run: RunFolder, model: RelevanceModel, split: Split, indices: Sequence[int]) -> float:
@@ -59,9 +93,12 @@ def features_deviation(run: RunFolder, model: RelevanceModel, split: Split, indi
     ------
     RunError
         If the network gives another number of features.
+    NoNetworkError
+        If it fails on the images.
     """
     stored = run.array(layout.features(split))[list(indices)]
-    computed, _ = model.features([run.image(split, index) for index in indices])
+    with contained(lambda said: _no_network(run, f"It fails on the images of the run ({said}).")):
+        computed, _ = model.features([run.image(split, index) for index in indices])
     if stored.shape != computed.shape:
         raise RunError(
             f"{run.path}: the network gives {computed.shape[1]} features, the run holds {stored.shape[1]}; "

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from xda.attribution.decomposition import strongest
 from xda.attribution.results import TestSample
+from xda.errors import RunError
 from xda.services import layout
 from xda.services.sources import Sources
 from xda.services.views import SPLITS, Split, TestInfluence
@@ -35,9 +36,10 @@ class Outcomes:
         self.logits: dict[Split, NDArray[np.float32]] = {}
         self.sources = {split: Sources(run, split) for split in SPLITS}
         for split in SPLITS:
-            table = run.table(layout.table(split))
-            self.labels[split] = table["label"].to_numpy().astype(np.int64)
-            self.predicted[split] = table["predicted"].to_numpy().astype(np.int64)
+            table = run.table(layout.table(split), ("label", "predicted"))
+            for found, column in ((self.labels, "label"), (self.predicted, "predicted")):
+                found[split] = table[column].to_numpy().astype(np.int64)
+                _check_classes(run, split, column, found[split])
             self.logits[split] = np.asarray(run.array(layout.logits(split)))
 
     def test_sample(self, test: int, surrogate_logits: list[float]) -> TestSample:
@@ -80,4 +82,13 @@ class Outcomes:
         return tuple(
             TestInfluence(i, int(self.labels["test"][i]), int(self.predicted["test"][i]), float(values[i]), source)
             for i, source in zip(listed.tolist(), self.sources["test"].of(listed), strict=True)
+        )
+
+
+def _check_classes(run: RunFolder, split: Split, column: str, values: NDArray[np.int64]) -> None:
+    n_classes = len(run.manifest.classes)
+    if values.size and not 0 <= values.min() <= values.max() < n_classes:
+        raise RunError(
+            f"{run.path}: {layout.table(split)} has values from {values.min()} to {values.max()} under '{column}', but "
+            f"the run has {n_classes} classes. Build the run again."
         )

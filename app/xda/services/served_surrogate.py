@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from xda.attribution.decomposition import contributions
 from xda.attribution.index import ARRAYS, SIGNS, AttributionIndex, Sign
 from xda.attribution.results import Contribution, SourceLookup
+from xda.errors import RunError
 from xda.services import layout
 from xda.services.fitted_surrogate import FittedSurrogate, Ranked
 from xda.services.served_index import DeviceFeatures
@@ -33,6 +34,11 @@ class ServedSurrogate(FittedSurrogate):
     ----------
     test_logits : ndarray of float64, shape (n_test, K)
     index : AttributionIndex
+
+    Raises
+    ------
+    RunError
+        The arrays of the run do not belong together.
     """
 
     def __init__(
@@ -47,7 +53,10 @@ class ServedSurrogate(FittedSurrogate):
             return np.asarray(run.array(layout.surrogate(c, name)))
 
         coef = np.asarray(array(layout.COEF), dtype=np.float64)
-        support = read_support(run.array, c, train_labels, coef.shape[0])
+        try:
+            support = read_support(run.array, c, train_labels, coef.shape[0])
+        except ValueError as error:
+            raise _damaged(run, c, error) from error
         features = DeviceFeatures(
             run.array(layout.features("train")),
             device,
@@ -59,6 +68,10 @@ class ServedSurrogate(FittedSurrogate):
         self.index = AttributionIndex(
             {name: np.asarray(run.array(layout.index(c, name))) for name in ARRAYS}, run.manifest.per_sign
         )
+        try:
+            self.index.check(len(self.test_logits), len(support))
+        except ValueError as error:
+            raise _damaged(run, c, error) from error
 
     def lookup(self, test: int, target: int, limit: int) -> Ranked:
         """Read the ranking for the network's prediction from the index.
@@ -88,3 +101,10 @@ class ServedSurrogate(FittedSurrogate):
             n_supporting=supporting.count,
             n_opposing=opposing.count,
         )
+
+
+def _damaged(run: RunFolder, c: float, error: ValueError) -> RunError:
+    return RunError(
+        f"{run.path}: the surrogate of C = {c:g} is damaged: {error}. Copy the run folder again or rebuild it with "
+        "`xda build`."
+    )

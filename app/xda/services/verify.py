@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from xda.attribution.decomposition import attributions
 from xda.attribution.index import ARRAYS, SIGNS, AttributionIndex
-from xda.errors import XdaError
+from xda.errors import NoNetworkError, RunError, XdaError
 from xda.progress import Progress, silent
 from xda.services import layout
+from xda.services.containment import contained
 from xda.services.network_check import TOLERANCE, features_deviation, open_model
 from xda.services.served_index import DeviceFeatures
 from xda.services.stored_support import read_support
@@ -41,9 +42,17 @@ class Finding:
     name: str
     passed: bool
     detail: str
+    advice: str = "build the run again"
+    """What to do where it failed."""
 
 
-def verify_run(path: Path, *, device: DeviceChoice = "auto", progress: Progress = silent) -> tuple[Finding, ...]:
+Check = Callable[[], tuple[bool, str] | tuple[bool, str, str]]
+"""Returns whether a property holds, what was found, and, where it is not to build the run again, what to do."""
+
+
+def verify_run(
+    path: Path, *, device: DeviceChoice = "auto", progress: Progress = silent, allow_factory: Sequence[str] = ()
+) -> tuple[Finding, ...]:
     """Check a run folder: hashes, features, decomposition, index and KKT certificate.
 
     Parameters
@@ -51,6 +60,8 @@ def verify_run(path: Path, *, device: DeviceChoice = "auto", progress: Progress 
     path : Path
     device : {"auto", "cpu", "cuda"}
     progress : Progress
+    allow_factory : sequence of str
+        As for ``Explainer.open``.
 
     Returns
     -------
@@ -66,7 +77,7 @@ def verify_run(path: Path, *, device: DeviceChoice = "auto", progress: Progress 
     findings = [_attempt("hashes", lambda: _check_files(run))]
     if not findings[0].passed:
         return tuple(findings)  # figures from damaged files would mean nothing
-    checks: list[tuple[str, Callable[[], tuple[bool, str]]]] = [("features", lambda: _check_features(run, device))]
+    checks: list[tuple[str, Check]] = [("features", lambda: _check_features(run, device, allow_factory))]
     for entry in run.manifest.surrogates:
         checks += _surrogate_checks(run, entry, device)
     for done, (name, check) in enumerate(checks):
@@ -76,10 +87,13 @@ def verify_run(path: Path, *, device: DeviceChoice = "auto", progress: Progress 
     return tuple(findings)
 
 
-def _attempt(name: str, check: Callable[[], tuple[bool, str]]) -> Finding:
+def _attempt(name: str, check: Check) -> Finding:
     try:
-        return Finding(name, *check())
-    except (XdaError, ValueError, IndexError, KeyError) as error:
+        with contained(lambda said: RunError(f"it cannot be checked: {said}")):
+            return Finding(name, *check())
+    except NoNetworkError as error:
+        return Finding(name, False, error.reason, f"its network cannot be made here: {error.reason.rstrip('.')}")
+    except XdaError as error:
         return Finding(name, False, str(error))
 
 
@@ -88,9 +102,9 @@ def _check_files(run: RunFolder) -> tuple[bool, str]:
     return True, f"{len(run.manifest.files)} files are what the manifest says"
 
 
-def _check_features(run: RunFolder, device: DeviceChoice) -> tuple[bool, str]:
+def _check_features(run: RunFolder, device: DeviceChoice, allow_factory: Sequence[str]) -> tuple[bool, str, str]:
     """Let the network compute some features again."""
-    with open_model(run, resolve_device(device)) as model:
+    with open_model(run, resolve_device(device), allow_factory) as model:
         worst = max(
             features_deviation(
                 run,
@@ -102,12 +116,13 @@ def _check_features(run: RunFolder, device: DeviceChoice) -> tuple[bool, str]:
             )
             for split in SPLITS
         )
-    return worst <= TOLERANCE, f"recomputed features deviate by at most {worst:.2g} (relative)"
+    factory = run.manifest.network.spec.get("factory")
+    module = f"open it with the module of '{factory}' as it was when the run was built, or " if factory else ""
+    detail = f"recomputed features deviate by at most {worst:.2g} (relative)"
+    return worst <= TOLERANCE, detail, f"{module}build the run again"
 
 
-def _surrogate_checks(
-    run: RunFolder, entry: SurrogateEntry, device: DeviceChoice
-) -> Iterator[tuple[str, Callable[[], tuple[bool, str]]]]:
+def _surrogate_checks(run: RunFolder, entry: SurrogateEntry, device: DeviceChoice) -> Iterator[tuple[str, Check]]:
     yield f"C = {entry.c:g}: decomposition", lambda: _check_decomposition(run, entry, device)
     yield f"C = {entry.c:g}: certificate", lambda: _check_certificate(run, entry)
 
@@ -115,7 +130,7 @@ def _surrogate_checks(
 def _check_decomposition(run: RunFolder, entry: SurrogateEntry, device: DeviceChoice) -> tuple[bool, str]:
     """Sum the attributions of every test image, and compare with logit and index."""
     c = entry.c
-    train_labels = run.table(layout.table("train"))["label"].to_numpy().astype(np.int64)
+    train_labels = run.table(layout.table("train"), ("label",))["label"].to_numpy().astype(np.int64)
     support = read_support(run.array, c, train_labels, len(run.manifest.classes))
     offset = layout.intercept_offset(run.manifest.intercept)
     features = DeviceFeatures(run.array(layout.features("train")), resolve_device(device), offset, support.index)
@@ -160,7 +175,7 @@ def _index_deviation(index: AttributionIndex, test: int, rows: NDArray[np.int64]
 def _check_certificate(run: RunFolder, entry: SurrogateEntry) -> tuple[bool, str]:
     """Prove again, over all training samples, that the dual variables are optimal."""
     c = entry.c
-    labels = run.table(layout.table("train"))["label"].to_numpy().astype(np.int64)
+    labels = run.table(layout.table("train"), ("label",))["label"].to_numpy().astype(np.int64)
     support = read_support(run.array, c, labels, len(run.manifest.classes))
     stored = entry.certificate
     certificate = certify(

@@ -6,12 +6,21 @@ the manifest says is the business of :mod:`xda.storage.run_folder`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from xda.errors import RunError
 from xda.storage.manifest import FileEntry, Manifest, SurrogateEntry
+from xda.storage.tables import ColumnType
 
 WEIGHTS = "network.safetensors"
+LEFT_OUT = "left_out.parquet"
+
+NEEDED_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "train.parquet": ("label", "predicted"),
+    "test.parquet": ("label", "predicted"),
+    LEFT_OUT: ("split", "name", "reason"),
+}
+"""Columns without which a table is refused."""
 
 Dimension = tuple[str, int]
 """What is counted, and how many there must be."""
@@ -33,6 +42,31 @@ def source_files(split: str) -> tuple[str, str]:
 def surrogate_folder(name: str) -> str:
     """Return the folder of a surrogate, relative to the run."""
     return f"surrogates/{name}"
+
+
+def table_rows(manifest: Manifest, name: str) -> int | None:
+    """Return how many rows a table must have; None where the manifest does not say it."""
+    left_out = manifest.dataset.left_out
+    rows = {"train.parquet": manifest.counts.train, "test.parquet": manifest.counts.test}
+    if left_out is not None:
+        rows[LEFT_OUT] = left_out.train + left_out.test
+    return rows.get(name)
+
+
+def table_columns(manifest: Manifest, name: str) -> dict[str, ColumnType]:
+    """Return the columns that a table of a run may have, with their types; others in the file are never read."""
+    if name == LEFT_OUT:
+        return dict.fromkeys(NEEDED_COLUMNS[LEFT_OUT], "text")
+    if name not in NEEDED_COLUMNS:
+        return {}
+    columns: dict[str, ColumnType] = dict.fromkeys(("label", "predicted"), "integer")
+    columns |= dict.fromkeys(("confidence", "margin"), "number")
+    for surrogate in manifest.surrogates:
+        if name == "train.parquet":
+            columns |= dict.fromkeys((f"slack {surrogate.name}", f"self_influence {surrogate.name}"), "number")
+        else:
+            columns[f"surrogate_predicted {surrogate.name}"] = "integer"
+    return columns
 
 
 def _split_arrays(manifest: Manifest, split: str, count: int) -> Iterator[tuple[str, str, tuple[Dimension, ...]]]:

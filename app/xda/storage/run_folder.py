@@ -11,7 +11,7 @@ import math
 import mmap
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,12 +23,11 @@ from numpy.typing import NDArray
 from xda.errors import NotFoundError, RunError
 from xda.storage.arrays import read_array_header
 from xda.storage.files import sha256_file
-from xda.storage.layout import check_layout, image_files
+from xda.storage.layout import NEEDED_COLUMNS, check_layout, image_files, table_columns, table_rows
 from xda.storage.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, FileEntry, Manifest, Split, digest, parse_manifest
 from xda.storage.swap import recover
 from xda.storage.tables import read_table
 
-_SPLITS: tuple[Split, Split] = ("train", "test")
 _SMALL = 1 << 18
 """Bytes below which a file is read rather than mapped."""
 _REMEDY = "Copy the run folder again or rebuild it with `xda build`."
@@ -118,23 +117,32 @@ class RunFolder:
             raise RunError(f"{self.path}: {name} is not an array. Rebuild the run with `xda build`.")
         return self._contents[name]
 
-    def table(self, name: str) -> pa.Table:
+    def table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
         """Return a Parquet table of the run, such as ``"train.parquet"``.
+
+        Parameters
+        ----------
+        name : str
+            File name relative to the run.
+        columns : sequence of str, optional
+            What to read; by default every column that a run's table is known to have.
 
         Raises
         ------
         RunError
-            The run has no such table, or it is damaged.
+            The run has no such table, or it is damaged, or it lacks one of these columns.
         """
+        content = self.content(name)
+        known = table_columns(self.manifest, name)
+        needed = NEEDED_COLUMNS.get(name, ()) if columns is None else columns
+        chosen = known if columns is None else {column: known[column] for column in columns}
         try:
-            table = read_table(pa.BufferReader(self.read(name)))
-        except (pa.ArrowException, OSError) as error:
+            table = read_table(pa.BufferReader(content), chosen, table_rows(self.manifest, name))
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise RunError(f"{self.path}: {name} is no readable Parquet table ({error}). {_REMEDY}") from error
-        expected = {f"{split}.parquet": self._count(split) for split in _SPLITS}.get(name, table.num_rows)
-        if table.num_rows != expected:
-            raise RunError(
-                f"{self.path}: {name} has {table.num_rows} rows, but the manifest says {expected} images. {_REMEDY}"
-            )
+        missing = [column for column in needed if column not in table.column_names]
+        if missing:
+            raise RunError(f"{self.path}: {name} has no column '{missing[0]}'. {_REMEDY}")
         return table
 
     def image(self, split: Split, index: int) -> bytes:

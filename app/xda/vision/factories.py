@@ -1,10 +1,11 @@
 """Functions of other people's modules, named ``module:function`` in a configuration or a run.
 
-A run names the factory of its network and calls it when it is opened, so a run from elsewhere decides what is called.
+A run names the factory of its network, so a run from elsewhere would decide what is called when it is opened. Hence
+only modules that whoever opens it has named are imported (``refuse_unnamed``); a build trusts its configuration.
 Modules are found as Python finds them (installed, or in ``PYTHONPATH``), never in the current folder; a build looks
-beside its configuration too, which is as much to be trusted, but no run says where its module is to be looked for. And
-of modules that belong to Python or to installed packages only what is declared to return what is asked for is called,
-so that no run can reach, say, ``os:system``.
+beside its configuration too, but no run says where its module is to be looked for. And of modules that belong to Python
+or to installed packages only what is declared to return what is asked for is called, without arguments that bring
+weights, so that no run can reach, say, ``os:system``, or a download.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import inspect
 import sys
 import sysconfig
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +23,14 @@ from xda.errors import ConfigError
 
 _CLASSES = ("n_classes", "num_classes")
 """Parameters that take the number of classes, in the order in which they are looked for."""
+
+_BRINGING = frozenset(
+    {
+        *("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "pretrained_backbone", "checkpoint_path"),
+        *("weights", "weights_backbone", "cache_dir", "url", "hf_hub_id", "pretrained_model_args", "file"),
+    }
+)
+"""Arguments with which functions of installed packages load or download weights."""
 
 _PACKAGES = frozenset({"site-packages", "dist-packages"})
 """Folders of installed packages, wherever they are."""
@@ -46,9 +55,7 @@ def import_function(name: str) -> Callable[..., Any]:
     ConfigError
         If there is no such module or function, or importing it fails; the message names it.
     """
-    module_name, _, function = name.partition(":")
-    if not all(part.isidentifier() for part in (*module_name.split("."), function)):
-        raise ConfigError(f"The factory '{name}' must be written as module:function, such as 'package.model:network'.")
+    module_name, function = _parts(name)
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -58,7 +65,7 @@ def import_function(name: str) -> Callable[..., Any]:
                 f"{_where_to_find(error.name)}."
             ) from None
         raise ConfigError(f"The module '{module_name}' of the factory '{name}' cannot be imported: {error}.") from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(
             f"The module '{module_name}' of the factory '{name}' cannot be imported: {type(error).__name__}: {error}."
         ) from error
@@ -67,6 +74,36 @@ def import_function(name: str) -> Callable[..., Any]:
         raise ConfigError(f"The module '{module_name}' has no function '{function}'; correct the factory '{name}'.")
     function_or_class: Callable[..., Any] = made
     return function_or_class
+
+
+def _parts(name: str) -> tuple[str, str]:
+    module, _, function = name.partition(":")
+    if not all(part.isidentifier() for part in (*module.split("."), function)):
+        raise ConfigError(f"The factory '{name}' must be written as module:function, such as 'package.model:network'.")
+    return module, function
+
+
+def refuse_unnamed(name: str, allowed: Sequence[str]) -> None:
+    """Refuse a factory that a run names where nobody here has named its module; nothing is imported.
+
+    Parameters
+    ----------
+    name : str
+        ``module:function``.
+    allowed : sequence of str
+        Modules; a package stands for all modules in it.
+
+    Raises
+    ------
+    ConfigError
+        The message says how the module is allowed.
+    """
+    module, _ = _parts(name)
+    if not any(module == each or module.startswith(f"{each}.") for each in allowed):
+        raise ConfigError(
+            f"Its factory '{name}' is code outside of the run, which runs only where you name its module: add "
+            f"`--allow-factory {module}` if you trust it and this run."
+        )
 
 
 def search_beside(folder: Path) -> bool:
@@ -143,13 +180,18 @@ def call_factory(name: str, kind: type[Made], arguments: Mapping[str, Any], n_cl
         As ``load_factory``; or if the call fails or returns something else.
     """
     made = load_factory(name, kind)
+    if not _is_own_code(made) and (bringing := _BRINGING & arguments.keys()):
+        raise ConfigError(
+            f"The factory '{name}' belongs to an installed package, so it is not given '{min(bringing)}', which may "
+            "bring weights from elsewhere; those come from the checkpoint. Wrap it in a function of your own."
+        )
     given = dict(arguments)
     if n_classes is not None:
         taken = [key for key in _CLASSES if key in _parameters(made)]
         given = dict.fromkeys(taken[:1], n_classes) | given
     try:
         result = made(**given)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"The factory '{name}' failed: {type(error).__name__}: {error}.") from error
     if not isinstance(result, kind):
         raise ConfigError(f"The factory '{name}' returned {type(result).__name__}, not {kind.__name__}; correct it.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,17 @@ import torch
 from torch import nn
 
 from xda.errors import ConfigError, DataError
+from xda.vision.allocation import AllocationLimit
 from xda.vision.checkpoints import fill_weights, load_weights, pack
+from xda.vision.factories import refuse_unnamed
 from xda.vision.heads import Classifier, check_head, find_head, head_name, split_head
 from xda.vision.networks import NetworkSpec, build_network, default_preprocessing
 from xda.vision.outputs import remark, tensors
 from xda.vision.preprocessing import NEEDED, Preprocessing
 from xda.vision.pretrained import choose_weights, fill_pretrained
+
+_SPARE_BYTES = 1 << 26
+"""What a network may allocate beside its weights while it is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +108,8 @@ def load_network(spec: NetworkSpec, checkpoint: Path | None, preprocessing: Mapp
     return LoadedNetwork(replace(spec, head=head), chosen, _named(network, head), said)
 
 
-def open_network(spec: NetworkSpec, weights: bytes, where: str) -> nn.Module:
-    """Return the network of a run.
+def open_network(spec: NetworkSpec, weights: bytes, where: str, allow_factory: Sequence[str] = ()) -> nn.Module:
+    """Return the network of a run, which need not be trusted.
 
     Parameters
     ----------
@@ -113,15 +118,22 @@ def open_network(spec: NetworkSpec, weights: bytes, where: str) -> nn.Module:
         From ``LoadedNetwork.weights``.
     where : str
         Where they come from, for messages.
+    allow_factory : sequence of str
+        Modules, or packages with all of theirs, whose factories may be called; others are not even imported.
 
     Raises
     ------
     ConfigError
-        If the network cannot be made here, for example because a package is missing.
+        If the network cannot be made here, for example because a package is missing or a factory is not allowed.
     DataError
         If the weights are not those of the network.
     """
-    network = build_network(spec).float()
+    if spec.kind == "factory":
+        refuse_unnamed(spec.name, allow_factory)
+        network = build_network(spec).float()
+    else:
+        with AllocationLimit(_SPARE_BYTES + 2 * len(weights)):
+            network = build_network(spec).float()
     fill_weights(network, weights, where)
     return _named(network.eval(), spec.head)
 

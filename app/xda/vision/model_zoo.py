@@ -28,6 +28,35 @@ _RESERVED = {
     "factory": (),
 }
 """Arguments that would bring other weights or another number of classes."""
+_TAKEN = {
+    "torchvision": frozenset(
+        {
+            *("alpha", "attention_dropout", "aux_logits", "block_config", "bn_size", "dilated", "drop_rate", "dropout"),
+            *("dropout_aux", "groups", "growth_rate", "image_size", "init_weights", "input_size", "layer_scale"),
+            *("memory_efficient", "mlp_dropout", "num_init_features", "patch_size", "reduced_tail"),
+            *("replace_stride_with_dilation", "representation_size", "round_nearest", "stem_channels"),
+            *("stochastic_depth_prob", "transform_input", "width_mult", "width_per_group", "window_size"),
+            "zero_init_residual",
+        }
+    ),
+    "timm": frozenset(
+        {
+            *("aa_layer", "act_layer", "attn_drop_rate", "attn_layer", "avg_down", "base_width", "block_config"),
+            *("block_reduce_first", "bn_eps", "bn_momentum", "bn_size", "bn_tf", "cardinality", "channel_multiplier"),
+            *("class_token", "conv_mlp", "depth", "depth_multiplier", "depths", "dims", "down_kernel_size"),
+            *("drop_block_rate", "drop_path_rate", "drop_rate", "dynamic_img_size", "embed_dim", "embed_dims"),
+            *("fc_norm", "fix_stem", "global_pool", "growth_rate", "head_bias", "head_hidden_size", "head_init_scale"),
+            *("head_norm_first", "img_size", "in_chans", "init_values", "kernel_sizes", "layers", "ls_init_value"),
+            *("memory_efficient", "mlp_ratio", "no_embed_class", "norm_eps", "norm_layer", "num_heads"),
+            *("output_stride", "pad_type", "patch_drop_rate", "patch_size", "pos_drop_rate", "pos_embed", "pre_norm"),
+            *("proj_drop_rate", "qk_norm", "qkv_bias", "reg_tokens", "stem_size", "stem_type", "stem_width"),
+            *("strict_img_size", "use_abs_pos_emb", "use_rel_pos_bias", "weight_init", "width_mult", "window_size"),
+            "zero_init_last",
+        }
+    ),
+}
+"""The arguments that are passed, since each says something of the architecture and none makes the package load a file
+or make a request; a run may name others, and a later version of the package may have them."""
 _SLOW_INITIALISATION = ("googlenet", "inception_v3")
 """torchvision draws their first weights for minutes unless told not to; all weights are replaced anyway."""
 
@@ -63,6 +92,12 @@ def build_foreign(kind: str, name: str, n_classes: int, arguments: Mapping[str, 
                 f"The network argument '{key}' cannot be given: weights come from the checkpoint and the number of "
                 "classes from the data set (num_classes = 1 can, for a network of two classes with one logit)."
             )
+    foreign = sorted(arguments.keys() - _TAKEN.get(kind, arguments.keys()) - set(_RESERVED[kind]))
+    if foreign:
+        raise ConfigError(
+            f"The network argument '{foreign[0]}' is none of those that a model of {kind} is given here: "
+            f"{', '.join(sorted(_TAKEN[kind]))}. Make the model in a factory of your own."
+        )
     return builders[kind](name, n_classes, arguments)
 
 

@@ -10,13 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from xda.errors import ConfigError
-from xda.vision.decoding import decode
+from xda.errors import ConfigError, DataError
+from xda.vision import decoding
 from xda.vision.geometry import crop_offset, resized_size
 
 Interpolation = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 NEEDED = ("mode", "size", "mean", "std")
 """Fields without which no preprocessing can be made."""
+MOST_PIXELS = 2**22
+"""Of a network's input, H x W: 2,048 x 2,048. No classifier comes near it."""
+LONGEST_SIDE = 10_000
 CHANNELS = {"L": 1, "RGB": 3}
 """Channels of each mode."""
 _FILTERS = {name: Image.Resampling[name.upper()] for name in get_args(Interpolation)}
@@ -51,6 +54,14 @@ class Preprocessing:
             raise ConfigError(f"Mean and std of the preprocessing need {self.channels} value(s) for mode {self.mode}.")
         if len(self.size) != 2 or min(self.size) < 1 or min(self.std) <= 0:
             raise ConfigError("The preprocessing needs a size (H, W) of positive numbers and positive std values.")
+        height, width = self.size
+        if max(height, width) > LONGEST_SIDE or height * width > MOST_PIXELS:
+            raise ConfigError(
+                f"The preprocessing size {height} x {width} is more than a network can be given here: "
+                f"{MOST_PIXELS:,} pixels, and {LONGEST_SIDE:,} on a side."
+            )
+        if self.resize is not None and self.resize > LONGEST_SIDE:
+            raise ConfigError(f"The preprocessing resizes to {self.resize} pixels; at most {LONGEST_SIDE:,} are taken.")
         if self.resize is not None and self.resize < 1:
             raise ConfigError(
                 f"The preprocessing resizes the shorter side to {self.resize} pixels; at least 1 is needed."
@@ -144,12 +155,17 @@ class Preprocessing:
         return np.ascontiguousarray((array - mean) / std)
 
     def _decode(self, data: bytes) -> NDArray[np.uint8]:
-        return self._resized(decode(data, self.mode))
+        return self._resized(decoding.decode(data, self.mode))
 
     def _resized(self, image: Image.Image) -> NDArray[np.uint8]:
         """Resize and crop to pixels that equal those of torchvision's transforms on the same image."""
         height, width = self.size
         target = (width, height) if self.resize is None else resized_size(image.size, self.resize)
+        if target[0] * target[1] > decoding.MOST_PIXELS:
+            raise DataError(
+                f"An image of {image.width} x {image.height} pixels would be resized to {target[0]} x {target[1]} "
+                "before it is cropped; leave it out, or choose a smaller `resize`."
+            )
         if image.size != target:
             image = image.resize(target, _FILTERS[self.interpolation])
         if target != (width, height):

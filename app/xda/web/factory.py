@@ -20,7 +20,7 @@ from xda.web import logging as web_logging
 from xda.web import problems
 from xda.web.answers import AnswerCache
 from xda.web.conditional import package_version
-from xda.web.lifecycle import Lifecycle
+from xda.web.lifecycle import Lifecycle, end_process
 from xda.web.metrics import Metrics
 from xda.web.middleware import HostsMiddleware, LimitsMiddleware, PrefixMiddleware, RequestMiddleware
 from xda.web.rendering import render_error
@@ -115,3 +115,11 @@ def create_app_from_env() -> FastAPI:
     settings = Settings()
     web_logging.configure(settings.log_level)
     return create_app(settings)
+
+
+def create_served_app() -> FastAPI:
+    """Build the application as ``xda serve`` wants it: where no run at all can be served, the process ends."""
+    app = create_app_from_env()
+    lifecycle: Lifecycle = app.state.lifecycle
+    lifecycle.when_nothing_is_served = end_process
+    return app

@@ -9,15 +9,19 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import multiprocessing
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
-from xda.errors import BusyError, XdaError
+from xda.errors import BusyError, RunError, XdaError
 from xda.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 PING_SECONDS = 2.0
 """Longest wait for the link database's answer when it is asked whether it is there."""
+NOTHING_SERVED = "XDA_NOTHING_SERVED"
+"""Variable of the environment that names the file for ``end_process``; set by ``xda serve`` for its workers."""
 RETRY_SECONDS = 2.0
 """Pause between two attempts to reach the link database (which may start after this process)."""
 
@@ -73,7 +79,43 @@ def answer_once(explainer: Explainer, timeout: float) -> None:
         The run cannot answer.
     """
     explainer.explain(0)
-    explainer.own_relevance(0, blank=True).result(timeout)
+    future = explainer.own_relevance(0, blank=True)
+    try:
+        future.result(timeout)
+    except TimeoutError:
+        logger.warning("run %s: its first heat-map takes longer than %g s", explainer.id, timeout)
+
+
+def those_without_answer(catalog: Catalog, timeout: float) -> dict[str, str]:
+    """Let each run answer once; return a reason for each that cannot, by its id."""
+    from xda.services.containment import contained
+
+    failed: dict[str, str] = {}
+    for explainer in catalog.runs.values():
+        try:
+            with contained(lambda _: RunError("It does not answer; the reason is in the server's log.")):
+                answer_once(explainer, timeout)
+        except XdaError as error:
+            logger.error("run %s refused: %s", explainer.id, error)
+            failed[explainer.id] = str(error)
+    return failed
+
+
+def end_process(reason: str) -> None:
+    """End a process that cannot serve anything, from whatever thread.
+
+    A process of its own prints the reason and ends with status 2. A worker leaves it in the file that
+    ``NOTHING_SERVED`` names and ends with the status at which uvicorn does not start another in its place.
+    """
+    from uvicorn.config import STARTUP_FAILURE
+
+    sentence = " ".join(reason.split())
+    if multiprocessing.parent_process() is None:
+        print(f"xda: {sentence}", file=sys.stderr, flush=True)
+        os._exit(2)
+    if report := os.environ.get(NOTHING_SERVED):
+        Path(report).write_text(sentence, encoding="utf-8")
+    os._exit(STARTUP_FAILURE)
 
 
 class Lifecycle:
@@ -85,6 +127,11 @@ class Lifecycle:
         Settings of the process.
     catalog : Catalog, optional
         An open catalog to serve; it stays the caller's to close. ``None`` opens the runs of the settings.
+
+    Attributes
+    ----------
+    when_nothing_is_served : callable
+        Called with the reason where no run at all can be served; by default nothing happens, and ``/readyz`` says why.
     """
 
     def __init__(self, settings: Settings, catalog: Catalog | None = None) -> None:
@@ -93,6 +140,7 @@ class Lifecycle:
         self._catalog = catalog
         self._links: LinkStore | None = None
         self._answered = False
+        self.when_nothing_is_served: Callable[[str], None] = lambda reason: None
         self._runs_reason = "The runs are being loaded."
         self._links_reason = "The link database is being opened."
         self._links_trouble = ""
@@ -201,6 +249,11 @@ class Lifecycle:
         return False
 
     def _load_runs(self) -> None:
+        self._open_runs()
+        if not self._answered and not self._stopped.is_set():
+            self.when_nothing_is_served(self._runs_reason)
+
+    def _open_runs(self) -> None:
         started = time.perf_counter()
         try:
             catalog = self._catalog if self._catalog is not None else open_catalog(self.settings)
@@ -210,8 +263,12 @@ class Lifecycle:
 
             if not self._keep(store, lambda: None if self._given else catalog.close()):
                 return
-            for explainer in catalog.runs.values():
-                answer_once(explainer, self.settings.wait_seconds)
+            if failed := those_without_answer(catalog, self.settings.wait_seconds):
+                every, catalog = catalog, catalog.without(failed)
+                if not self._keep(store, lambda: None):
+                    return
+                for run in () if self._given else failed:
+                    every.runs[run].close()
             if not self._given:
                 # What was loaded stays: the garbage collector need not look through PyTorch's modules again and again.
                 gc.collect()
@@ -227,7 +284,7 @@ class Lifecycle:
         except XdaError as error:
             self._runs_reason = f"The runs cannot be served: {error}"
             logger.error(self._runs_reason)
-        except Exception:
+        except BaseException:  # this thread must never end without saying why
             self._runs_reason = "The runs cannot be served; the reason is in the server's log."
             logger.exception("loading the runs failed")
 
