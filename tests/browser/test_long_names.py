@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,6 +95,25 @@ def test_on_a_phone_the_names_stay_beside_the_numbers(chromium: Browser, server:
         assert outer is not None
         assert name is not None
         assert abs(name["x"] - outer["x"]) < 1
+
+
+@pytest.mark.parametrize("width", [320, 390, 720, 721])
+@pytest.mark.parametrize("path", [f"/r/{FIRST}/test/14", f"/r/{SECOND}/test/14?against=1", f"/r/{FIRST}/test/3?c=0.01"])
+def test_table_by_label_shows_every_column_on_a_phone(chromium: Browser, server: str, path: str, width: int) -> None:
+    with opened(chromium, server, viewport={"width": width, "height": 844}) as page:
+        page.goto(path)
+        region = page.get_by_role("region", name="Contributions by label")
+        assert region.evaluate("e => e.scrollWidth - e.clientWidth") <= 0
+        outer = region.bounding_box()
+        assert outer is not None
+        for row in region.locator("tbody tr").all():
+            texts = [text for text in row.inner_text().split("\n") if text.strip()]
+            assert any(re.search(r"\d \+ \d", text) for text in texts), texts
+        for cell in region.locator("th:visible, td:visible").all():
+            box = cell.bounding_box()
+            assert box is not None
+            assert box["x"] >= outer["x"] - 1
+            assert box["x"] + box["width"] <= outer["x"] + outer["width"] + 1
 
 
 CUT = (
