@@ -19,7 +19,9 @@ from xda.errors import ConfigError, DataError
 from xda.services.config import BuildConfig, load_config
 from xda.services.data import load_dataset
 from xda.services.explorer import Explainer
+from xda.services.left_out import LeftOutImage, left_out_lines
 from xda.settings import Settings
+from xda.storage.run_folder import RunFolder
 from xda.vision.images import ImageSplit
 
 CONFIG = """
@@ -227,3 +229,17 @@ def test_bad_images_are_reported_at_once_or_left_out_and_recorded(
             zip(("train", "test"), spoilt, strict=True)
         )
     assert main(["verify", str(tmp_path / "run"), "--device", "cpu"]) == 0
+
+
+def test_images_left_out_for_one_reason_share_a_line(monkeypatch: pytest.MonkeyPatch, world: World) -> None:
+    left_out = [LeftOutImage("train", f"{k}.png", f"it is truncated at byte {k}") for k in range(30)]
+    monkeypatch.setattr("xda.services.left_out.read_left_out", lambda _: tuple(left_out))
+    assert left_out_lines(RunFolder.open(world.run, verify=False)) == [
+        "30 images: it is truncated at byte 0 (0.png, 1.png, 2.png and 27 more)",
+        "left_out.parquet in the run names them all",
+    ]
+    monkeypatch.setattr("xda.services.left_out.read_left_out", lambda _: tuple(left_out[:2]))
+    assert left_out_lines(RunFolder.open(world.run, verify=False)) == [
+        "0.png: it is truncated at byte 0",
+        "1.png: it is truncated at byte 1",
+    ]

@@ -19,7 +19,7 @@ from xda.progress import silent
 from xda.vision.features import extract
 from xda.vision.files import MOST_BYTES
 from xda.vision.image_folder import FileSource, class_names, load_files, load_split
-from xda.vision.images import LeftOut, refuse_bad
+from xda.vision.images import LeftOut, by_reason, refuse_bad
 from xda.vision.networks import NetworkSpec, build_network
 from xda.vision.presets import get_preset
 
@@ -111,17 +111,39 @@ def test_bad_images_are_left_out_and_named_with_their_reason(tmp_path: Path) -> 
     for each in split.left_out:
         assert BAD[Path(each.name).name][1] in each.reason
     with pytest.raises(DataError, match=rf"^{len(BAD)} images cannot be used") as caught:
-        refuse_bad(split.left_out)
+        refuse_bad(split.left_out, 1)
     assert all(str(tmp_path / "dog" / name) in str(caught.value) for name in BAD)
 
 
-def test_a_report_of_very_many_bad_images_is_bounded_and_counts_them() -> None:
+def test_report_of_very_many_bad_images_is_bounded_and_counts_them() -> None:
+    reasons = [f"it is damaged in the way {chr(97 + k % 26)}{chr(97 + k // 26)}" for k in range(300)]
     with pytest.raises(DataError) as caught:
-        refuse_bad([LeftOut(f"{k}.png", "it is damaged") for k in range(12_345)])
-    assert len(str(caught.value).splitlines()) == 22
-    assert str(caught.value).startswith("12,345 images cannot be used")
-    assert str(caught.value).endswith("and 12,325 more")
-    refuse_bad([])
+        refuse_bad([LeftOut(f"{k}.png", reasons[k % 300]) for k in range(900)], 1)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 22
+    assert lines[0].startswith("900 images cannot be used")
+    assert lines[-1].strip() == "and 880 more"
+
+
+def test_report_of_images_with_one_reason_is_one_line_with_a_count() -> None:
+    bad = [LeftOut(f"{k}.png", f"its values go from -{k}.5 to {k} instead of 0 to 1") for k in range(12_345)]
+    bad[1] = LeftOut("1.png", "it is damaged")
+    with pytest.raises(DataError) as caught:
+        refuse_bad(bad, 7)
+    _, *listed = (line.strip() for line in str(caught.value).splitlines())
+    assert listed == [
+        "12,344 images: its values go from -0.5 to 0 instead of 0 to 1 (0.png, 2.png, 3.png and 12,341 more)",
+        "1.png: it is damaged",
+    ]
+    assert by_reason([("a", "x"), ("b", "x"), ("c", "x")]) == ["a: x", "b: x", "c: x"]
+    refuse_bad([], 7)
+
+
+def test_report_does_not_advise_to_leave_out_all_images() -> None:
+    with pytest.raises(DataError, match=r"^No image of the data set can be used:") as caught:
+        refuse_bad([LeftOut(f"{k}.png", "it is damaged") for k in range(160)], 0)
+    assert "--skip-bad" not in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 2
 
 
 def test_the_order_is_that_of_torchvisions_image_folder(tmp_path: Path) -> None:

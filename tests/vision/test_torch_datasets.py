@@ -15,6 +15,7 @@ from PIL import Image
 from tests.vision.zoo import BAD, GOOD, HEIGHT, TOP, WIDTH, grey, halves
 from xda.errors import ConfigError, DataError
 from xda.vision.decoding import BadImageError, decode
+from xda.vision.images import refuse_bad
 from xda.vision.torch_datasets import encode, from_torch, load_factory_dataset
 
 
@@ -71,7 +72,7 @@ def test_files_stay_as_they_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("image", "words"),
     [
-        (torch.randn(3, 8, 8), "instead of 0 to 1; leave normalising to us"),
+        (torch.randn(3, 8, 8), "instead of 0 to 1; if the data set normalises"),
         (torch.zeros(5, 8, 8, dtype=torch.uint8), "shape"),
         (torch.full((1, 8, 8), torch.nan), "nan"),
         (np.zeros((8, 8), dtype=np.int32), "int32"),
@@ -137,6 +138,21 @@ def test_bad_items_are_named_and_left_out(tmp_path: Path) -> None:
     assert [pixels(split.encoded(i)).max() for i in (0, 1)] == [TOP, TOP]
     assert [each.name for each in split.left_out] == ["train image 1", str(path), "train image 3", "train image 4"]
     assert "disk on fire" in split.left_out[0].reason
+
+
+def test_data_set_that_normalises_is_refused_in_one_sentence() -> None:
+    rng = np.random.default_rng(0)
+    images = [torch.from_numpy(rng.normal(size=(3, 8, 8)).astype(np.float32)) for _ in range(80)]
+    items = Listed([(image, k % 2) for k, image in enumerate(images)], classes=["a", "b"])
+    dataset = from_torch("x", "X", items, items)
+    with pytest.raises(DataError) as caught:
+        refuse_bad(dataset.left_out, len(dataset.train) + len(dataset.test))
+    first, *listed = str(caught.value).splitlines()
+    assert first == "No image of the data set can be used:"
+    (line,) = listed
+    assert "160 images: its values go from" in line
+    assert "if the data set normalises, let it give images from before that" in line
+    assert "(train image 0, train image 1, train image 2 and 157 more)" in line
 
 
 def test_the_fingerprint_tells_contents_and_labels() -> None:

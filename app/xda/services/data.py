@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from xda.errors import ConfigError, DataError
+from xda.errors import BadImagesError, ConfigError, DataError
 from xda.progress import Progress, silent
 from xda.services.config import DataTable
 from xda.settings import Settings
 from xda.vision import datasets, image_folder, parquet
-from xda.vision.images import ImageDataset, refuse_bad
+from xda.vision.images import ImageDataset, by_reason, refuse_bad
 
 _UNNAMED = "images"
 _PLAIN = ("images", "image", "imgs", "data", "dataset", "datasets")
@@ -47,13 +47,13 @@ def load_dataset(table: DataTable, settings: Settings, *, progress: Progress = s
     if table.classes is not None and table.factory is None:
         dataset = dataset.with_classes(table.classes)
     if not table.skip_bad:
-        refuse_bad(dataset.left_out)
+        refuse_bad(dataset.left_out, len(dataset.train) + len(dataset.test))
     for name, split in (("train", dataset.train), ("test", dataset.test)):
         if not len(split):
-            found = (
-                "no image that can be used; look at what is left out of it" if split.left_out else "no images; add some"
-            )
-            raise DataError(f"The {name} split has {found}.")
+            if not split.left_out:
+                raise DataError(f"The {name} split has no images; add some.")
+            reasons = by_reason([(each.name, each.reason) for each in split.left_out])
+            raise BadImagesError(f"The {name} split has no image that can be used:", reasons)
     if len(dataset.classes) < 2:
         raise DataError(
             f"The data set has one class only, '{dataset.classes[0]}'; a classifier tells at least two apart."

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from xda.services import layout
 from xda.services.numbers import count
 from xda.storage.run_folder import RunFolder
-
-MOST_NAMED = 20
-"""Images that are named where a person reads; the run's file names all."""
+from xda.vision.images import by_reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +27,13 @@ def read_left_out(run: RunFolder) -> tuple[LeftOutImage, ...]:
     columns = run.table(layout.LEFT_OUT).to_pydict()
     rows = zip(columns["split"], columns["name"], columns["reason"], strict=True)
     return tuple(LeftOutImage(str(split), str(name), str(reason)) for split, name, reason in rows)
+
+
+def left_out_lines(run: RunFolder) -> list[str]:
+    """Return which images a run was built without and why, those of one reason together; ``by_reason``."""
+    left_out = read_left_out(run)
+    lines = by_reason([(each.name, each.reason) for each in left_out])
+    return [*lines, f"{layout.LEFT_OUT} in the run names them all"] if len(lines) < len(left_out) else lines
 
 
 def left_out_in_words(run: RunFolder) -> str:

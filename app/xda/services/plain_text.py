@@ -8,7 +8,7 @@ from scipy.special import softmax
 
 from xda.services import default_c
 from xda.services.intercept import in_words
-from xda.services.left_out import MOST_NAMED, left_out_in_words, read_left_out
+from xda.services.left_out import left_out_in_words, left_out_lines
 from xda.services.numbers import MINUS, parameter, percent, signed, terms
 from xda.services.sources import Sources
 
@@ -39,11 +39,8 @@ def run_text(run: RunFolder) -> str:
     if source := Sources(run, "train").one(0) if manifest.counts.train else None:
         lines.append(f"  each image says where it came from, the first one for training: {source}")
     if words := left_out_in_words(run):
-        left_out = read_left_out(run)
         lines.append(f"  {words}:")
-        lines += [f"    {each.name}: {each.reason}" for each in left_out[:MOST_NAMED]]
-        if len(left_out) > MOST_NAMED:
-            lines.append(f"    and {len(left_out) - MOST_NAMED:,} more; {run.path / 'left_out.parquet'} names them all")
+        lines += [f"    {line}" for line in left_out_lines(run)]
     for entry in manifest.surrogates:
         certificate = entry.certificate
         lines.append(

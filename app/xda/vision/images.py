@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -14,6 +15,9 @@ from PIL import Image
 
 from xda.errors import BadImagesError, ConfigError
 
+_NUMBER = re.compile(r"[-+]?\d[\d.,e+-]*")
+MOST_ALIKE = 3
+"""Images of one reason that are named one by one; of more, the first ones in one line."""
 MOST_NAMED = 20
 """Bad images that a message names; of more it gives the number."""
 MOST_SAMPLES = 3
@@ -178,8 +182,42 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:MOST_CLASSES]) + (" …" if len(names) > MOST_CLASSES else "")
 
 
-def refuse_bad(bad: Sequence[LeftOut]) -> None:
+def by_reason(bad: Sequence[tuple[str, str]]) -> list[str]:
+    """Return lines that name images and why each cannot be used; many of one reason share a line.
+
+    Parameters
+    ----------
+    bad : sequence of (str, str)
+        Name and reason of each image. Reasons that differ in their numbers only count as one; the first one is told.
+
+    Returns
+    -------
+    list of str
+        At most ``MOST_NAMED`` lines and one for the rest, in the order in which the reasons come first.
+    """
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for name, reason in bad:
+        groups.setdefault(_NUMBER.sub("#", reason), []).append((name, reason))
+    lines: list[tuple[str, int]] = []
+    for group in groups.values():
+        if len(group) <= MOST_ALIKE:
+            lines += [(f"{name}: {reason}", 1) for name, reason in group]
+            continue
+        named = ", ".join(name for name, _ in group[:MOST_ALIKE])
+        rest = len(group) - MOST_ALIKE
+        lines.append((f"{len(group):,} images: {group[0][1]} ({named} and {rest:,} more)", len(group)))
+    left = sum(n for _, n in lines[MOST_NAMED:])
+    return [line for line, _ in lines[:MOST_NAMED]] + ([f"and {left:,} more"] if left else [])
+
+
+def refuse_bad(bad: Sequence[LeftOut], n_usable: int) -> None:
     """Name all images that cannot be used in one report.
+
+    Parameters
+    ----------
+    bad : sequence of LeftOut
+    n_usable : int
+        How many images of the data set can be used.
 
     Raises
     ------
@@ -188,8 +226,8 @@ def refuse_bad(bad: Sequence[LeftOut]) -> None:
     """
     if not bad:
         return
-    listed = [f"{each.name}: {each.reason}" for each in bad[:MOST_NAMED]]
-    if len(bad) > MOST_NAMED:
-        listed.append(f"and {len(bad) - MOST_NAMED:,} more")
+    listed = by_reason([(each.name, each.reason) for each in bad])
+    if not n_usable:
+        raise BadImagesError("No image of the data set can be used:", listed)
     count, it = ("1 image", "it") if len(bad) == 1 else (f"{len(bad):,} images", "them")
     raise BadImagesError(f"{count} cannot be used; mend or remove {it}, or leave {it} out with --skip-bad:", listed)

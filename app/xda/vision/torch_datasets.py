@@ -281,7 +281,8 @@ def _from_tensor(image: torch.Tensor) -> NDArray[np.uint8]:
         low, high = float(values.min()), float(values.max())
         if not (low >= 0.0 and high <= 1.0):
             raise BadImageError(
-                f"its values go from {low:.3g} to {high:.3g} instead of 0 to 1; leave normalising to us"
+                f"its values go from {low:.3g} to {high:.3g} instead of 0 to 1; if the data set normalises, let it "
+                "give images from before that, and say mean and std under [network.preprocessing]"
             )
         values = (values * 255).round().to(torch.uint8)
     array: NDArray[np.uint8] = values.numpy()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from xda.services.default_c import roles
 from xda.services.doubts import doubts_of_accuracy
-from xda.services.left_out import MOST_NAMED, left_out_in_words
+from xda.services.left_out import left_out_in_words, left_out_lines
 from xda.services.numbers import count, number, parameter, percent
 from xda.web.contexts.base import Chrome
 from xda.web.urls import Urls
@@ -58,8 +58,7 @@ class RunCard:
     left_out: str
     """How many images could not be used; empty where all could."""
     left_out_named: tuple[str, ...]
-    """The first of them, with the reason."""
-    left_out_more: str
+    """Which, with the reason."""
     intercept: str
     surrogates: tuple[SurrogateRow, ...]
     samples: tuple[tuple[str, str, str], ...]
@@ -94,7 +93,6 @@ def _remarks(explainer: Explainer) -> tuple[str, ...]:
 def _card(explainer: Explainer, urls: Urls) -> RunCard:
     manifest = explainer.run.manifest
     step = max(1, explainer.n_test // SAMPLES)
-    left_out = explainer.left_out
     return RunCard(
         id=explainer.id,
         title=explainer.title,
@@ -109,8 +107,7 @@ def _card(explainer: Explainer, urls: Urls) -> RunCard:
         composite=explainer.composite or "none",
         remarks=_remarks(explainer),
         left_out=left_out_in_words(explainer.run),
-        left_out_named=tuple(f"{each.name}: {each.reason}" for each in left_out[:MOST_NAMED]),
-        left_out_more=count(len(left_out) - MOST_NAMED) if len(left_out) > MOST_NAMED else "",
+        left_out_named=tuple(left_out_lines(explainer.run)),
         intercept="none" if manifest.intercept == "none" else "as a constant feature",
         surrogates=tuple(
             SurrogateRow(
