@@ -116,3 +116,9 @@ def test_progress_ends_with_all_files(tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
     examine_files(paths, Reader(), progress=lambda *step: told.append(step), stage="Looking")
     assert told[-1] == ("Looking", 3, 3)
+
+
+def test_names_are_printed_on_one_line_without_control_characters(tmp_path: Path) -> None:
+    assert for_people("a\x1b[31m\n\u202e.png") == "a\\x1b[31m\\n\\u202e.png"
+    assert for_people(os.fsdecode(b"caf\xe9.png")) == "caf\\udce9.png"
+    assert for_people("ü é 日本.png") == "ü é 日本.png"

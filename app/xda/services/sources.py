@@ -17,6 +17,7 @@ from xda.errors import NotFoundError, RunError
 from xda.services.views import Split
 from xda.storage.layout import source_files
 from xda.storage.run_folder import RunFolder
+from xda.vision.checking import for_people
 
 MOST_BYTES = 4096
 """Longest source, as long as Linux lets a path be; of longer ones the beginning is cut off."""
@@ -29,15 +30,12 @@ _CUT = "…"
 def plain(text: str) -> str:
     """Return a source as it can be shown anywhere: one line without control characters, of bounded length.
 
-    Whatever is not printable is written as Python would escape it, bytes of a file's name that are not UTF-8 too.
-
     Parameters
     ----------
     text : str
         May be anything that a data set, or the file of a run, holds.
     """
-    if not (text.isascii() and text.isprintable()):
-        text = "".join(each if each.isprintable() else _escaped(each) for each in text)
+    text = for_people(text)
     return text if len(text) <= MOST_BYTES // 4 or len(text.encode()) <= MOST_BYTES else _tail(text)
 
 
@@ -152,10 +150,6 @@ class Sources:
 
     def _text(self, start: int, end: int) -> str:
         return plain(str(self._content[max(start, end - 4 * MOST_BYTES) : end - 1], "utf-8", "replace"))
-
-
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape", "surrogatepass").decode()
 
 
 def _tail(text: str) -> str:

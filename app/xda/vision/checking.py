@@ -213,7 +213,7 @@ def _save(path: Path, verdicts: dict[str, tuple[Stamp, list[Verdict]]]) -> None:
         (file, size, modified, verdict.sha256, verdict.problem, verdict.otherwise)
         for file, ((size, modified), each) in verdicts.items()
         for verdict in each
-        if _is_text(file)
+        if is_text(file)
     ]
     schema = pa.schema(
         [
@@ -231,11 +231,15 @@ def _save(path: Path, verdicts: dict[str, tuple[Stamp, list[Verdict]]]) -> None:
         pq.write_table(pa.Table.from_arrays(columns, schema=schema), stream, compression="zstd")
 
 
-def _is_text(path: str) -> bool:
+def is_text(path: str) -> bool:
     """Whether a path is valid Unicode; the names of files need not be."""
-    return for_people(path) == path
+    return path.encode("utf-8", "replace").decode() == path
 
 
 def for_people(path: str) -> str:
-    """Return a path as it may be printed, whatever bytes it is made of."""
-    return path.encode("utf-8", "backslashreplace").decode()
+    """Return a path as it may be printed: what is not printable, or no text at all, as Python would escape it."""
+    return path if path.isprintable() else "".join(each if each.isprintable() else _escaped(each) for each in path)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode()

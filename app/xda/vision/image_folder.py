@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from xda.errors import DataError
 from xda.progress import Progress, silent
-from xda.vision.checking import examine_files, for_people
+from xda.vision.checking import examine_files, for_people, is_text
 from xda.vision.files import read_regular
 from xda.vision.images import ImageSplit, LeftOut, ReadOtherwise
 
@@ -77,7 +77,7 @@ def class_names(folder: Path) -> tuple[str, ...]:
     if len(names) < 2:
         only = f"only the folder '{for_people(names[0])}'" if names else "no folder"
         raise DataError(f"{folder} holds {only}; one folder of images is needed for each of at least two classes.")
-    if strange := next((name for name in names if for_people(name) != name), None):
+    if strange := next((name for name in names if not is_text(name)), None):
         raise DataError(f"{folder} has a folder '{for_people(strange)}' whose name is not UTF-8; give it another name.")
     return names
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from xda.errors import ConfigError, DataError
 from xda.progress import Progress, silent
-from xda.vision.checking import examine_files
+from xda.vision.checking import examine_files, for_people
 from xda.vision.files import open_regular
 from xda.vision.images import ImageDataset, ImageSplit, LeftOut, ReadOtherwise
 
@@ -117,7 +117,7 @@ class ParquetSource:
 
 def row_name(shard: str, row: int) -> str:
     """Return how a row of a file is called: ``train.parquet, row 17``."""
-    return f"{shard}, row {row}"
+    return f"{for_people(shard)}, row {row}"
 
 
 def read_images(shard: str, columns: Columns, first: int = 0) -> Iterator[bytes | None]:
