@@ -232,7 +232,7 @@ def _build(options: argparse.Namespace) -> int:
     if words := surrogates_in_words(run.manifest):
         print(words)
     factory = config.network.factory
-    own = added and factory is not None and is_from(factory, folder)
+    own = added and factory is not None and is_from(factory, folder) and not config.network.keep_code
     command = f"{f'PYTHONPATH={shlex.quote(str(folder))} ' if own else ''}xda serve {shlex.quote(str(options.out))}"
     if factory is not None:
         command += f" --allow-factory {factory.partition(':')[0]}"

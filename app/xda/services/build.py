@@ -52,6 +52,7 @@ from xda.surrogate import CrammerSingerSVC, blocks
 from xda.vision.datasets import ImageDataset, ImageSplit
 from xda.vision.device import resolve_device
 from xda.vision.features import extract_batches, output_widths
+from xda.vision.kept_code import collect
 from xda.vision.loading import LoadedNetwork
 from xda.vision.relevance import RelevanceModel
 
@@ -144,11 +145,17 @@ class _Build:
         return np.asarray(self.writer.array(layout.logits("test")).argmax(axis=1))
 
     def _write_network(self) -> None:
-        weights = self.network.weights()
-        inputs = fingerprint([FORMAT, sha256(weights).hexdigest()])
-        if not self.writer.finished("network", inputs):
-            with self.writer.stage("network", inputs):
-                self.writer.write_bytes(layout.NETWORK, weights)
+        self._write_files("network", {layout.NETWORK: self.network.weights()})
+        if self.config.network.keep_code:
+            code = collect(self.network.spec.name)
+            self._write_files("code", {layout.CODE + name: content for name, content in code.items()})
+
+    def _write_files(self, stage: str, files: dict[str, bytes]) -> None:
+        inputs = fingerprint([FORMAT, *((name, sha256(content).hexdigest()) for name, content in files.items())])
+        if not self.writer.finished(stage, inputs):
+            with self.writer.stage(stage, inputs):
+                for name, content in files.items():
+                    self.writer.write_bytes(name, content)
 
     def _write_images(self) -> None:
         inputs = fingerprint([FORMAT, *self._data_key])

@@ -141,6 +141,7 @@ class NetworkTable(_Table):
     arguments: dict[str, JsonValue] = Field(default={}, description="Keyword arguments of model or factory.")
     checkpoint: RelativePath | None = Field(default=None, description="Its weights: safetensors, or a state dict.")
     weights: str | None = Field(default=None, min_length=1, description="'pretrained': torchvision's or timm's own.")
+    keep_code: bool = Field(default=False, description="Put the factory's module or package into the run.")
     head: str | None = Field(default=None, min_length=1, description="Name of the last linear layer.")
     preprocessing: PreprocessingTable = PreprocessingTable()
 
@@ -153,6 +154,8 @@ class NetworkTable(_Table):
             )
         if self.preset is not None and self.arguments:
             raise ValueError("a preset takes no 'arguments'")
+        if self.keep_code and self.factory is None:
+            raise ValueError("'keep_code' keeps the module of a 'factory', and there is none")
         if self.weights is not None and self.torchvision is None and self.timm is None:
             raise ValueError("'weights' names those that torchvision or timm distribute; a file is a 'checkpoint'")
         if self.weights is not None and self.checkpoint is not None:

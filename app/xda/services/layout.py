@@ -7,6 +7,8 @@ from xda.storage import layout as stored
 from xda.storage.layout import WEIGHTS, surrogate_folder
 
 NETWORK = WEIGHTS
+CODE = "code/"
+"""Folder of the source files of a factory's module. Only in runs built with ``keep_code``."""
 LEFT_OUT = stored.LEFT_OUT
 """Images that could not be used: split, name, reason. Only in runs built with ``skip_bad`` that left some out."""
 COEF = "coef"

@@ -12,6 +12,7 @@ from xda.services import layout
 from xda.services.containment import contained
 from xda.services.views import Split
 from xda.storage.run_folder import RunFolder
+from xda.vision.kept_code import MOST_BYTES
 from xda.vision.loading import open_network
 from xda.vision.networks import NetworkSpec
 from xda.vision.preprocessing import Preprocessing
@@ -47,10 +48,17 @@ def open_model(run: RunFolder, device: torch.device, allow_factory: Sequence[str
     spec, preprocessing = _described_network(run)
     with contained(lambda said: _no_network(run, f"Its code raises {said}.")):
         try:
-            network = open_network(spec, run.read(layout.NETWORK), layout.NETWORK, allow_factory)
+            network = open_network(spec, run.read(layout.NETWORK), layout.NETWORK, allow_factory, _kept_code(run))
             return RelevanceModel(network, preprocessing, device)
         except (ConfigError, DataError) as error:
             raise _no_network(run, str(error)) from error
+
+
+def _kept_code(run: RunFolder) -> dict[str, bytes]:
+    sizes = {name: entry.bytes for name, entry in run.manifest.files.items() if name.startswith(layout.CODE)}
+    if sum(sizes.values()) > MOST_BYTES:
+        raise RunError(f"{run.path}: the code of its network has more than {MOST_BYTES:,} bytes. Build the run again.")
+    return {name.removeprefix(layout.CODE): run.read(name) for name in sizes}
 
 
 def _described_network(run: RunFolder) -> tuple[NetworkSpec, Preprocessing]:

@@ -8,6 +8,7 @@ from scipy.special import softmax
 
 from xda.services import default_c
 from xda.services.intercept import in_words
+from xda.services.layout import CODE
 from xda.services.left_out import left_out_in_words, left_out_lines
 from xda.services.numbers import MINUS, parameter, percent, signed, terms
 from xda.services.sources import Sources
@@ -35,6 +36,7 @@ def run_text(run: RunFolder) -> str:
         f"heat-maps: {manifest.composite or 'none'}",
         *([f"  {manifest.no_heatmaps}"] if manifest.no_heatmaps else []),
         *([f"  {manifest.network.remark}"] if manifest.network.remark else []),
+        *([_code_text(run)] if any(name.startswith(CODE) for name in manifest.files) else []),
     ]
     if source := Sources(run, "train").one(0) if manifest.counts.train else None:
         lines.append(f"  each image says where it came from, the first one for training: {source}")
@@ -72,6 +74,12 @@ def surrogates_in_words(manifest: Manifest) -> str:
     each = "; ".join(f"C = {parameter(entry.c)}: {default_c.words(entry, entries)}" for entry in entries)
     default = parameter(default_c.best(entries).c)
     return f"Agreement of surrogate and network on the test images: {each}. C = {default} is shown by default."
+
+
+def _code_text(run: RunFolder) -> str:
+    files = sum(name.startswith(CODE) for name in run.manifest.files)
+    factory = run.manifest.network.spec.get("factory")
+    return f"  the source of '{factory}' is in the run: {files} file{'s'[: files != 1]} in {run.path / CODE}"
 
 
 def explanation_text(explainer: Explainer, explanation: Explanation) -> str:

@@ -32,7 +32,7 @@ _BRINGING = frozenset(
 )
 """Arguments with which functions of installed packages load or download weights."""
 
-_PACKAGES = frozenset({"site-packages", "dist-packages"})
+PACKAGES = frozenset({"site-packages", "dist-packages"})
 """Folders of installed packages, wherever they are."""
 
 Made = TypeVar("Made")
@@ -83,7 +83,12 @@ def _parts(name: str) -> tuple[str, str]:
     return module, function
 
 
-def refuse_unnamed(name: str, allowed: Sequence[str]) -> None:
+def module_of(name: str) -> str:
+    """Return the module of a factory ``module:function``; ConfigError if it is not written so."""
+    return _parts(name)[0]
+
+
+def refuse_unnamed(name: str, allowed: Sequence[str], *, kept: bool = False) -> None:
     """Refuse a factory that a run names where nobody here has named its module; nothing is imported.
 
     Parameters
@@ -92,6 +97,8 @@ def refuse_unnamed(name: str, allowed: Sequence[str]) -> None:
         ``module:function``.
     allowed : sequence of str
         Modules; a package stands for all modules in it.
+    kept : bool
+        Whether the module travels in the run.
 
     Raises
     ------
@@ -101,8 +108,8 @@ def refuse_unnamed(name: str, allowed: Sequence[str]) -> None:
     module, _ = _parts(name)
     if not any(module == each or module.startswith(f"{each}.") for each in allowed):
         raise ConfigError(
-            f"Its factory '{name}' is code outside of the run, which runs only where you name its module: add "
-            f"`--allow-factory {module}` if you trust it and this run."
+            f"Its factory '{name}' is code {'that came with' if kept else 'outside of'} the run, which runs only where "
+            f"you name its module: add `--allow-factory {module}` if you trust it and this run."
         )
 
 
@@ -231,4 +238,4 @@ def _is_own_code(made: Callable[..., Any]) -> bool:
         return False
     path = Path(file).resolve()
     python = {Path(folder).resolve() for key, folder in sysconfig.get_paths().items() if key.endswith("lib")}
-    return python.isdisjoint(path.parents) and _PACKAGES.isdisjoint(path.parts)
+    return python.isdisjoint(path.parents) and PACKAGES.isdisjoint(path.parts)

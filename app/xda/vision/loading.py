@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from xda.vision.allocation import AllocationLimit
 from xda.vision.checkpoints import fill_weights, load_weights, pack
 from xda.vision.factories import refuse_unnamed
 from xda.vision.heads import Classifier, check_head, find_head, head_name, split_head
+from xda.vision.kept_code import importable
 from xda.vision.networks import NetworkSpec, build_network, default_preprocessing
 from xda.vision.outputs import remark, tensors
 from xda.vision.preprocessing import NEEDED, Preprocessing
@@ -108,7 +110,13 @@ def load_network(spec: NetworkSpec, checkpoint: Path | None, preprocessing: Mapp
     return LoadedNetwork(replace(spec, head=head), chosen, _named(network, head), said)
 
 
-def open_network(spec: NetworkSpec, weights: bytes, where: str, allow_factory: Sequence[str] = ()) -> nn.Module:
+def open_network(
+    spec: NetworkSpec,
+    weights: bytes,
+    where: str,
+    allow_factory: Sequence[str] = (),
+    code: Mapping[str, bytes] = MappingProxyType({}),
+) -> nn.Module:
     """Return the network of a run, which need not be trusted.
 
     Parameters
@@ -120,6 +128,8 @@ def open_network(spec: NetworkSpec, weights: bytes, where: str, allow_factory: S
         Where they come from, for messages.
     allow_factory : sequence of str
         Modules, or packages with all of theirs, whose factories may be called; others are not even imported.
+    code : mapping of str to bytes
+        Source files of the factory's module that travel in the run; see ``kept_code``.
 
     Raises
     ------
@@ -129,8 +139,9 @@ def open_network(spec: NetworkSpec, weights: bytes, where: str, allow_factory: S
         If the weights are not those of the network.
     """
     if spec.kind == "factory":
-        refuse_unnamed(spec.name, allow_factory)
-        network = build_network(spec).float()
+        refuse_unnamed(spec.name, allow_factory, kept=bool(code))
+        with importable(spec.name, code):
+            network = build_network(spec).float()
     else:
         with AllocationLimit(_SPARE_BYTES + 2 * len(weights)):
             network = build_network(spec).float()
