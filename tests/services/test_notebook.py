@@ -158,6 +158,14 @@ def test_labels_are_handed_on_where_they_are_known(in_memory: ModelExplainer, im
     assert [e.test.label for e in in_memory.explain(images[:2], labels=[7, 1])] == [7, 1]
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+def test_traced_model_is_refused_with_what_to_do(world: World) -> None:
+    images = make_tensors(world.dataset.train)
+    traced = torch.jit.trace(make_model(world), images[0][:2])  # type: ignore[no-untyped-call]
+    with pytest.raises(ConfigError, match=r"is a TorchScript program .* load the model that it was made from"):
+        xda.explain(traced, images, progress=silent)
+
+
 def test_tables_of_several_images_are_one(in_memory: ModelExplainer, images: torch.Tensor) -> None:
     found = in_memory.explain(images[:4])
     frame = found.to_pandas()

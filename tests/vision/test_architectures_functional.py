@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -230,13 +231,50 @@ def _unequal(net: Net, x: torch.Tensor) -> Any:
         (_own_weights, "operation 'conv2d'"),
         (_always_dropping, "operation 'dropout'"),
         (_over_images, "operation 'cat'"),
-        (_branching, "cannot be recorded by torch.fx .*control flow"),
+        (
+            _branching,
+            r"its forward pass \(Net\) asks about its input while it runs .*functional.py, line \d+\)"
+            r".* no fixed sequence of layers\. Attributions do without this",
+        ),
         (_resized, "operation 'interpolate'"),
         (_unequal, "operation 'add'"),
     ],
 )
 def test_an_operation_without_a_rule_is_refused(body: Forward, reason: str) -> None:
     refused(Net(body), reason)
+
+
+class _Asking(nn.Module):
+    """As in transformers' ResNet: an assertion about the number of channels stands before the convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.projection = nn.Conv2d(3, 6, 3, padding=1)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        if pixels.shape[1] != 3:
+            raise ValueError("other channels than configured")
+        return self.projection(pixels)  # type: ignore[no-any-return]
+
+
+def test_refusal_names_the_part_that_asks_about_its_input_in_plain_words() -> None:
+    network = nn.Sequential(OrderedDict(embedder=_Asking(), pool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten()))
+    network.append(nn.Linear(6, 4))
+    reason = (
+        r"its part 'embedder' \(_Asking\) asks about its input while it runs \(an if, a loop or an assertion\) "
+        r"\(test_architectures_functional.py, line \d+\), so what it computes is no fixed sequence of layers. "
+        "Attributions do without this: they are complete, only the heat-maps are missing"
+    )
+    refused(network, reason)
+    model = RelevanceModel(network.eval(), AsGiven((3, 12, 12)), CPU)
+    assert "torch.fx" not in model.refusal
+    assert "symbolic" not in model.refusal
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+def test_network_with_a_scripted_part_has_no_maps_and_it_is_said() -> None:
+    body = torch.jit.script(nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+    refused(nn.Sequential(body, nn.Linear(6, 4)), "a part of it is a TorchScript program")
 
 
 def refused(network: nn.Module, reason: str, size: int = 12) -> None:

@@ -175,6 +175,43 @@ def test_the_reason_why_there_is_no_head_is_said(network: nn.Module, reason: str
         find_head(network, IMAGES, K)
 
 
+class Cosine(nn.Module):
+    """A head whose logits are angles: its features and weights are brought to length one first."""
+
+    def __init__(self, classes: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(classes, width))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 10 * functional.linear(functional.normalize(x), functional.normalize(self.weight))
+
+
+@pytest.mark.parametrize("channels", [5, K])
+def test_refusal_of_a_cosine_head_calls_no_convolution_linear(channels: int) -> None:
+    body = nn.Sequential(nn.Conv2d(2, channels, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    network = nn.Sequential(OrderedDict(body=body, head=Cosine(K, channels)))
+    with pytest.raises(ConfigError) as caught:
+        find_head(network, IMAGES, K)
+    assert str(caught.value) == (
+        "The network has no linear layer (torch.nn.Linear or 1 x 1 convolution); its last layer with weights is 'head' "
+        "(Cosine); attribution needs a network whose output is that of a linear layer."
+    )
+    embedding = nn.Sequential(*body, nn.Linear(channels, 7))
+    with pytest.raises(ConfigError, match=r"\(the last one, 'body.4', has 7\).* is 'head' \(Cosine\)"):
+        find_head(nn.Sequential(OrderedDict(body=embedding, head=Cosine(K, 7))), IMAGES, K)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+@pytest.mark.parametrize("form", ["scripted", "traced"])
+def test_torchscript_is_refused_with_what_to_do(form: str) -> None:
+    plain = nn.Sequential(nn.Flatten(), nn.Linear(72, K)).eval()
+    network = torch.jit.script(plain) if form == "scripted" else torch.jit.trace(plain, IMAGES)  # type: ignore[no-untyped-call]
+    with pytest.raises(ConfigError, match=r"is a TorchScript program .* load the model that it was made from"):
+        find_head(network, IMAGES, K)
+    with pytest.raises(ConfigError, match="is a TorchScript program"):
+        split_head(Classifier(network, "1"))
+
+
 def test_auxiliary_heads_do_not_matter_in_eval_mode() -> None:
     network = Net(aux=True).train()
     assert find_head(network, IMAGES, K) == "head"

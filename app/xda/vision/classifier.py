@@ -20,6 +20,7 @@ from xda.vision.heads import Classifier, check_head, find_head, split_head
 from xda.vision.networks import uncompiled
 from xda.vision.outputs import is_single, remark, tensors
 from xda.vision.prepared import AsGiven, Images, LabelledImages, PreparedSet, as_batch
+from xda.vision.refusals import refuse_scripted
 from xda.vision.relevance import RelevanceModel
 
 _AT_ONCE = 256
@@ -58,6 +59,8 @@ class FrozenClassifier:
     ) -> None:
         if not isinstance(network, nn.Module):
             raise ConfigError(f"The model is a {type(network).__name__}; a torch.nn.Module is needed.")
+        if isinstance(network, torch.jit.ScriptModule):
+            refuse_scripted(network)
         try:
             frozen = copy.deepcopy(uncompiled(network)).eval().requires_grad_(False)
         except (RuntimeError, TypeError) as error:

@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from xda.errors import ConfigError
 from xda.vision.outputs import form_of, is_single, tensors
+from xda.vision.refusals import refuse_scripted
 
 _NEEDED = "attribution needs a network whose output is that of a linear layer"
 
@@ -129,6 +130,7 @@ def split_head(network: nn.Module) -> tuple[nn.Module, nn.Linear]:
     module = _module(network, name)
     linear = _as_linear(module)
     if not name or linear is None:
+        refuse_scripted(module)
         raise ConfigError(
             f"The last layer of the network must be linear (torch.nn.Linear, or a 1 x 1 convolution before a global "
             f"average), but '{name or 'the network'}' is {type(module).__name__}; {_NEEDED}."
@@ -293,13 +295,20 @@ def _why_no_head(
         )
     if any(not torch.isfinite(output).all() for output in outputs):
         return "The network's output is not finite (NaN or infinity) even on noise; check its weights."
-    if not layers:
-        return f"The network has no linear layer (torch.nn.Linear or 1 x 1 convolution); {_NEEDED}."
+    linear = [(name, layer) for name, layer in layers if _as_linear(layer) is not None]
+    last = head_name(network)
+    # a convolution of several pixels with as many outputs as classes is no head where another layer comes behind it
+    calls = [call for call in calls if _as_linear(call.module) is not None or call.name == last]
     if not calls:
-        last = layers[-1]
+        refuse_scripted(network)
+        kind = type(network.get_submodule(last)).__name__
+        weights = f"; its last layer with weights is '{last}' ({kind})" if last else ""
+        if not linear:
+            return f"The network has no linear layer (torch.nn.Linear or 1 x 1 convolution){weights}; {_NEEDED}."
         return (
-            f"No linear layer of the network has {n_classes} outputs, one for each class (the last one, '{last[0]}', "
-            f"has {_width(last[1])}): what makes its output is no torch.nn.Linear; {_NEEDED}."
+            f"No linear layer of the network has {n_classes} outputs, one for each class (the last one, "
+            f"'{linear[-1][0]}', has {_width(linear[-1][1])}): what makes its output is no torch.nn.Linear{weights}; "
+            f"{_NEEDED}."
         )
     last_call = calls[-1]
     kind = type(last_call.module).__name__
@@ -327,6 +336,8 @@ def _why_no_head(
 
 
 def _module(network: nn.Module, name: str) -> nn.Module:
+    if isinstance(network, torch.jit.ScriptModule):
+        refuse_scripted(network)
     try:
         return network.get_submodule(name)
     except AttributeError:

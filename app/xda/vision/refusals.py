@@ -1,8 +1,11 @@
-"""Why a network has no heat-maps: the sentences, and architectures of which it is known beforehand."""
+"""Why a network has no heat-maps, or no head: the sentences, and architectures of which it is known beforehand."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+
+import torch
+from torch import nn
 
 from xda.errors import ConfigError
 
@@ -42,4 +45,24 @@ def refuse_known(kinds: Iterable[str]) -> None:
         raise ConfigError(
             f"{REFUSED}it normalises by each image's own mean and spread (layer or group norm, as in ConvNeXt), "
             "for which the rules in use have no counterpart; batch norm is no obstacle."
+        )
+
+
+def is_scripted(network: nn.Module) -> bool:
+    """Return whether a network, or a part of it, is a TorchScript program, whose layers do not show what they are."""
+    return any(isinstance(module, torch.jit.ScriptModule) for module in network.modules())
+
+
+def refuse_scripted(network: nn.Module) -> None:
+    """Refuse a TorchScript program in which no head was found.
+
+    Raises
+    ------
+    ConfigError
+        If it is one.
+    """
+    if is_scripted(network):
+        raise ConfigError(
+            "The network is a TorchScript program (scripted or traced), into whose layers nobody can look; load the "
+            "model that it was made from, and the weights into that."
         )

@@ -7,6 +7,9 @@ would get the ordinary gradient unnoticed; in the graph every operation has to b
 from __future__ import annotations
 
 import copy
+import os
+import traceback
+from types import FrameType
 from typing import Any
 
 import torch
@@ -16,7 +19,7 @@ from torch.nn.utils import parametrize
 from zennit.types import Activation, AvgPool, Linear, MaxPool
 
 from xda.errors import ConfigError
-from xda.vision.refusals import REFUSED, refuse_known
+from xda.vision.refusals import REFUSED, is_scripted, refuse_known
 
 NEUTRAL = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 """Layers that do nothing in eval mode."""
@@ -54,6 +57,8 @@ def trace(network: nn.Module, example: torch.Tensor) -> fx.GraphModule:
         If the network cannot be recorded.
     """
     refuse_known(type(module).__name__ for module in network.modules())
+    if is_scripted(network):
+        raise ConfigError(f"{REFUSED}a part of it is a TorchScript program, into whose layers nobody can look.")
     _refuse_changed(network)
     root = _prepared(copy.deepcopy(network).requires_grad_(False))
     try:
@@ -63,9 +68,39 @@ def trace(network: nn.Module, example: torch.Tensor) -> fx.GraphModule:
     except ConfigError:
         raise
     except Exception as error:  # whatever a forward method may raise when it is handed symbols instead of tensors
-        reason = " ".join(str(error).split())[:200]
-        raise ConfigError(f"{REFUSED}what it computes cannot be recorded by torch.fx ({reason}).") from None
+        raise ConfigError(f"{REFUSED}{_what_is_in_the_way(error, root)}") from None
     return recorded
+
+
+def _what_is_in_the_way(error: Exception, root: nn.Module) -> str:
+    """Say which part of a network could not be followed, and what of an explanation is left all the same."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if isinstance(_self_of(frame), nn.Module)]
+    own = [frame for frame in frames if not frame.f_globals.get("__name__", "").startswith(("torch.", __package__))]
+    left = "Attributions do without this: they are complete, only the heat-maps are missing"
+    if not own:
+        reason = " ".join(str(error).split())[:200]
+        return f"its steps cannot be followed one by one ({reason}). {left}."
+    names = {id(module): name for name, module in root.named_modules() if name}
+    module = _self_of(own[-1])
+    name, kind = names.get(id(module)), type(module).__name__
+    part = f"its part '{name}' ({kind})" if name else f"its forward pass ({kind})"
+    branches = isinstance(error, fx.proxy.TraceError)
+    does = (
+        "asks about its input while it runs (an if, a loop or an assertion)"
+        if branches
+        else "does something with its input that cannot be followed step by step"
+    )
+    place = f"{os.path.basename(own[-1].f_code.co_filename)}, line {_line(error, own[-1])}"
+    return f"{part} {does} ({place}), so what it computes is no fixed sequence of layers. {left}."
+
+
+def _self_of(frame: FrameType) -> Any:
+    return frame.f_locals.get("self")
+
+
+def _line(error: Exception, frame: FrameType) -> int:
+    """Return the line at which an error left a frame."""
+    return [line for each, line in traceback.walk_tb(error.__traceback__) if each is frame][-1]
 
 
 class _Recorder(fx.Tracer):
