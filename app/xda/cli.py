@@ -320,13 +320,15 @@ def _check_picture(path: Path) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    from xda.services.containment import contained
     from xda.storage.run_folder import RunFolder
 
     _check_server(options)
     problems = []
     for path in options.runs:
         try:
-            RunFolder.open(path)
+            with contained(lambda said: RunError(f"This run cannot be opened: {said}.")):
+                RunFolder.open(path)
         except XdaError as error:
             problems.append(str(error))
     if len(problems) == len(options.runs):

@@ -22,7 +22,7 @@ Open = Callable[..., Any]
 @pytest.fixture(scope="module")
 def open_photos(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
     folder = tmp_path_factory.mktemp("photos")
-    for url in serve(Settings(home=folder, runs=str(make_photos(folder)), device="cpu")):
+    for url in serve(Settings(home=folder, runs=str(make_photos(folder)), device="cpu", allow_factory="tests.photos")):
         yield partial(opened, chromium, url)
 
 
