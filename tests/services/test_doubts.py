@@ -97,6 +97,53 @@ def test_a_network_that_knows_something_is_not_doubted(n: int) -> None:
         assert doubts_of_accuracy(labels, mostly, 4) == []
 
 
+def test_network_worse_than_the_most_frequent_class_is_found() -> None:
+    labels = np.repeat([0, 1], [320, 80])
+    predicted = np.where(np.arange(400) % 5 < 2, 1 - labels, labels)
+    predicted[320:] = 1
+    assert (predicted == labels).mean() < 0.8
+    (doubt,) = doubts_of_accuracy(labels, predicted, 2)
+    assert (
+        "272 of 400 test images are classified as labelled, and always guessing the most frequent class would" in doubt
+    )
+    assert "would give 320:" in doubt
+
+
+@pytest.mark.parametrize("n_right", [320, 321, 360])
+def test_network_as_good_as_the_most_frequent_class_is_not_doubted(n_right: int) -> None:
+    labels = np.repeat([0, 1], [320, 80])
+    predicted = np.ones(400, np.int64)
+    predicted[: n_right - 80] = 0
+    assert (predicted == labels).sum() == n_right
+    assert doubts_of_accuracy(labels, predicted, 2) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]},
+            ["mean = [123.675, 116.28", "std = [58.395"],
+        ),
+        ({"mean": [123.675, 116.28, 103.53], "std": [1.0] * 3}, ["mean = [123.675, 116.28"]),
+        ({"mean": [0.0] * 3, "std": [255.0] * 3}, ["std = [255, 255, 255]"]),
+        ({"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}, []),
+        ({"mean": [0.0] * 3, "std": [1.0] * 3}, []),
+        ({"mean": [1.0] * 3, "std": [1 / 255] * 3}, []),
+    ],
+)
+def test_mean_and_std_in_units_of_0_to_255_are_found(changes: dict[str, list[float]], words: list[str]) -> None:
+    config = make_config(
+        {"factory": "my_networks:network", "checkpoint": "x.pt"}, **{"mode": "RGB", "size": [24, 24]} | changes
+    )
+    doubts = doubts_before(config, make_dataset())
+    assert len(doubts) == bool(words)
+    for doubt in doubts:
+        assert all(word in doubt for word in words)
+        assert f"{'look' if len(words) > 1 else 'looks'} like units of 0 to 255; pixels are scaled" in doubt
+        assert "divide mean and std by 255" in doubt
+
+
 def test_they_are_said_and_the_remark_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         warn(["this is odd"], remark="The network ends in a softmax.")

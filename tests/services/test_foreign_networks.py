@@ -147,6 +147,26 @@ def test_an_untrained_network_is_doubted_when_the_build_ends(
     assert doubt in caplog.messages[-1]
 
 
+@pytest.mark.parametrize("given", ["none", "right"])
+def test_network_that_expects_a_normalisation_is_doubted_where_none_is_given(
+    tmp_path: Path, factory: str, caplog: pytest.LogCaptureFixture, given: str
+) -> None:
+    config = make_config({"factory": factory.replace(":network", ":centred")}, **OWN)
+    if given == "none":
+        config = make_config(
+            {"factory": factory.replace(":network", ":centred")}, **OWN | {"mean": [0] * 3, "std": [1] * 3}
+        )
+    warnings = check_build(config, make_dataset(), device="cpu").warnings
+    build_run(config, make_dataset(), tmp_path / "run", device="cpu")
+    found = [doubt for doubt in warnings if doubt.startswith("no mean and std are given (0 and 1)")]
+    assert len(found) == (given == "none")
+    for doubt in found:
+        assert "of 12 test images are classified as labelled; with" in doubt
+        assert "it would be 12: give mean and std" in doubt
+        assert doubt in caplog.text
+    assert ("no mean and std" in caplog.text) is (given == "none")
+
+
 def test_a_class_without_training_images_is_refused_before_the_features(tmp_path: Path, factory: str) -> None:
     dataset = make_dataset()
     train = replace(dataset.train, labels=np.minimum(dataset.train.labels, 1))

@@ -27,7 +27,7 @@ from xda.progress import Progress, silent
 from xda.services import layout
 from xda.services.config import BuildConfig
 from xda.services.configured_network import configured_network
-from xda.services.doubts import doubts_before, doubts_of_accuracy, warn
+from xda.services.doubts import doubts_before, doubts_of_accuracy, doubts_of_normalisation, warn
 from xda.services.fit_progress import STAGE, gap_progress
 from xda.services.served_index import DeviceFeatures
 from xda.services.sources import pack
@@ -115,6 +115,7 @@ class _Build:
     def run(self) -> RunFolder:
         # first: a network that is refused is refused before hours of work
         composite, no_heatmaps = self._composite()
+        warn(doubts_of_normalisation(self.network, self.dataset))
         self._write_network()
         self._write_images()
         self._write_sources()

@@ -20,7 +20,7 @@ from xda.errors import DataError
 from xda.progress import Progress, silent
 from xda.services.config import BuildConfig
 from xda.services.configured_network import configured_network
-from xda.services.doubts import doubts_before, doubts_of_accuracy
+from xda.services.doubts import doubts_before, doubts_of_accuracy, doubts_of_normalisation
 from xda.services.views import SPLITS, Split
 from xda.settings import DeviceChoice
 from xda.storage.space import readable_size
@@ -156,7 +156,8 @@ def check_build(
         predicted, seconds, read_bytes = _try_images(model, dataset, tried, progress)
     labels = dataset.test.labels[tried[: len(predicted)]]
     right = int((predicted == labels).sum())
-    doubts = doubts_before(config, dataset) + doubts_of_accuracy(labels, predicted, len(dataset.classes))
+    doubts = doubts_before(config, dataset) + doubts_of_normalisation(loaded, dataset)
+    doubts += doubts_of_accuracy(labels, predicted, len(dataset.classes))
     n = {split: len(splits[split]) for split in SPLITS}
     image_bytes = read_bytes * sum(n.values())
     disk = (

@@ -10,11 +10,17 @@ from numpy.typing import NDArray
 
 from xda.services.config import BuildConfig
 from xda.vision.images import MOST_SAMPLES, ImageDataset
+from xda.vision.loading import LoadedNetwork
+from xda.vision.normalisation import better_normalisation
 
 MOST_CLASSES = 5
 """Classes that a sentence names."""
 _FEWEST = 10
 """Images of which fewer say nothing of the accuracy."""
+_TRIED = 128
+"""Test images on which another normalisation is tried, at most."""
+_VALUES = 2**25
+"""Pixels that these have together, unless 16 images have more."""
 _SPREADS = 1.5
 """Standard deviations by which right answers must exceed those of guessing."""
 
@@ -60,6 +66,17 @@ def doubts_before(config: BuildConfig, dataset: ImageDataset) -> list[str]:
             f"[network] names no checkpoint, so the weights are those that '{config.network.factory}' makes: random "
             "ones, unless it loads or trains them"
         )
+    table = config.network.preprocessing
+    large = [
+        f"{name} = [{', '.join(f'{value:g}' for value in values)}]"
+        for name, values in (("mean", table.mean), ("std", table.std))
+        if values is not None and max(values) > 1
+    ]
+    if large:
+        doubts.append(
+            f"{' and '.join(large)} {'look' if len(large) > 1 else 'looks'} like units of 0 to 255; pixels are scaled "
+            "to 0 to 1 here, so divide mean and std by 255"
+        )
     # our own training reads images as this product does
     found = [each for each in (dataset.train.otherwise, dataset.test.otherwise) if each.count]
     if found and config.network.preset is None:
@@ -74,10 +91,11 @@ def doubts_before(config: BuildConfig, dataset: ImageDataset) -> list[str]:
 
 
 def doubts_of_accuracy(labels: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int) -> list[str]:
-    """Return whether a network is no better than guessing as often as it does what it predicts.
+    """Return whether a network is no better than guessing.
 
     Right answers are compared with those expected if labels and predictions had nothing to do with each other (the
-    chance agreement of Cohen's kappa, 1960), so that a network that always says the commonest class is found too.
+    chance agreement of Cohen's kappa, 1960), so that a network that always says the commonest class is found too; and
+    then with those of whoever always says the most frequent class of these labels.
 
     Parameters
     ----------
@@ -95,9 +113,44 @@ def doubts_of_accuracy(labels: NDArray[np.int64], predicted: NDArray[np.int64], 
         return []
     shares = [np.bincount(each, minlength=n_classes) / n for each in (labels, predicted)]
     chance = float(shares[0] @ shares[1])
-    if right > n * chance + _SPREADS * np.sqrt(n * chance * (1 - chance)):
+    most = int(np.bincount(labels, minlength=n_classes).max())
+    if right <= n * chance + _SPREADS * np.sqrt(n * chance * (1 - chance)):
+        less = f"guessing would give about {n * chance:,.0f}"
+    elif right < most:
+        less = f"always guessing the most frequent class would give {most:,}"
+    else:
         return []
     return [
-        f"{right:,} of {n:,} test images are classified as labelled, and guessing would give about {n * chance:,.0f}: "
-        "look at the weights, the order of the classes and the preprocessing"
+        f"{right:,} of {n:,} test images are classified as labelled, and {less}: look at the weights, the order of the "
+        "classes and the preprocessing"
+    ]
+
+
+def doubts_of_normalisation(network: LoadedNetwork, dataset: ImageDataset) -> list[str]:
+    """Return whether a network for which no mean and standard deviation are given was trained with some.
+
+    Parameters
+    ----------
+    network : LoadedNetwork
+    dataset : ImageDataset
+        Some of its test images are classified.
+
+    Returns
+    -------
+    list of str
+        A sentence without a full stop, or nothing. See ``xda.vision.normalisation`` for when.
+    """
+    n, given = len(dataset.test), network.preprocessing
+    most = int(np.clip(_VALUES // (given.channels * given.size[0] * given.size[1]), 16, _TRIED))
+    tried = np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64)) if n else np.arange(0)
+    images = [dataset.test.encoded(int(i)) for i in tried]
+    own, labels = network.own_preprocessing(), dataset.test.labels[tried]
+    better = better_normalisation(network.classifier, given, own, images, labels)
+    if better is None:
+        return []
+    values = better.preprocessing.describe_normalisation()
+    return [
+        f"no mean and std are given (0 and 1), and {better.n_right_before:,} of {len(labels):,} test images are "
+        f"classified as labelled; with {better.whose} ({values}) it would be {better.n_right:,}: give mean and std of "
+        "the network's training in [network.preprocessing]"
     ]

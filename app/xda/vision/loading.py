@@ -43,6 +43,14 @@ class LoadedNetwork:
         named = self.classifier
         return pack((named.network if isinstance(named, Classifier) else named).state_dict(), {})
 
+    def own_preprocessing(self) -> Preprocessing | None:
+        """Return the transform of the network's makers; None where there is none that can be followed."""
+        named = self.classifier
+        try:
+            return default_preprocessing(self.spec, named.network if isinstance(named, Classifier) else named)
+        except ConfigError:
+            return None
+
     @property
     def head(self) -> str:
         """Name of the last linear layer."""

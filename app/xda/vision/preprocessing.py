@@ -88,7 +88,11 @@ class Preprocessing:
         kind = "grey" if self.mode == "L" else "RGB"
         target = f"{height} × {width}"
         steps = f"to {target}" if self.resize is None else f"shorter side to {self.resize}, centre {target}"
-        return f"{kind}, {steps}, {self.interpolation}, mean {_numbers(self.mean)}, std {_numbers(self.std)}"
+        return f"{kind}, {steps}, {self.interpolation}, {self.describe_normalisation()}"
+
+    def describe_normalisation(self) -> str:
+        """Return mean and standard deviation in words, to four digits."""
+        return f"mean {_numbers(self.mean)}, std {_numbers(self.std)}"
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -179,4 +183,4 @@ _LATER = ("resize", "interpolation")
 
 
 def _numbers(values: tuple[float, ...]) -> str:
-    return "(" + ", ".join(f"{value:g}" for value in values) + ")"
+    return "(" + ", ".join(f"{value:.4g}" for value in values) + ")"
