@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import cache
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -18,6 +19,11 @@ REVALIDATE = "no-cache"
 """Keep it, but ask each time whether it still holds (the address names a run, which may be rebuilt)."""
 IMMUTABLE = "public, max-age=31536000, immutable"
 """Keep it for a year without asking (the address names the content)."""
+
+DOCUMENTED: dict[int | str, dict[str, Any]] = {
+    304: {"description": "Not modified: what `If-None-Match` names by its entity tag still holds."}
+}
+"""The answer to a conditional request, for the ``responses`` of a route in OpenAPI."""
 
 
 @cache

@@ -8,16 +8,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from multiprocessing import parent_process
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from anyio import CapacityLimiter
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
-from fastapi.openapi.utils import get_openapi
 
 from xda.settings import Settings, resource_dir
 from xda.web import logging as web_logging
-from xda.web import problems
+from xda.web import openapi, problems
 from xda.web.answers import AnswerCache
 from xda.web.conditional import package_version
 from xda.web.lifecycle import Lifecycle, end_process
@@ -88,26 +87,8 @@ def create_app(settings: Settings, catalog: Catalog | None = None) -> FastAPI:
     app.add_middleware(PrefixMiddleware, root_path=settings.root_path)
     app.add_middleware(LimitsMiddleware, max_body=settings.max_body_bytes)
     app.add_middleware(RequestMiddleware, metrics=metrics)
-    _describe(app)
+    app.openapi = openapi.Description(app, settings)  # type: ignore[method-assign]
     return app
-
-
-def _describe(app: FastAPI) -> None:
-    """Replace FastAPI's own error schemas in OpenAPI by the problem that this application answers with."""
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            schema = get_openapi(
-                title=app.title, version=app.version, description=app.description, routes=app.routes, tags=None
-            )
-            schemas = schema.setdefault("components", {}).setdefault("schemas", {})
-            for name in ("HTTPValidationError", "ValidationError"):
-                schemas.pop(name, None)
-            schemas["Problem"] = problems.PROBLEM_SCHEMA
-            app.openapi_schema = schema
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign]
 
 
 def create_app_from_env() -> FastAPI:

@@ -270,7 +270,10 @@ PROBLEM_SCHEMA: dict[str, Any] = {
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Describe the problems a route may answer with, for its ``responses`` in OpenAPI."""
+    """Describe the problems a route may answer with, for its ``responses`` in OpenAPI.
+
+    Those that any route may answer with are added where the whole is described.
+    """
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
         status: {"description": _phrase(status), "content": {MEDIA_TYPE: {"schema": schema}}} for status in statuses

@@ -18,6 +18,7 @@ from xda.errors import InvalidRequestError
 from xda.services.heatmaps import to_npz
 from xda.services.views import GalleryFilter
 from xda.settings import Settings
+from xda.web import conditional
 from xda.web.answers import AnswerCache
 from xda.web.conditional import REVALIDATE, content_tag, matches, not_modified, run_tag
 from xda.web.dependencies import CatalogDep, ExplainerDep, SettingsDep
@@ -107,7 +108,7 @@ def _encode(part: Contribution) -> dict[str, object]:
     operation_id="getExplanation",
     summary="Which training images decided",
     response_model=ExplanationModel,
-    responses=documented(404, 422, 503),
+    responses=conditional.DOCUMENTED | documented(404, 422, 503),
     openapi_extra={
         "parameters": [
             path_parameter("run", {"type": "string"}, "Identifier of a run.", "mnist-cnn"),
@@ -144,7 +145,7 @@ async def get_explanation(request: Request) -> Response:
     operation_id="listRuns",
     summary="The runs that are served",
     response_model=list[RunModel],
-    responses=documented(503),
+    responses=conditional.DOCUMENTED | documented(503),
 )
 async def list_runs(request: Request, catalog: CatalogDep) -> Response:
     """Return every run with its surrogates and their certificates."""
@@ -179,7 +180,7 @@ async def list_runs(request: Request, catalog: CatalogDep) -> Response:
     operation_id="listTestImages",
     summary="Test images, filtered and page by page",
     response_model=TestPageModel,
-    responses=documented(404, 422, 503),
+    responses=conditional.DOCUMENTED | documented(404, 422, 503),
 )
 async def list_test_images(
     request: Request,
@@ -212,7 +213,7 @@ async def list_test_images(
     operation_id="getTrainingSample",
     summary="One training image",
     response_model=TrainingSampleModel,
-    responses=documented(404, 422, 503),
+    responses=conditional.DOCUMENTED | documented(404, 422, 503),
 )
 async def get_training_sample(
     request: Request,
@@ -243,6 +244,7 @@ async def get_training_sample(
             ),
             "content": {"application/x-npz": {"schema": {"type": "string", "format": "binary"}}},
         },
+        **conditional.DOCUMENTED,
         **documented(404, 422, 503),
     },
 )

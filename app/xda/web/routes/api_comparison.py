@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from xda.services.comparison import Only, Order, compare, other_side
+from xda.web import conditional
 from xda.web.conditional import matches, not_modified, run_tag
 from xda.web.dependencies import CatalogDep, ExplainerDep, SettingsDep
 from xda.web.problems import documented
@@ -49,7 +50,7 @@ class ComparisonQuery(Base):
     operation_id="getComparison",
     summary="The same decision under two surrogates",
     response_model=ComparisonModel,
-    responses=documented(404, 422, 503),
+    responses=conditional.DOCUMENTED | documented(404, 422, 503),
 )
 async def get_comparison(
     request: Request,

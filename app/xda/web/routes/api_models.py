@@ -6,7 +6,7 @@ computed would cost more than computing it.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
@@ -199,3 +199,25 @@ class LinkModel(Model):
 
     id: str = Field(examples=["x3Zk9_aQm1LwT0ve"])
     url: str = Field(description="Absolute address of the shared page.")
+
+
+class HealthModel(Model):
+    """The process is alive."""
+
+    status: Literal["ok"]
+
+
+class ReadinessModel(Model):
+    """Requests are answered."""
+
+    status: Literal["ready"]
+    runs: list[str] = Field(description="Identifiers of the runs that are served.")
+    refused: dict[str, str] = Field(description="Runs that are not, each with the reason.")
+
+
+class VersionModel(Model):
+    """Which program answers."""
+
+    name: str
+    version: str
+    python: str

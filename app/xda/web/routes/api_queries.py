@@ -23,9 +23,7 @@ Target = Annotated[Class, Field(description="Class to explain; the one the netwo
 Against = Annotated[Class, Field(description="Explain the target in contrast to this class.")]
 Limit = Annotated[
     int,
-    Field(
-        ge=1, le=10**MAX_DIGITS, description="Most entries listed (of each sign, where there are signs); at most 500."
-    ),
+    Field(ge=1, le=10**MAX_DIGITS, description="Most entries listed (of each sign, where there are signs)."),
 ]
 
 

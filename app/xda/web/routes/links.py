@@ -56,6 +56,18 @@ class LinkRequest(BaseModel):
     opacity: Annotated[int, Field(ge=0, le=100)] = 100
 
 
+def form_schema() -> dict[str, Any]:
+    """Describe a form of the same fields, which has no null: what is left out or empty is absent."""
+    schema = LinkRequest.model_json_schema()
+    for field in schema["properties"].values():
+        for kind in field.pop("anyOf", ()):
+            if kind != {"type": "null"}:
+                field.update(kind)
+        if field.get("default", "") is None:
+            del field["default"]
+    return schema
+
+
 def _media_type(request: Request) -> str:
     return request.headers.get("content-type", "").split(";")[0].strip().lower()
 
@@ -106,6 +118,9 @@ def parse_link_request(media_type: str, body: bytes) -> LinkRequest:
             values = orjson.loads(body)
         except orjson.JSONDecodeError as error:
             raise InvalidRequestError(f"The body is not well-formed JSON: {str(error)[:200]}.") from None
+        if isinstance(values, dict):
+            # JSON has one kind of number: 115.0 is a whole one, too
+            values = {key: int(v) if isinstance(v, float) and v.is_integer() else v for key, v in values.items()}
     else:
         raise HTTPException(415, f"Send the state as application/json, or as a form ({FORM}).")
     try:
@@ -126,12 +141,16 @@ def base_url(request: Request, settings: Settings) -> str:
     summary="Share an explanation",
     status_code=201,
     response_model=LinkModel,
-    responses=documented(404, 413, 415, 422, 503),
+    responses={
+        303: {"description": "The form is kept; its shared page is at `Location`."},
+        **documented(404, 413, 415, 422, 503),
+    },
     openapi_extra={
         "requestBody": {
             "required": True,
             "content": {
-                media_type: {"schema": LinkRequest.model_json_schema()} for media_type in ("application/json", FORM)
+                "application/json": {"schema": LinkRequest.model_json_schema()},
+                FORM: {"schema": form_schema()},
             },
         }
     },

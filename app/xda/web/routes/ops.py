@@ -6,12 +6,13 @@ import platform
 
 import orjson
 from fastapi import APIRouter, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import PlainTextResponse, RedirectResponse, Response
 
 from xda.web.conditional import package_version
 from xda.web.dependencies import LifecycleDep
 from xda.web.metrics import CONTENT_TYPE, Metrics
 from xda.web.problems import Problem, documented, problem_response
+from xda.web.routes.api_models import HealthModel, ReadinessModel, VersionModel
 
 router = APIRouter(tags=["operations"])
 
@@ -22,14 +23,18 @@ def _json(body: dict[str, object]) -> Response:
     return Response(orjson.dumps(body), headers=NO_STORE, media_type="application/json")
 
 
-@router.get("/healthz", operation_id="getHealth", summary="Is the process alive?")
+@router.get("/healthz", operation_id="getHealth", summary="Is the process alive?", response_model=HealthModel)
 async def healthz() -> Response:
     """Answer at once, also while runs are being loaded."""
     return _json({"status": "ok"})
 
 
 @router.get(
-    "/readyz", operation_id="getReadiness", summary="Can it answer?", response_model=None, responses=documented(503)
+    "/readyz",
+    operation_id="getReadiness",
+    summary="Can it answer?",
+    response_model=ReadinessModel,
+    responses=documented(503),
 )
 async def readyz(request: Request, lifecycle: LifecycleDep) -> Response:
     """Answer 200 once every run has answered and while the link database does; otherwise 503 with the reason."""
@@ -41,7 +46,7 @@ async def readyz(request: Request, lifecycle: LifecycleDep) -> Response:
     return _json({"status": "ready", "runs": list(catalog.runs), "refused": dict(catalog.refused)})
 
 
-@router.get("/version", operation_id="getVersion", summary="Which version is this?")
+@router.get("/version", operation_id="getVersion", summary="Which version is this?", response_model=VersionModel)
 async def get_version() -> Response:
     """Name the program's version and that of Python."""
     return _json({"name": "dualxda-explorer", "version": package_version(), "python": platform.python_version()})
@@ -53,7 +58,12 @@ async def get_docs(request: Request) -> Response:
     return RedirectResponse(f"{request.scope.get('root_path', '')}/api/v1/openapi.json")
 
 
-@router.get("/metrics", operation_id="getMetrics", summary="Prometheus metrics of this worker process")
+@router.get(
+    "/metrics",
+    operation_id="getMetrics",
+    summary="Prometheus metrics of this worker process",
+    response_class=PlainTextResponse,
+)
 async def get_metrics(request: Request) -> Response:
     """Return the metrics in Prometheus' text format."""
     metrics: Metrics = request.app.state.metrics
