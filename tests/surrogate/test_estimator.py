@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.utils.estimator_checks import check_estimator
 from tests.surrogate.problems import overlapping
 
-from xda.surrogate import CrammerSingerSVC, certify, solve
+from xda.surrogate import CrammerSingerSVC, certificate, certify, solve, solver
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +175,57 @@ def test_not_converging_warns_with_the_gap() -> None:
     with pytest.warns(ConvergenceWarning, match=r"relative gap \d\.\d\de[-+]\d+, asked for 1.00e-06"):
         svc = CrammerSingerSVC(C=0.1, max_iter=1).fit(X, y)
     assert not svc.certificate_.converged
+
+
+@pytest.mark.parametrize("max_iter", [1, 2, 3, 7, 30, 45, 60])
+def test_max_iter_bounds_sweeps_and_steps_together(max_iter: int) -> None:
+    X, y = overlapping(300, 10, 4, spread=3.0)
+    with pytest.warns(ConvergenceWarning, match=f"all {max_iter} sweeps and steps allowed are used up"):
+        svc = CrammerSingerSVC(C=1.0, max_iter=max_iter).fit(X, y)
+    assert svc.n_iter_ == max_iter
+
+
+def test_start_that_is_an_optimum_already_is_swept_once_all_the_same() -> None:
+    X, y = overlapping(300, 10, 4)
+    start = solve(X, y, 0.1, n_classes=4, tol=1e-9)
+    again = solve(X, y, 0.1, n_classes=4, start=start)
+    assert 1 <= again.n_sweeps < start.n_sweeps
+    np.testing.assert_array_equal(again.support, start.support)
+
+
+def test_warning_says_that_a_fit_stalled_not_that_it_was_cut_off() -> None:
+    X, y = overlapping(300, 10, 4)
+    with pytest.warns(ConvergenceWarning, match=r"relative gap \d\.\d\de-\d+, asked for 1.00e-18: stalled"):
+        svc = CrammerSingerSVC(C=0.1, tol=1e-18).fit(X, y)
+    assert svc.n_iter_ < svc.max_iter
+
+
+def test_warning_names_rows_that_are_not_feasible(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, y = overlapping(60, 5, 3)
+    monkeypatch.setattr(certificate, "FEASIBLE", -1.0)
+    monkeypatch.setattr(solver, "FEASIBLE", -1.0)
+    with pytest.warns(ConvergenceWarning, match="infeasible: the dual rows break their bounds by .* of C") as caught:
+        CrammerSingerSVC(C=0.1).fit(X, y)
+    assert "gap" not in str(caught[0].message)
+
+
+@pytest.mark.parametrize("max_iter", [0, -1, 1.5, 10.0, True, "10", None])
+def test_max_iter_that_is_no_count_is_refused(max_iter: Any) -> None:
+    with pytest.raises(ValueError, match="max_iter must be a whole number, 1 or more, not"):
+        CrammerSingerSVC(max_iter=max_iter).fit(*overlapping(30, 4, 2))
+
+
+@pytest.mark.parametrize("parameter", ["C", "tol"])
+def test_any_real_number_is_taken_and_nothing_else(parameter: str) -> None:
+    data = overlapping(30, 4, 2)
+    real: tuple[Any, ...] = (np.float32(1e-3), np.float16(1e-3), Fraction(1, 1000), np.float64(1e-3))
+    for value in real:
+        assert CrammerSingerSVC().set_params(**{parameter: value}).fit(*data).certificate_.converged
+    whole = CrammerSingerSVC().set_params(C=np.int64(1), max_iter=np.int32(500))
+    assert whole.fit(*data).certificate_.C == 1.0
+    for wrong in (True, np.True_, "1", None, 0.0, -1e-3, float("nan"), float("inf"), 1j, np.array([1.0])):
+        with pytest.raises(ValueError, match=f"{parameter} must be positive and finite, not"):
+            CrammerSingerSVC().set_params(**{parameter: wrong}).fit(*data)
 
 
 @pytest.mark.parametrize("C", [0.0, -1.0, float("nan"), float("inf")])

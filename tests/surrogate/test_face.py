@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import linalg
 
 from xda.surrogate import face
 from xda.surrogate.threads import Threads
@@ -28,10 +29,11 @@ def test_products_are_the_same_band_by_band(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     "ways",
     [
-        pytest.param({}, id="factor in float64"),
-        pytest.param({"SINGLE_FREEDOM": 0}, id="factor in float32, refined"),
-        pytest.param({"SINGLE_FREEDOM": 0, "BAND": 8, "SHARED": 0}, id="in bands, shared among threads"),
-        pytest.param({"DENSE_FREEDOM": 0, "CONJUGATE_RESIDUAL": 1e-12}, id="conjugate gradients"),
+        pytest.param({"DENSE_WEIGHTS": 0}, id="factor in float64"),
+        pytest.param({"DENSE_WEIGHTS": 0, "SINGLE_FREEDOM": 0}, id="factor in float32, refined"),
+        pytest.param({"DENSE_WEIGHTS": 0, "SINGLE_FREEDOM": 0, "BAND": 8, "SHARED": 0}, id="in bands, among threads"),
+        pytest.param({"DENSE_WEIGHTS": 0, "DENSE_FREEDOM": 0, "CONJUGATE_RESIDUAL": 1e-12}, id="conjugate gradients"),
+        pytest.param({}, id="factor in the weights"),
     ],
 )
 @pytest.mark.parametrize("inverse_step", [10.0, 1e-2])
@@ -39,12 +41,13 @@ def test_the_system_is_solved(ways: dict[str, float], inverse_step: float, monke
     for name, value in ways.items():
         monkeypatch.setattr(face, name, value)
     rng = np.random.default_rng(1)
-    n_samples, n_features, n_classes = 40, 9, 5
+    n_samples, n_features, n_classes = 60, 9, 5
     X = rng.normal(size=(n_samples, n_features))
     free = rng.random((n_samples, n_classes)) < 0.4
     free[free.sum(axis=1) < 2] = False
     freedom = int(np.maximum(free.sum(axis=1) - 1, 0).sum())
     residual = rng.normal(size=(n_classes, n_features))
+    assert freedom > residual.size
     system = np.eye(residual.size)
     for row, mask in zip(X, free, strict=True):
         if mask.any():
@@ -61,3 +64,37 @@ def test_without_freedom_the_system_is_the_identity() -> None:
     residual = np.arange(6.0).reshape(2, 3)
     solver = face.FaceSolver(np.ones((4, 3)), Threads())
     assert solver.solve(np.zeros((4, 2), dtype=np.bool_), 0, residual, 1.0) is residual
+
+
+@pytest.mark.parametrize(
+    "ways",
+    [
+        pytest.param({}, id="in the weights"),
+        pytest.param({"DENSE_WEIGHTS": 0}, id="in the face, float64"),
+        pytest.param({"DENSE_WEIGHTS": 0, "SINGLE_FREEDOM": 0}, id="in the face, float32 first"),
+        pytest.param({"GROWTHS": -1}, id="no factor at all"),
+    ],
+)
+def test_singular_system_gives_a_direction_that_goes_downhill(
+    ways: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in ways.items():
+        monkeypatch.setattr(face, name, value)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 1)) @ np.ones((1, 3)) + 1e3
+    X[100:] = X[:100]
+    free = np.zeros((200, 4), dtype=np.bool_)
+    free[:, :3] = True
+    for inverse_step in (1e-3, 1e-9, 1e-14, 1e-20):
+        residual = rng.normal(size=(4, 3))
+        with Threads() as threads:
+            solution = face.FaceSolver(X, threads).solve(free, 400, residual, inverse_step)
+        assert np.isfinite(solution).all()
+        assert np.vdot(solution, residual) > 0.0
+
+
+def test_matrix_that_no_diagonal_mends_is_refused() -> None:
+    with pytest.raises(linalg.LinAlgError, match="singular"):
+        face._cholesky(np.array([[1.0, 0.0], [1e30, 1.0]]), 1.0)
+    with pytest.raises(linalg.LinAlgError, match="not finite"):
+        face._cholesky(np.array([[np.inf, 0.0], [0.0, 1.0]]), 1.0)

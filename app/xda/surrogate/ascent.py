@@ -208,13 +208,13 @@ class Ascent:
             index = index[: n_runs * RUN].reshape(n_runs, RUN)[runs].ravel()
         self._sweep(index, 1)
 
-    def advance(self) -> None:
-        """Sweep over what the last survey found worth it."""
+    def advance(self, most: int) -> None:
+        """Sweep over what the last survey found worth it, at most so many times."""
         index = self.active()
         counts = self._counts[index]
         entries = float(np.where(counts < 0, self.dual.shape[1], counts).sum()) + len(index)
         look = (SURVEY_COST * self.dual.shape[1] + 1) * len(self.dual)
-        self._sweep(index, min(ACTIVE_SWEEPS, max(1, round(2.0 * look / max(1.0, entries)))))
+        self._sweep(index, min(most, ACTIVE_SWEEPS, max(1, round(2.0 * look / max(1.0, entries)))))
 
     def active(self) -> Int:
         """Return the samples that may leave their corner before the next survey, or are in none."""

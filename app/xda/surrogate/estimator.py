@@ -20,6 +20,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from xda.surrogate import blocks
+from xda.surrogate.arguments import count, positive
 from xda.surrogate.ascent import Progress
 from xda.surrogate.certificate import Certificate
 from xda.surrogate.objective import Float, Int
@@ -47,7 +48,7 @@ class CrammerSingerSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     intercept : {"none", "augment"}, default="none"
         ``"augment"`` appends a constant 1 to every sample, regularised like a weight.
     max_iter : int, default=2000
-        Sweeps and second-order steps at most.
+        Sweeps and second-order steps at most, together; at least one sweep is made.
     random_state : int, Generator or None, default=0
         Order of the sweeps; the fit is deterministic for an int.
 
@@ -289,6 +290,9 @@ class CrammerSingerSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         try:
             if self.intercept not in ("none", "augment"):
                 raise ValueError(f'intercept must be "none" or "augment", not {self.intercept!r}')
+            positive("C", self.C)
+            positive("tol", self.tol)
+            count("max_iter", self.max_iter)
             if y is None:
                 raise ValueError("requires y to be passed, but the target y is None")
             features, targets = validate_data(self, X, y, dtype=_DTYPES, ensure_all_finite=False)
@@ -331,8 +335,7 @@ class CrammerSingerSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         )
         if not solution.certificate.converged:
             warnings.warn(
-                f"not converged after {solution.n_sweeps} sweeps: relative gap "
-                f"{solution.certificate.relative_gap:.2e}, asked for {self.tol:.2e}",
+                f"not converged after {solution.n_sweeps} sweeps and steps: {solution.reason}",
                 ConvergenceWarning,
                 stacklevel=4,
             )

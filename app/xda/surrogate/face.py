@@ -7,8 +7,13 @@ the directions in which row i can move. By the Woodbury identity a system of the
 
 whose p rows :math:`A_a = b_a \otimes z_{i(a)}` are one for each degree of freedom: a few hundred or thousand where the
 weights have ten times as many entries. It is factored; a factor in float32 takes half the time, and conjugate
-gradients with it as their preconditioner make up for what it lacks. Only faces larger than that are left to conjugate
-gradients in the weights.
+gradients with it as their preconditioner make up for what it lacks. Where the weights are the fewer, as with two or
+three features, the first system is factored as it stands. What is too large for either is left to conjugate gradients
+in the weights.
+
+Both matrices are singular to the precision at hand where the features are of low rank and the step is long. Then the
+diagonal grows until the factor exists, which is the Newton step of a shorter proximal step and so still goes downhill;
+a factor in float32 gives way to one in float64 first, and conjugate gradients, which need no factor, come last.
 """
 
 from __future__ import annotations
@@ -40,6 +45,12 @@ REFINED = 1e-10
 
 REFINEMENTS = 25
 """Steps of refinement at most."""
+
+DENSE_WEIGHTS = 3000
+"""Weights up to which their own system is factored, if they are fewer than the degrees of freedom."""
+
+GROWTHS = 6
+"""How often the diagonal of a singular system grows before conjugate gradients take over."""
 
 CONJUGATE_STEPS = 200
 """Conjugate gradient steps at most where nothing is factored."""
@@ -103,6 +114,49 @@ class GramCache:
         return self._products, self._place[rows]
 
 
+def way(freedom: int, n_weights: int) -> str:
+    """Choose how a system is solved.
+
+    Parameters
+    ----------
+    freedom : int
+        Degrees of freedom of the face.
+    n_weights : int
+
+    Returns
+    -------
+    {"face", "weights", "iterated"}
+        By a factor in the degrees of freedom, by one in the weights, or by conjugate gradients.
+    """
+    if n_weights < freedom and n_weights <= DENSE_WEIGHTS:
+        return "weights"
+    return "face" if freedom <= DENSE_FREEDOM else "iterated"
+
+
+def _cholesky(matrix: Float, diagonal: float) -> tuple[Any, bool]:
+    """Return the Cholesky factor of matrix + diagonal x identity, as scipy takes it; the lower triangle is read.
+
+    Raises
+    ------
+    LinAlgError
+        If the matrix is not finite, or singular however much the diagonal has grown.
+    """
+    size = len(matrix)
+    places = np.diag_indices(size)
+    own = matrix[places].copy()
+    # The rounding of a factorisation is that of its largest diagonal entry.
+    growth = size * np.finfo(np.float64).eps * float(own.max())
+    if not np.isfinite(growth):
+        raise linalg.LinAlgError("the system is not finite")
+    for attempt in range(GROWTHS + 1):
+        matrix[places] = own + diagonal + (growth * 100.0 ** (attempt - 1) if attempt else 0.0)
+        try:
+            return linalg.cho_factor(matrix.T, lower=False, check_finite=False)  # type: ignore[no-any-return]
+        except linalg.LinAlgError:
+            continue
+    raise linalg.LinAlgError("the system is singular")
+
+
 class FaceSolver:
     """Solves the systems of one working set.
 
@@ -142,9 +196,33 @@ class FaceSolver:
         if not np.array_equal(rows, self._rows):
             self._rows, self._packed = rows, self._features[rows]
         free = free[rows]
-        if freedom > DENSE_FREEDOM:
-            return self._iterated(free, residual, inverse_step)
-        return self._factored(free, freedom, residual, inverse_step)
+        try:
+            if way(freedom, residual.size) == "weights":
+                return self._weighed(free, residual, inverse_step)
+            if way(freedom, residual.size) == "face":
+                return self._factored(free, freedom, residual, inverse_step)
+        except linalg.LinAlgError:
+            pass
+        return self._iterated(free, residual, inverse_step)
+
+    def _weighed(self, free: NDArray[np.bool_], residual: Float, inverse_step: float) -> Float:
+        """Solve by a factor of the system in the weights, each block of two classes from the rows free in both."""
+        n_classes, width = residual.shape
+        matrix = np.zeros((n_classes, width, n_classes, width))
+        share = 1.0 / (inverse_step * free.sum(axis=1))
+        together = np.argwhere(np.tril(free.T.astype(np.float64) @ free) > 0.0)
+
+        def fill(pair: Int) -> None:
+            m, other = pair
+            rows = free[:, m] & free[:, other]
+            chosen = self._packed[rows]
+            weight = 1.0 / inverse_step - share[rows] if m == other else -share[rows]
+            matrix[m, :, other] = (chosen * weight[:, None]).T @ chosen
+
+        self._threads.map(fill, together)
+        system = matrix.reshape(residual.size, residual.size)
+        factor = _cholesky(system, 1.0)
+        return np.asarray(linalg.cho_solve(factor, residual.ravel(), check_finite=False)).reshape(residual.shape)
 
     def _factored(self, free: NDArray[np.bool_], freedom: int, residual: Float, inverse_step: float) -> Float:
         basis = np.empty((freedom, free.shape[1]))
@@ -162,7 +240,13 @@ class FaceSolver:
             return np.asarray(np.einsum("pk,pk->p", basis, self._scores(free, weights)[owner]))
 
         single = freedom > SINGLE_FREEDOM
-        factor = self._factor(self._rows, basis, owner, inverse_step, np.float32 if single else np.float64)
+        try:
+            factor = self._factor(self._rows, basis, owner, inverse_step, np.float32 if single else np.float64)
+        except linalg.LinAlgError:
+            if not single:
+                raise
+            single = False
+            factor = self._factor(self._rows, basis, owner, inverse_step, np.float64)
 
         def precondition(values: Float) -> Float:
             solved = linalg.cho_solve(factor, values.astype(factor[0].dtype), check_finite=False)
@@ -178,7 +262,10 @@ class FaceSolver:
         product = float(remainder @ prepared)
         for _ in range(REFINEMENTS):
             applied = inverse_step * search + lower(lift(search))
-            length = product / float(search @ applied)
+            curvature = float(search @ applied)
+            if not curvature > 0.0:
+                break
+            length = product / curvature
             solution += length * search
             remainder = remainder - length * applied
             if np.linalg.norm(remainder) <= goal:
@@ -204,10 +291,12 @@ class FaceSolver:
                 face_kernels.scale_by_gram(products, place, start, min(start + BAND, freedom), matrix)
 
         self._threads.map(scale, bands)
-        # What rounding in float32 may take away from the diagonal is put back.
-        diagonal = np.diag_indices(freedom)
-        matrix[diagonal] = matrix[diagonal] * (1.0 + (1e-5 if dtype == np.float32 else 0.0)) + inverse_step
-        return linalg.cho_factor(matrix.T, lower=False, overwrite_a=True, check_finite=False)  # type: ignore[no-any-return]
+        if dtype == np.float32:
+            # What rounding may take away from the diagonal is put back.
+            matrix[np.diag_indices(freedom)] *= 1.0 + 1e-5
+            matrix[np.diag_indices(freedom)] += inverse_step
+            return linalg.cho_factor(matrix.T, lower=False, overwrite_a=True, check_finite=False)  # type: ignore[no-any-return]
+        return _cholesky(matrix, inverse_step)
 
     def _iterated(self, free: NDArray[np.bool_], residual: Float, inverse_step: float) -> Float:
         """Solve by conjugate gradients in the weights."""
@@ -221,7 +310,10 @@ class FaceSolver:
             moved = self._scores(free, search)
             face_kernels.centre_rows(free, moved)
             product = search + step * self._weights(free, moved)
-            length = squared / float(np.vdot(search, product))
+            curvature = float(np.vdot(search, product))
+            if not 0.0 < curvature < np.inf:
+                break
+            length = squared / curvature
             solution += length * search
             remainder -= length * product
             previous, squared = squared, float(np.vdot(remainder, remainder))

@@ -55,19 +55,20 @@ def _solve_row(linear: Any, label: int, q: float, C: float, row: Any) -> bool:
             row[best] = -C
             row[label] = C
             return True
-    # Everything is shifted by the own entry, so that small radii are not lost against large scores.
+    # Everything is shifted by the highest entry: all that takes part lies within the radius of it, so that small radii
+    # are not lost against large scores.
+    own -= top
     for m in range(n_classes):
-        linear[m] -= own
-    linear[label] = radius
-    top = max(top - own, radius)
-    floor = top - radius
+        linear[m] -= top
+    linear[label] = own + radius
+    floor = max(0.0, linear[label]) - radius
     total = 0.0
     count = 0
     for m in range(n_classes):
         if linear[m] > floor:
             total += linear[m]
             count += 1
-    threshold = (total - radius) / count
+    threshold = (total - radius) / count if count > 0 else floor
     while True:
         total = 0.0
         kept = 0
@@ -85,12 +86,23 @@ def _solve_row(linear: Any, label: int, q: float, C: float, row: Any) -> bool:
         if m != label and linear[m] > threshold:
             row[m] = (threshold - linear[m]) / q
             others += row[m]
-    if radius > threshold and -others < C:
+    if linear[label] > threshold and -others < C:
         row[label] = -others
-    else:
-        # What rounding left of the sum goes to the entry that feels it least.
+    elif others < 0.0:
+        # At its bound. Where rounding is coarse against the radius the others may be far off: they are scaled to the
+        # bound, which keeps their signs, and what rounding leaves of the sum goes to the entry that feels it least.
+        scale = -C / others
+        others = 0.0
+        for m in range(n_classes):
+            if m != label:
+                row[m] *= scale
+                others += row[m]
         row[label] = C
         row[best] -= others + C
+    else:
+        row[label] = C
+        row[best] = -C
+        others = -C
     return others < 0.0
 
 
@@ -153,6 +165,8 @@ def ascend(
                 dual[i, 1 if label == 0 else 0] = -C
                 moved[i] = True
             continue
+        # What is a small change is told by what a row can be: 1 / q where the bound is far away.
+        negligible = 1e-12 * min(C, 1.0 / q)
         chosen = everything if counts[i] < 0 else lists[i, : counts[i]]
         size = len(chosen)
         own = 0
@@ -166,7 +180,7 @@ def ascend(
         for j in range(size):
             m = chosen[j]
             step = row[j] - dual[i, m]
-            if abs(step) > 1e-12 * C:
+            if abs(step) > negligible:
                 add_scaled(coef[m], features.dtype.type(step), sample)
                 moved[i] = True
             dual[i, m] = row[j]

@@ -39,6 +39,9 @@ INNER_STEPS = 30
 NEARLY = 10.0
 """Within this factor of the target, a climb also ends as soon as a step no longer lowers the gap."""
 
+ALMOST = 100.0
+"""Within this factor of the target, a climb also ends as soon as a step fails."""
+
 ROUNDING = 1e-15
 """Rounding of the weights relative to the terms they are summed from."""
 
@@ -112,7 +115,7 @@ class WorkingSet:
 
 
 def climb(
-    work: WorkingSet, coef: Float, C: float, step: float, target: float, max_steps: int
+    work: WorkingSet, coef: Float, C: float, step: float, target: float, max_steps: int, longest_step: float = np.inf
 ) -> tuple[Float, float, int]:
     """Take proximal steps of growing length until the working set's own relative gap reaches the target.
 
@@ -128,7 +131,9 @@ def climb(
     target : float
         Relative gap to reach; the climb also ends where rounding lets it go no further.
     max_steps : int
-        Newton steps at most, except that a proximal step is not broken off.
+        Newton steps at most; a proximal step that would take more is given up.
+    longest_step : float
+        Length that no step exceeds: what rounding does to the dual rows grows with the length.
 
     Returns
     -------
@@ -139,13 +144,13 @@ def climb(
     n_steps : int
         Newton steps taken.
     """
-    n_steps, failures, idle = 0, 0, 0
+    n_steps, failures, idle, longest = 0, 0, 0, np.inf
     primal, value = work.values(coef, work.threads.matmul(work.features, coef.T), C)
     best = (relative_gap(primal, value), coef, work.dual)
     trial = coef
     while n_steps < max_steps and failures < 4 and idle < 3:
         before = work.dual
-        trial, n_inner, finished = proximal_step(work, trial, C, step)
+        trial, n_inner, finished = proximal_step(work, trial, C, step, min(INNER_STEPS, max_steps - n_steps))
         n_steps += max(1, n_inner)
         if finished:
             primal, reached = work.values(trial, work.threads.matmul(work.features, trial.T), C)
@@ -154,7 +159,9 @@ def climb(
                 work.dual, trial, finished = before, coef, False
         if not finished:
             failures += 1
-            step /= 8.0
+            longest, step = 0.5 * step, step / 8.0
+            if best[0] <= ALMOST * target:
+                break
             continue
         idle = idle + 1 if reached <= value + 1e-15 * abs(primal) else 0
         failures, coef, value = 0, trial, reached
@@ -165,12 +172,17 @@ def climb(
             break
         if gap <= target:
             break
+        # The next steps stay below one that failed, until they are easy.
+        longest *= 1.5 if n_inner <= 2 else 1.0
         step *= next((factor for most, factor in GROWTH if n_inner <= most), 1.0)
+        step = min(step, longest, longest_step)
     _, coef, work.dual = best
     return coef, step, n_steps
 
 
-def proximal_step(work: WorkingSet, coef: Float, C: float, step: float) -> tuple[Float, int, bool]:
+def proximal_step(
+    work: WorkingSet, coef: Float, C: float, step: float, most: int = INNER_STEPS
+) -> tuple[Float, int, bool]:
     """Take one proximal step on a working set.
 
     Parameters
@@ -182,6 +194,8 @@ def proximal_step(work: WorkingSet, coef: Float, C: float, step: float) -> tuple
     C : float
     step : float
         The step length sigma.
+    most : int
+        Newton steps at most.
 
     Returns
     -------
@@ -214,7 +228,7 @@ def proximal_step(work: WorkingSet, coef: Float, C: float, step: float) -> tuple
         share = INNER_RATIO**2 * float(np.vdot(moved, moved)) * inverse_step
         if error <= max(share, rounding**2):
             break
-        if n_steps == INNER_STEPS:
+        if n_steps == most:
             return coef, n_steps, False
         freedom = face_kernels.free_classes(dual, labels, C, free)
         direction = -work.face.solve(free, freedom, residual, inverse_step)
@@ -258,12 +272,15 @@ def _line_search(
         return constant + t * squared - float(np.vdot(trial, plain_direction))
 
     low, at_low, high, at_high = 0.0, start, 1.0, slope(1.0)
+    if not np.isfinite(at_high):
+        return 0.0
     if at_high <= 0.5 * abs(start):
         return 1.0
     t = 1.0
     for attempt in range(30):
         # Regula falsi, kept off the ends of the bracket; every third try bisects.
-        t = low - at_low * (high - low) / (at_high - at_low) if attempt % 3 else 0.5 * (low + high)
+        secant = attempt % 3 and at_high > at_low
+        t = low - at_low * (high - low) / (at_high - at_low) if secant else 0.5 * (low + high)
         width = high - low
         t = min(max(t, low + 0.05 * width), high - 0.05 * width)
         at = slope(t)

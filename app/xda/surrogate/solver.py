@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xda.surrogate import face, newton
+from xda.surrogate.arguments import count, positive
 from xda.surrogate.ascent import Ascent, Progress, Samples
-from xda.surrogate.certificate import Certificate, certify_solution
+from xda.surrogate.certificate import FEASIBLE, Certificate, certify_solution
 from xda.surrogate.objective import Float, Int
 from xda.surrogate.threads import Threads
 
@@ -43,11 +44,26 @@ SETTLE = 1e-3
 SHORTER = 25.0
 """How much shorter the first proximal step on a new working set is than the last one on the old."""
 
-PATIENCE = 3
+PATIENCE = 5
 """Working sets in a row that may fail to halve the gap before the fit gives up, not converged."""
+
+FAILED = 3
+"""Working sets in a row that may fail before rounding is suspected: steps that are too long shorten by themselves."""
+
+ROUNDED = 30.0
+"""How much shorter the proximal steps must be after a working set that did not halve the gap."""
+
+UNSETTLED_PATIENCE = 10
+"""Working sets in a row that may fail to raise the dual value while the gap is still large."""
+
+SWEEP_SHARE = 0.5
+"""Share of the sweeps and steps allowed that sweeps may take, so that the second phase has its chance."""
 
 FIRST_STEP = 10.0
 """Length of the first proximal step at least, in units of C."""
+
+LONGEST_FIRST = 1e8
+"""Length of the first proximal step at most, relative to 1 / (squared norm of a feature): beyond, there is rounding."""
 
 LEAP = 1e-5
 """Relative gap at which the first proximal step is as long as 1 / (squared norm of a feature); below, it is longer."""
@@ -73,6 +89,8 @@ class Solution:
     history : tuple of (int, float)
         Relative gap after so many sweeps and steps.
     certificate : Certificate
+    reason : str
+        Why it did not converge, a sentence without its subject and full stop; empty if it did.
     """
 
     support: Int
@@ -81,6 +99,7 @@ class Solution:
     slack: Float
     history: tuple[tuple[int, float], ...]
     certificate: Certificate
+    reason: str = ""
 
     @property
     def n_sweeps(self) -> int:
@@ -137,7 +156,7 @@ def solve(
     tol : float
         Relative duality gap to reach.
     max_sweeps : int
-        Sweeps and second-order steps at most.
+        Sweeps and second-order steps at most, together; at least 1, and at least one sweep is made.
     augment : bool
         Append a constant 1 to every feature row.
     included : ndarray of bool, shape (N,), optional
@@ -159,10 +178,11 @@ def solve(
     Raises
     ------
     ValueError
-        If a feature is not finite or a label out of range (the message names the row), C not positive or shapes do
-        not belong together.
+        If a feature is not finite or a label out of range (the message names the row), C, `tol` or `max_sweeps` not
+        positive numbers or shapes do not belong together.
     """
     began = time.perf_counter()
+    tol, max_sweeps = positive("tol", tol), count("max_sweeps", max_sweeps)
     labels = validate(features, labels, C, n_classes)
     if included is None:
         included = np.ones(len(labels), dtype=np.bool_)
@@ -178,7 +198,20 @@ def solve(
         certificate, slack = _climb(ascent, tol, max_sweeps)
     certificate = replace(certificate, seconds=time.perf_counter() - began)
     support = np.flatnonzero(ascent.own())
-    return Solution(support, ascent.dual[support], ascent.coef, slack, tuple(ascent.history), certificate)
+    reason = _reason(certificate, max_sweeps)
+    return Solution(support, ascent.dual[support], ascent.coef, slack, tuple(ascent.history), certificate, reason)
+
+
+def _reason(certificate: Certificate, max_sweeps: int) -> str:
+    """Say why a fit did not converge."""
+    if certificate.converged:
+        return ""
+    if certificate.infeasibility > FEASIBLE:
+        return f"infeasible: the dual rows break their bounds by {certificate.infeasibility:.2e} of C"
+    gap = f"relative gap {certificate.relative_gap:.2e}, asked for {certificate.tol:.2e}"
+    if certificate.n_sweeps >= max_sweeps:
+        return f"{gap}: all {max_sweeps} sweeps and steps allowed are used up"
+    return f"{gap}: stalled, further steps no longer lower it (features or a C so large that float64 rounds too much)"
 
 
 def validate(features: NDArray[Any], labels: NDArray[Any], C: float, n_classes: int) -> Int:
@@ -202,8 +235,7 @@ def validate(features: NDArray[Any], labels: NDArray[Any], C: float, n_classes: 
     """
     if features.ndim != 2 or labels.shape != (features.shape[0],):
         raise ValueError(f"features {features.shape} and labels {labels.shape} do not belong together")
-    if not (np.isfinite(C) and C > 0):
-        raise ValueError(f"C must be positive and finite, not {C}")
+    positive("C", C)
     if n_classes < 2:
         raise ValueError(f"the problem needs at least 2 classes, not {n_classes}")
     wrong = (labels < 0) | (labels >= n_classes)
@@ -220,13 +252,14 @@ def _sweep(ascent: Ascent, tol: float, max_sweeps: int) -> None:
     the better of the two.
     """
     best, rounds, whole = np.inf, 0, True
+    most = max(1, int(SWEEP_SHARE * max_sweeps))
     ascent.survey()
-    while ascent.n_sweeps < max_sweeps:
+    while ascent.n_sweeps < most:
         gap = ascent.gap
         best, rounds = (gap, 0) if gap < 0.5 * best else (best, rounds + 1)
         stalled = rounds >= STALLED and gap <= SETTLE
         enough = gap <= FINISH * tol or SWEEP_COST * ascent.work > _newton_cost(ascent)
-        if enough or stalled or (gap <= tol and whole and ascent.decided()):
+        if ascent.n_sweeps and (enough or stalled or (gap <= tol and whole and ascent.decided())):
             if whole:
                 break
             ascent.survey()
@@ -234,7 +267,7 @@ def _sweep(ascent: Ascent, tol: float, max_sweeps: int) -> None:
             continue
         if gap <= SHARP and ascent.dtype != np.float64:
             ascent.sharpen()
-        ascent.advance()
+        ascent.advance(most - ascent.n_sweeps)
         whole = ascent.glance()
     if not whole:
         ascent.survey()
@@ -245,8 +278,12 @@ def _newton_cost(ascent: Ascent) -> float:
     """Return about what the second-order phase would cost from here, in multiply-adds of a matrix product."""
     free = np.flatnonzero(np.isneginf(ascent.distance))
     freedom = float(np.count_nonzero(ascent.dual[free]) - len(free))
-    if freedom <= face.DENSE_FREEDOM:
+    way = face.way(int(freedom), ascent.coef.size)
+    if way == "face":
         system = freedom**3 / 6.0 + freedom * len(free) * ascent.samples.width
+    elif way == "weights":
+        entries = freedom / max(1, len(free)) + 1.0
+        system = ascent.coef.size**3 / 6.0 + len(free) * (entries * ascent.samples.width) ** 2 / 2.0
     else:
         system = face.CONJUGATE_STEPS * 2.0 * len(free) * ascent.coef.size
     return NEWTON_STEPS * (system + 4.0 * len(_working(ascent)) * ascent.coef.size)
@@ -261,6 +298,7 @@ def _climb(ascent: Ascent, tol: float, max_sweeps: int) -> tuple[Certificate, Fl
     """Take proximal steps until the certificate is good and the face has settled."""
     curvature = max(1e-12, float(np.median(ascent.samples.norms)))
     first = max(FIRST_STEP * ascent.C, LEAP / max(1e-9, ascent.gap) / curvature)
+    first = min(first, LONGEST_FIRST / curvature)
     step = first
     settle = ascent.gap <= SETTLE
     if ascent.gap <= FINISH * tol or (ascent.gap <= tol and ascent.decided()):
@@ -269,12 +307,13 @@ def _climb(ascent: Ascent, tol: float, max_sweeps: int) -> tuple[Certificate, Fl
         ascent.slack = slack
         if certificate.converged and (ascent.gap <= FINISH * tol or ascent.decided()):
             return certificate, slack
-    best, patience = np.inf, PATIENCE
-    while ascent.n_sweeps < max_sweeps and patience:
+    best, patience, longest = np.inf, PATIENCE, np.inf
+    highest, idle = 0.0, 0
+    while ascent.n_sweeps < max_sweeps and patience and idle < UNSETTLED_PATIENCE:
         work = _working_set(ascent)
         target = FINISH * tol if settle else 1e-2 * ascent.gap
         ascent.coef, step, n_steps = newton.climb(
-            work, ascent.coef, ascent.C, step, target, max_sweeps - ascent.n_sweeps
+            work, ascent.coef, ascent.C, min(step, longest), target, max_sweeps - ascent.n_sweeps, longest
         )
         ascent.dual[work.index] = work.dual
         ascent.n_sweeps += n_steps
@@ -283,13 +322,21 @@ def _climb(ascent: Ascent, tol: float, max_sweeps: int) -> tuple[Certificate, Fl
             ascent.report(result[0].primal, result[0].relative_gap)
             if result[0].converged:
                 return result
-            patience = PATIENCE if ascent.gap < 0.5 * best else patience - 1
-            best = min(best, ascent.gap)
+            gap = ascent.gap
             ascent.sharpen()
             ascent.survey()
+            patience = PATIENCE if gap < 0.5 * best else patience - 1
             step = max(first, step / SHORTER)
         else:
-            settle = ascent.survey() <= SETTLE
+            gap = ascent.survey()
+            settle = gap <= SETTLE
+            value = ascent.primal * (1.0 - gap)
+            idle = idle + 1 if value <= 1.01 * highest else 0
+            highest = max(highest, value)
+        if gap >= 0.5 * best and (settle or idle > FAILED):
+            # What the steps gain is lost to rounding, which is the less the shorter they are.
+            longest = min(step, longest) / ROUNDED
+        best = min(best, gap)
     return _certify(ascent, tol)
 
 
