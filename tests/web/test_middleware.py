@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -181,7 +182,7 @@ def test_host_known_is_answered(named: TestClient, host: str) -> None:
 )
 def test_host_unknown_is_refused(named: TestClient, host: str) -> None:
     headers = [(b"Host", host.encode("latin-1"))]
-    for path in ("/", "/healthz", "/readyz", "/metrics", EXPLANATION, "/static/css/app.css", "/nothing"):
+    for path in ("/", "/healthz", "/readyz", "/metrics", EXPLANATION, "/media/x", "/nothing", "/static", "//static/x"):
         answer = named.get(path, headers=[*headers, (b"Accept", b"application/json")])
         assert answer.status_code == 400, path
         assert answer.headers["content-type"] == "application/problem+json"
@@ -207,9 +208,13 @@ def test_host_named_twice_or_not_at_all_is_refused(named: TestClient) -> None:
 def test_host_unknown_behind_a_prefix_is_refused_in_its_design(make_client: MakeClient, before: str) -> None:
     client = make_client(root_path="/tools", allowed_hosts="*.example.org")
     assert client.get(f"{before}/healthz", headers={"Host": "xda.example.org"}).status_code == 200
-    page = client.get(f"{before}/r/{RUN_ID}", headers={"Host": "evil.example", "Accept": "text/html"})
+    page = client.get(f"{before}/r/{RUN_ID}", headers={"Host": "evil.example:80", "Accept": "text/html"})
     assert page.status_code == 400
-    assert 'href="/tools/static/css' in page.text
+    assert "the name &#39;evil.example&#39;" in page.text
+    styles = re.findall(r'href="(/tools/static/css/[^"]+)"', page.text)
+    assert styles
+    for style in styles:
+        assert client.get(style, headers={"Host": "evil.example"}).status_code == 200
 
 
 def test_host_of_any_name_is_answered_where_the_operator_says_so(make_client: MakeClient) -> None:

@@ -62,6 +62,7 @@ CLIENT_GONE = 499
 MAX_KNOWN_HOSTS = 256
 """Host headers that are remembered as good."""
 
+_PORT = re.compile(r":[0-9]*$")
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _SANE_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+){1,10}")
 _BODYLESS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -276,6 +277,10 @@ class HostsMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        if scope["path"].removeprefix(scope.get("root_path", "")).startswith("/static/"):
+            # Of which there is one for everybody, and without which the page of a refusal would be bare.
+            await self.app(scope, receive, send)
+            return
         given = [value for name, value in scope["headers"] if name == b"host"]
         if len(given) == 1 and given[0] not in self._known:
             # The guard lets in what it knows, and has nothing to say about the rest.
@@ -283,7 +288,7 @@ class HostsMiddleware:
         if len(given) == 1 and given[0] in self._known:
             await self.app(scope, receive, send)
             return
-        name = given[0].decode("latin-1")[:100] if given else ""
+        name = _PORT.sub("", given[0].decode("latin-1")[:100]) if given else ""
         told = f"does not answer to the name '{name}'" if name else "is not told by which name it is asked"
         detail = (
             f"This server {told}. Use one of its own names, "
