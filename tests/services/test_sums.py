@@ -16,7 +16,12 @@ from xda.services.matplotlib_figure import draw
 from xda.services.panel import run_panel
 from xda.services.plain_text import explanation_text
 from xda.services.story import Story, tell
+from xda.web.contexts import explanation
+from xda.web.contexts.base import Chrome
 from xda.web.contexts.comparison import class_rows
+from xda.web.contexts.pictures import ServedPictures
+from xda.web.urls import Urls
+from xda.web.view import View
 
 SUPPORTING, OPPOSING, LOGIT = 4660.69612, -4660.0, 0.69612
 
@@ -67,3 +72,14 @@ def test_rows_by_label_add_up(story: Story) -> None:
     assert value(row.supporting) + value(row.opposing) == pytest.approx(value(row.net), abs=1e-9)
     assert row.net == "+0.696"
     assert np.isclose(value(row.supporting), SUPPORTING, rtol=1e-6)
+
+
+def test_explanation_page_adds_up_to_the_logit(story: Story) -> None:
+    urls, view = Urls(), View()
+    page = explanation.build(story, view, Chrome("x"), urls, ServedPictures(urls, story, view))
+    for supporting, opposing in (
+        (page.supporting.total, page.opposing.total),
+        (page.sum_supporting, page.sum_opposing),
+    ):
+        assert value(supporting) + value(opposing) == pytest.approx(value(page.logit), abs=1e-9)
+    assert page.logit == "0.696"
