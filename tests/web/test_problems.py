@@ -138,8 +138,9 @@ def broken(make_client: MakeClient, monkeypatch: pytest.MonkeyPatch, explainer: 
     def explain(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a secret of the inside")
 
+    client = make_client()  # a run that does not answer when it is opened is refused
     monkeypatch.setattr(Explainer, "explain", explain)
-    return make_client()
+    return client
 
 
 def test_unexpected_error(broken: TestClient, caplog: pytest.LogCaptureFixture) -> None:

@@ -62,7 +62,7 @@ CLIENT_GONE = 499
 MAX_KNOWN_HOSTS = 256
 """Host headers that are remembered as good."""
 
-_PORT = re.compile(r":[0-9]*$")
+_NAME = re.compile(r"([A-Za-z0-9._-]{1,100}|\[[0-9A-Fa-f:.]{2,50}\])(:[0-9]*)?")
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _SANE_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+){1,10}")
 _BODYLESS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -288,11 +288,11 @@ class HostsMiddleware:
         if len(given) == 1 and given[0] in self._known:
             await self.app(scope, receive, send)
             return
-        name = _PORT.sub("", given[0].decode("latin-1")[:100]) if given else ""
-        told = f"does not answer to the name '{name}'" if name else "is not told by which name it is asked"
+        name = _NAME.fullmatch(given[0].decode("latin-1")) if len(given) == 1 else None
+        told = f"does not answer to the name '{name[1]}'" if name else "is asked by no name, or by what is none"
         detail = (
             f"This server {told}. Use one of its own names, "
-            "or let the one who runs it add this name to XDA_ALLOWED_HOSTS."
+            "or let the one who runs it add another to XDA_ALLOWED_HOSTS."
         )
         await problem_response(Request(scope, receive), describe(HTTPException(400, detail)))(scope, receive, send)
 
