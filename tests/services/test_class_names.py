@@ -27,6 +27,9 @@ def test_a_name_goes_before_a_number(given: int | str, number: int) -> None:
         ("schiff gross", NotFoundError, "did you mean 'Schiff groß'"),
         ("zebra", NotFoundError, "there are cat, Schiff groß, 2, dog, cat, 1."),
         ("", NotFoundError, "there are"),
+        (1.7, InvalidRequestError, "by its number or its name, and not by 1.7"),
+        (True, InvalidRequestError, "and not by True"),
+        (None, InvalidRequestError, "and not by None"),
     ],
 )
 def test_what_is_no_class_is_refused_with_what_there_is(given: str, error: type[XdaError], words: str) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import re
 import subprocess
 import sys
+from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -296,6 +299,38 @@ def small(n_classes: int = 3) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(36, 5), nn.ReLU(), nn.Linear(5, n_classes))
 
 
+def test_whole_and_real_numbers_of_any_type_are_taken(in_memory: ModelExplainer, images: torch.Tensor) -> None:
+    small_tol: Any = np.float32(1e-6)
+    reals: tuple[Any, ...] = (
+        np.float32(1e-3), torch.tensor(1e-3), Fraction(1, 1000), np.array([1e-3]), (np.float16(1e-3),),
+    )  # fmt: skip
+    for c in reals:
+        fitted = xda.explain(small(), (IMAGES, LABELS), c=c, tol=small_tol, progress=silent)
+        assert fitted.c_values == pytest.approx((1e-3,), rel=1e-3)
+        assert isinstance(fitted.c_values[0], float)
+    classes: Any = np.array([1, 2], dtype=np.uint8)
+    asked: dict[str, Any] = {"limit": np.int32(3), "against": np.int16(3), "c": np.float32(C_VALUES[1])}
+    two = in_memory.explain(images[:2], target=classes, **asked)
+    assert [(one.target, one.against, len(one.supporting)) for one in two] == [(1, 3, 3), (2, 3, 3)]
+
+
+def test_global_random_generators_stay_where_they_are(world: World, images: torch.Tensor) -> None:
+    def states() -> tuple[object, ...]:
+        legacy = np.random.get_state(legacy=False)  # noqa: NPY002
+        return torch.get_rng_state().tolist(), repr(legacy), random.getstate()
+
+    model, data = make_model(world), make_tensors(world.dataset.train)
+    before = states()
+    fitted = xda.explain(model, data, c=1e-2, progress=silent)
+    fitted.explain(data, limit=1)
+    fitted.fidelity(data)
+    fitted.panel(images[0])
+    with Explainer.open(world.run, device="cpu") as opened:
+        opened.explain(0)
+        opened.relevance(0, [0, 1]).result()
+    assert states() == before
+
+
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
@@ -303,7 +338,14 @@ def small(n_classes: int = 3) -> nn.Module:
         ({"c": [1e-3, 1e-3]}, ConfigError, "different positive numbers"),
         ({"c": -1.0}, ConfigError, "different positive numbers"),
         ({"c": "a"}, ConfigError, "different positive numbers"),
+        ({"c": True}, ConfigError, "different positive numbers"),
+        ({"c": [1e-3, True]}, ConfigError, "different positive numbers"),
+        ({"c": np.True_}, ConfigError, "different positive numbers"),
+        ({"c": ["0.1"]}, ConfigError, "different positive numbers"),
+        ({"c": None}, ConfigError, "different positive numbers"),
         ({"tol": 0.0}, ConfigError, "between 0 and 1"),
+        ({"tol": True}, ConfigError, "between 0 and 1"),
+        ({"tol": "1e-6"}, ConfigError, "between 0 and 1"),
         ({"intercept": "free"}, ConfigError, "augment"),
         ({"model": small(4)}, DataError, "Class '3' has no training image"),
         ({"classes": ["a", "b"]}, ConfigError, "classes"),
@@ -326,7 +368,15 @@ def test_what_cannot_be_fitted_is_refused(options: dict[str, object], error: typ
         (lambda e, x: e.explain(x, target=1.5), InvalidRequestError, "one class is needed"),
         (lambda e, x: e.explain(x, target=1, against=1), InvalidRequestError, "two different"),
         (lambda e, x: e.explain(x, limit=-1), InvalidRequestError, "at least 0"),
+        (lambda e, x: e.explain(x, limit=1.5), InvalidRequestError, "limit is 1.5; it must be a whole number"),
+        (lambda e, x: e.explain(x, limit=True), InvalidRequestError, "limit is True; it must be a whole number"),
+        (lambda e, x: e.explain(x, target=True), InvalidRequestError, "one class is needed"),
+        (lambda e, x: e.explain(x, target=[1, 2, True]), InvalidRequestError, "one class is needed"),
+        (lambda e, x: e.explain(x, against=1.7), InvalidRequestError, "its number or its name, and not by 1.7"),
+        (lambda e, x: e.explain(x, c="0.01"), InvalidRequestError, "C is a number, and not '0.01'"),
         (lambda e, x: e.explain(x, labels=[1]), InvalidRequestError, "1 labels were given for 3"),
+        (lambda e, x: e.explain(x, labels=[0, 1.7, 2]), InvalidRequestError, "whole numbers are needed"),
+        (lambda e, x: e.relevance(x[0], [True]), InvalidRequestError, "a whole one, and not by True"),
         (lambda e, x: e.explain(x[:, :, :5]), DataError, "is what the training images have"),
         (lambda e, x: e.explain(x * float("nan")), DataError, "features of image 0 are not finite"),
         (lambda e, x: e.relevance(x, [0]), InvalidRequestError, "one image at a time"),

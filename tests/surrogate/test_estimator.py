@@ -150,6 +150,62 @@ def test_removing_zero_rows_costs_and_changes_nothing(fitted: CrammerSingerSVC) 
     assert honest.primal == pytest.approx(twin.certificate_.primal, rel=1e-9)
 
 
+def test_refit_reads_a_mask_as_a_mask(fitted: CrammerSingerSVC) -> None:
+    mask = np.zeros(400, dtype=np.bool_)
+    mask[fitted.support_[[3, 8]]] = True
+    expected = fitted.support_[[3, 8]].tolist()
+    for remove in (mask, mask.tolist(), expected, np.array(expected, dtype=np.uint16), {*expected}, iter(expected)):
+        assert fitted.refit(remove=remove).removed_.tolist() == expected
+    assert len(fitted.refit(remove=np.zeros(400, dtype=np.bool_)).removed_) == 0
+    assert len(fitted.refit(remove=np.array([])).removed_) == 0
+    change: Any = {np.int32(expected[0]): np.int64(0)}
+    twin = fitted.refit(relabel=change)
+    assert twin._data[1][expected[0]] == 0
+
+
+@pytest.mark.parametrize(
+    ("remove", "words"),
+    [
+        (np.ones(399, dtype=np.bool_), "mask of 399 samples; the surrogate was fitted to 400"),
+        ([True, False], "mask of 2 samples"),
+        ([1.7], r"whole numbers, or all of them by a mask, and not by 1.7"),
+        (np.array([1.0]), r"and not by np.float64\(1.0\)"),
+        (np.zeros(400), "and not by"),
+        ("12", "list of sample numbers or a mask, not '12'"),
+        (["1"], "and not by '1'"),
+        ([1, True], "and not by True"),
+        ([None], "and not by None"),
+        (None, "list of sample numbers or a mask, not None"),
+        (3, "list of sample numbers or a mask, not 3"),
+        ({3: 1}, "list of sample numbers or a mask"),
+        ([[1, 2]], r"and not by \[1, 2\]"),
+        (np.array([[1, 2]]), r"not an array of shape \(1, 2\)"),
+        (np.array(1), r"not an array of shape \(\)"),
+    ],
+)
+def test_refit_refuses_what_names_no_sample(fitted: CrammerSingerSVC, remove: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        fitted.refit(remove=remove)
+
+
+@pytest.mark.parametrize(
+    ("relabel", "words"),
+    [
+        ({1.7: 0}, "relabel names samples by whole numbers"),
+        ({"1": 0}, "and not by '1'"),
+        ({True: 0}, "and not by True"),
+        ({None: 0}, "and not by None"),
+        ([3, 1], "relabel must map sample numbers to labels"),
+        ({3: True}, "sample 3 cannot get the label True"),
+        ({3: [1]}, r"sample 3 cannot get the label \[1\]"),
+        ({3: "1"}, "sample 3 cannot get the label '1'"),
+    ],
+)
+def test_refit_refuses_what_gives_no_label(fitted: CrammerSingerSVC, relabel: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        fitted.refit(relabel=relabel)
+
+
 def test_refit_says_what_it_cannot_do(fitted: CrammerSingerSVC) -> None:
     with pytest.raises(ValueError, match="no sample 400 among 400"):
         fitted.refit(remove=[400])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
@@ -39,9 +40,13 @@ class Bounds:
         ------
         NotFoundError
             If the run has no surrogate with this C.
+        InvalidRequestError
+            If it is no number.
         """
         if c is None:
             return self.default_c
+        if isinstance(c, bool) or not isinstance(c, Real):
+            raise InvalidRequestError(f"C is a number, and not {c!r}.")
         for value in self.c_values:
             if math.isclose(c, value, rel_tol=1e-6):
                 return value
@@ -52,7 +57,7 @@ class Bounds:
         """Raise NotFoundError if there is no such image, InvalidRequestError for what is no whole number."""
         count = self.n_train if split == "train" else self.n_test
         what = "training" if split == "train" else "test"
-        if not isinstance(index, int | np.integer):
+        if isinstance(index, bool) or not isinstance(index, int | np.integer):
             raise InvalidRequestError(f"A {what} image is asked for by its number, a whole one, and not by {index!r}.")
         if not 0 <= index < count:
             raise NotFoundError(
@@ -65,6 +70,13 @@ class Bounds:
             raise InvalidRequestError(f"Several images are asked for at once, such as [0, 7], and not {indices!r}.")
         for index in indices:
             self.check_image(split, index)
+
+    def check_limit(self, limit: int, least: int = 0) -> None:
+        """Raise InvalidRequestError for what is no whole number, or too small."""
+        if isinstance(limit, bool) or not isinstance(limit, int | np.integer):
+            raise InvalidRequestError(f"limit is {limit!r}; it must be a whole number.")
+        if limit < least:
+            raise InvalidRequestError(f"limit is {limit}; it must be at least {least}.")
 
     def check_class(self, number: int) -> None:
         """Raise NotFoundError if there is no such class."""

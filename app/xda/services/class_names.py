@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
+import numpy as np
+
 from xda.errors import InvalidRequestError, NotFoundError
 
 
@@ -23,9 +25,11 @@ def class_number(given: int | str, names: Sequence[str]) -> int:
     NotFoundError
         If no class is called so; the message names the nearest.
     InvalidRequestError
-        If several classes are called so; the message gives their numbers.
+        If several classes are called so (the message gives their numbers), or it is neither a name nor a whole number.
     """
     if not isinstance(given, str):
+        if isinstance(given, bool) or not isinstance(given, int | np.integer):
+            raise InvalidRequestError(f"A class is asked for by its number or its name, and not by {given!r}.")
         return int(given)
     found = [number for number, name in enumerate(names) if name == given]
     if len(found) == 1:

@@ -79,7 +79,8 @@ def decide(
 def _numbers(target: ClassesAsked, classes: Sequence[str], n: int) -> NDArray[np.int64]:
     """Return the class asked for of each of n images."""
     asked = np.asarray(target)
-    if asked.ndim > 1 or asked.dtype.kind not in "iuU" or (asked.ndim and len(asked) != n):
+    mixed = isinstance(target, list | tuple) and any(isinstance(each, bool | np.bool_) for each in target)
+    if asked.ndim > 1 or asked.dtype.kind not in "iuU" or mixed or (asked.ndim and len(asked) != n):
         raise InvalidRequestError(f"target is {target}; one class is needed, or one for each of the {n} images.")
     numbers = [class_number(each, classes) for each in asked.ravel().tolist()]
     return np.broadcast_to(np.array(numbers, dtype=np.int64), n)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from xda.attribution.decomposition import self_influence
 from xda.attribution.fidelity import confidence_and_margin
 from xda.attribution.results import Decomposition, Explanation
-from xda.errors import InvalidRequestError, NoHeatmapsError, NoNetworkError, RunError
+from xda.errors import NoHeatmapsError, NoNetworkError, RunError
 from xda.services import layout
 from xda.services.bounds import Bounds
 from xda.services.class_names import class_number
@@ -247,8 +247,7 @@ class Explainer:
             If the contrast class is the target, the limit is negative, or several classes have the name.
         """
         served, target, against = self._resolve(test, c, target, against)
-        if limit < 0:
-            raise InvalidRequestError(f"limit is {limit}; it must be at least 0.")
+        self.bounds.check_limit(limit)
         if train_class is not None:
             train_class = class_number(train_class, self.classes)
             self.bounds.check_class(train_class)
@@ -303,6 +302,7 @@ class Explainer:
             If there is no such training image or C.
         """
         self.bounds.check_image("train", index)
+        self.bounds.check_limit(limit)
         served = self.surrogate(c)
         position = served.support.position(index)
         row = served.support.row(index)
@@ -426,8 +426,7 @@ class Explainer:
         """
         choice = choice or GalleryFilter()
         self.bounds.check_filter(choice)
-        if limit < 1:
-            raise InvalidRequestError(f"limit is {limit}; it must be at least 1.")
+        self.bounds.check_limit(limit, 1)
         return self._galleries[self.surrogate(c).c].page(choice, order, limit, cursor)
 
     def neighbours(

@@ -180,12 +180,14 @@ class ModelExplainer:
             If the images have another shape than the training images.
         """
         surrogate = self.surrogate(c)
-        if limit is not None and limit < 0:
-            raise InvalidRequestError(f"limit is {limit}; it must be at least 0.")
+        if limit is not None:
+            self._bounds.check_limit(limit)
         asked = self._decide(images, target, against)
         against, n = asked.against, len(asked.features)
         if labels is not None and len(labels) != n:
             raise InvalidRequestError(f"{len(labels)} labels were given for {n} images; one each is needed.")
+        if labels is not None and n and np.asarray(labels).dtype.kind not in "iu":
+            raise InvalidRequestError(f"labels are {labels}; whole numbers are needed.")
         known = asked.labels if labels is None else labels
         own = surrogate.logits(asked.features)
         items = []

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from numbers import Real
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,8 +13,10 @@ from xda.progress import Progress, TerminalProgress
 from xda.services.fit_progress import STAGE, gap_progress
 from xda.services.model_explainer import ModelExplainer
 from xda.surrogate import CrammerSingerSVC
+from xda.surrogate.arguments import positive
 from xda.vision.classifier import FrozenClassifier
 from xda.vision.prepared import LabelledImages, PreparedSet
+from xda.vision.random_state import kept_random_state
 
 if TYPE_CHECKING:
     import torch
@@ -35,6 +38,8 @@ def explain(
 ) -> ModelExplainer:
     """Fit surrogates to a trained model, so that its decisions can be explained by its training images.
 
+    The global random generators of torch, numpy and Python are left as they were.
+
     Parameters
     ----------
     model : torch.nn.Module
@@ -43,7 +48,8 @@ def explain(
         What the model was trained on, without augmentation: floating-point tensors as the model takes them, labels
         from 0. A DataLoader's shuffling is left out, so that position i is training image i.
     c : float or sequence of float
-        Regularisation parameters, one surrogate each, fitted warm from the next smaller; larger is sparser.
+        Regularisation parameters, real numbers of any type, one surrogate each, fitted warm from the next smaller;
+        larger is sparser.
     classes : sequence of str, optional
         Names of the classes; default the training set's ``classes``, else their numbers.
     tol : float
@@ -67,22 +73,39 @@ def explain(
         If the training set cannot be used; the message says why.
     """
     try:
-        cs = (float(c),) if isinstance(c, int | float) else tuple(map(float, c))
+        # Numbers of numpy and torch become Python's, alone or in an array.
+        given: Any = c.tolist() if hasattr(c, "tolist") else c
+        cs = tuple(positive("C", one) for one in ([given] if isinstance(given, Real) else given))
     except (TypeError, ValueError):
         cs = ()
-    if not cs or len(set(cs)) < len(cs) or not all(0 < value < float("inf") for value in cs):
+    if not cs or len(set(cs)) < len(cs):
         raise ConfigError(f"C = {c}: one or more different positive numbers are needed.")
     if intercept not in ("none", "augment"):
         raise ConfigError(f'intercept must be "none" or "augment", not {intercept!r}.')
     if classes is not None and len(classes) < 2:
         raise ConfigError(f"classes = {classes}: one name for each logit is needed, two at least.")
-    if not 0 < tol < 1:
+    if isinstance(tol, bool) or not isinstance(tol, Real) or not 0 < tol < 1:
         raise ConfigError(f"tol = {tol}: a relative duality gap between 0 and 1 is needed, such as 1e-6.")
     if progress is None:
         with TerminalProgress() as bars:
             return explain(
                 model, train_set, c=cs, classes=classes, tol=tol, intercept=intercept, head=head, progress=bars
             )
+    with kept_random_state():
+        return _explain(model, train_set, cs, classes, float(tol), intercept, head, progress)
+
+
+def _explain(
+    model: torch.nn.Module,
+    train_set: LabelledImages,
+    cs: tuple[float, ...],
+    classes: Sequence[str] | None,
+    tol: float,
+    intercept: str,
+    head: str,
+    progress: Progress,
+) -> ModelExplainer:
+    """Fit, once all that is asked for makes sense."""
     images = PreparedSet(train_set)
     classifier = FrozenClassifier(model, images, head=head, n_classes=None if classes is None else len(classes))
     names = tuple(map(str, images.classes if classes is None else classes))

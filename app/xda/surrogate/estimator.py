@@ -20,7 +20,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from xda.surrogate import blocks
-from xda.surrogate.arguments import count, positive
+from xda.surrogate.arguments import count, positive, sample, samples
 from xda.surrogate.ascent import Progress
 from xda.surrogate.certificate import Certificate
 from xda.surrogate.objective import Float, Int
@@ -177,7 +177,7 @@ class CrammerSingerSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def refit(
         self,
         *,
-        remove: Iterable[int] = (),
+        remove: Iterable[int] | NDArray[np.bool_] = (),
         relabel: Mapping[int, Any] | None = None,
         progress: Progress | None = None,
     ) -> Self:
@@ -188,7 +188,7 @@ class CrammerSingerSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        remove : iterable of int
+        remove : iterable of int, or mask of bool of shape (N,)
             Samples to leave out. They keep their index: their dual rows are zero, their slacks are those they would
             have. Leaving out samples whose rows are zero already changes nothing and costs nothing.
         relabel : mapping of int to label, optional
@@ -204,7 +204,8 @@ class CrammerSingerSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If an index or a label does not exist, or the training data is gone.
+            If an index is no whole number, an index or a label does not exist, a mask has another length than the
+            training data, or that is gone.
         """
         check_is_fitted(self)
         data = getattr(self, "_data", None)
@@ -212,19 +213,19 @@ class CrammerSingerSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError("refit needs the training data, which is not stored with the estimator: fit it again")
         X, y, included = data
         n_samples = len(y)
-        gone = np.unique(np.fromiter(remove, dtype=np.int64))
-        changes = dict(relabel or {})
-        for index in (*gone.tolist(), *changes):
-            if not 0 <= index < n_samples:
-                raise ValueError(f"there is no sample {index} among {n_samples}")
+        gone = samples("remove", remove, n_samples)
+        if relabel is not None and not isinstance(relabel, Mapping):
+            raise ValueError(f"relabel must map sample numbers to labels, and is {relabel!r}")
+        changes = {sample("relabel", index, n_samples): label for index, label in (relabel or {}).items()}
         included = included.copy()
         included[gone] = False
         labels = y.copy()
         for index, label in changes.items():
-            found = np.flatnonzero(self.classes_ == label)
-            if not len(found):
+            # True is 1 to a comparison; as a label it is a mask gone astray.
+            astray = isinstance(label, bool | np.bool_) and self.classes_.dtype.kind != "b"
+            if np.ndim(label) or astray or not (self.classes_ == label).any():
                 raise ValueError(f"sample {index} cannot get the label {label!r}: it is none of the classes")
-            labels[index] = found[0]
+            labels[index] = np.flatnonzero(self.classes_ == label)[0]
         twin = type(self)(**self.get_params(deep=False))
         twin.__dict__.update(vars(self))
         changed = np.flatnonzero((labels != y) & included)

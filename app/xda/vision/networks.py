@@ -12,6 +12,7 @@ from xda.errors import ConfigError
 from xda.vision.model_zoo import build_foreign, own_preprocessing
 from xda.vision.preprocessing import Preprocessing
 from xda.vision.presets import get_preset
+from xda.vision.random_state import kept_random_state
 
 NetworkKind = Literal["preset", "torchvision", "timm", "factory"]
 """Where an architecture comes from; also the key under which a configuration and a manifest name it."""
@@ -66,7 +67,7 @@ class NetworkSpec:
 
 
 def build_network(spec: NetworkSpec) -> nn.Module:
-    """Return the network of a spec, with fresh weights from torch's global generator.
+    """Return the network of a spec, with fresh weights from torch's global generator, which stays where it is.
 
     Raises
     ------
@@ -76,9 +77,10 @@ def build_network(spec: NetworkSpec) -> nn.Module:
     """
     if spec.n_classes < 2:
         raise ConfigError(f"A classifier needs at least 2 classes, not {spec.n_classes}.")
-    if spec.kind == "preset":
-        return get_preset(spec.name).build(spec.n_classes)
-    return uncompiled(build_foreign(spec.kind, spec.name, spec.n_classes, spec.arguments))
+    with kept_random_state():
+        if spec.kind == "preset":
+            return get_preset(spec.name).build(spec.n_classes)
+        return uncompiled(build_foreign(spec.kind, spec.name, spec.n_classes, spec.arguments))
 
 
 def uncompiled(network: nn.Module) -> nn.Module:

@@ -114,6 +114,8 @@ class PreparedSet:
             shuffle=False,
             num_workers=loader.num_workers if loader is not None else 0,
             collate_fn=loader.collate_fn if loader is not None else default_collate,
+            # Without one of its own, a loader draws the seed of its workers from torch's global generator.
+            generator=torch.Generator().manual_seed(0),
         )
 
     def __len__(self) -> int:
