@@ -53,6 +53,18 @@ def test_perturbed_rows_get_a_larger_gap(fitted: tuple[np.ndarray, np.ndarray, S
     assert dropped.n_support == honest.n_support - 1
 
 
+def test_gap_bounds_the_distance_of_the_weights_from_the_best() -> None:
+    X, y = overlapping(60, 6, 3)
+    alpha = reference.quadratic_program(X, y, 0.05, 3)
+    for tol in (1e-1, 1e-2, 1e-4):
+        found = solve(X, y, 0.05, n_classes=3, tol=tol)
+        for factor in (1.0, 0.9):
+            rows = factor * found.dual_rows
+            certificate = certify(X, y, rows, 0.05, support=found.support)
+            distance = np.linalg.norm(rows.T @ X[found.support] - alpha.T @ X)
+            assert distance**2 <= 2.0 * (certificate.primal - certificate.dual) + 1e-9
+
+
 def test_rows_that_are_not_feasible_do_not_pass(fitted: tuple[np.ndarray, np.ndarray, Solution]) -> None:
     X, y, solution = fitted
     broken = solution.dual_rows.copy()

@@ -57,7 +57,7 @@ def test_the_page_says_what_the_comparison_says(both: TestClient, explainer: Exp
     for image in compared.images(limit=24):
         for value in filter(None, image.attribution):
             assert numbers.signed(value) in said
-    assert "provably without effect" in said
+    assert "weight zero" in said
     assert "A digits · C 1e-2" in said
     assert "B digits-again · C 1e-4" in said
 

@@ -181,11 +181,30 @@ def test_names_are_escaped(client: TestClient) -> None:
 
 def test_a_training_image_without_effect_says_so(client: TestClient, explainer: Explainer) -> None:
     idle = next(i for i in range(explainer.n_train) if not explainer.training_sample(i, limit=0).is_support)
-    assert "no effect" in client.get(f"/r/digits/train/{idle}").text
+    assert "weight zero" in client.get(f"/r/digits/train/{idle}").text
     pair = client.get(f"/r/digits/test/14/train/{idle}").text
-    assert "is provably without effect on 4" in pair
+    assert "has weight zero in the surrogate and adds nothing to 4" in pair
     used = next(i for i in range(explainer.n_train) if explainer.training_sample(i, limit=0).is_support)
     assert "Test images it supports most" in client.get(f"/r/digits/train/{used}").text
+
+
+def test_training_page_names_copies_and_says_how_they_share(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "has a copy" not in client.get("/r/digits/train/7").text
+    monkeypatch.setattr("xda.services.explorer.copies_of", lambda *_: (11,))
+    page = client.get("/r/digits/train/7")
+    assert "It has a copy:" in page.text
+    assert any("/train/11" in href for href in parsed(page.text).hrefs)
+    assert "/help#copies" in page.text
+    assert client.get("/api/v1/runs/digits/train/7").json()["copies"] == [11]
+    assert 'id="copies"' in client.get("/help").text
+
+
+def test_no_page_claims_that_the_support_is_proven(client: TestClient) -> None:
+    for page in ("/help", "/r/digits/test/14", "/r/digits/train/7", "/r/digits/test/14/train/7", "/"):
+        assert "provably" not in client.get(page).text
+    assert "not proven image by image" in client.get("/help").text
 
 
 def test_a_support_vector_that_adds_nothing_is_not_called_without_effect(
@@ -197,10 +216,10 @@ def test_a_support_vector_that_adds_nothing_is_not_called_without_effect(
     index = int(support.index[row])
     pair = client.get(f"/r/digits/test/14/train/{index}", params={"target": target}).text
     assert f"adds nothing to {target}" in pair
-    assert "provably" not in pair
+    assert "weight zero" not in pair
     page = client.get("/r/digits/test/14").text
     n_contributing = len(explainer.decompose(14).index)
-    assert f"{explainer.n_train - len(support)} of {explainer.n_train} training images are provably without" in page
+    assert f"{explainer.n_train - len(support)} of {explainer.n_train} training images have weight zero" in page
     assert f"{len(support) - n_contributing} more add nothing to this logit" in page
 
 

@@ -1,8 +1,8 @@
 """The support set: everything of a fitted surrogate that an attribution needs.
 
 In: the arrays of a fitted surrogate. Out: for a target class (and a contrast class) the support vectors with a non-zero
-dual coefficient and that coefficient. Rows of alpha that are zero are not here at all: their samples are provably
-without effect on the surrogate (method section 2).
+dual coefficient and that coefficient. Rows of alpha that are zero are not here at all: without their samples this
+solution of the surrogate stays optimal (method section 2).
 """
 
 from __future__ import annotations

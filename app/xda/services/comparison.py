@@ -28,7 +28,7 @@ Order = Literal["strongest", "change"]
 ORDERS: tuple[Order, ...] = ("strongest", "change")
 Presence = Literal["contributes", "adds nothing", "without effect", "absent"]
 """What a training image is on one side: it contributes; it is a support vector whose contribution to this logit is
-zero; it is provably without effect on the surrogate; or it is not in the training set."""
+zero; its row of dual variables is zero; or it is not in the training set."""
 PRESENCES: tuple[Presence, ...] = ("contributes", "adds nothing", "without effect", "absent")
 
 

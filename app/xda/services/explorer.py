@@ -24,6 +24,7 @@ from xda.services import layout
 from xda.services.bounds import Bounds
 from xda.services.class_names import class_number
 from xda.services.containment import contained
+from xda.services.copies import copies_of
 from xda.services.default_c import best
 from xda.services.device_queue import DeviceQueue
 from xda.services.gallery import Gallery
@@ -332,6 +333,12 @@ class Explainer:
             source=self.outcomes.sources["train"].one(index),
             supports=supports,
             opposes=opposes,
+            copies=copies_of(
+                index,
+                self.outcomes.labels["train"],
+                self.outcomes.logits["train"],
+                self.run.array(layout.features("train")),
+            ),
         )
 
     def predicted(self, split: Split, index: int) -> int:

@@ -95,7 +95,7 @@ class ModelExplainer:
     # How good the surrogates are
 
     def certificate(self, c: float | None = None) -> Certificate:
-        """Return what proves a surrogate: primal, dual, gap, support size; NotFoundError if there is no such C."""
+        """Return how well a surrogate is solved: primal, dual, gap, support size; NotFoundError without such a C."""
         return self._certificates[self._bounds.resolve_c(c)]
 
     def fidelity(self, data: Images | LabelledImages | None = None, *, c: float | None = None) -> float:

@@ -26,7 +26,7 @@ class PairFacts:
     """Inner product of the two images' features; None where the weight is zero and it was not needed. (In links stored
     before ``intercept`` was, with the constant of an augmented intercept.)"""
     is_support: bool
-    """Whether any of its dual variables is not zero; if not, it is provably without effect on the surrogate."""
+    """Whether any of its dual variables is not zero; if not, the surrogate stays as it is without it."""
     at_bound: bool
     """Whether the dual variable of its own label is at its bound C."""
     rank: int | None

@@ -40,7 +40,7 @@ class Story:
     """Share of all test images for which surrogate and network predict the same class."""
     explanation: Explanation
     n_support: int
-    """Support vectors of the surrogate; every other training image is provably without effect on it."""
+    """Support vectors of the surrogate; without the other training images it stays as it is."""
     train_class: int | None
     """Only training images with this label are listed; totals stay over all."""
     by_class: tuple[ClassContribution, ...]

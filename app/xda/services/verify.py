@@ -173,7 +173,7 @@ def _index_deviation(index: AttributionIndex, test: int, rows: NDArray[np.int64]
 
 
 def _check_certificate(run: RunFolder, entry: SurrogateEntry) -> tuple[bool, str]:
-    """Prove again, over all training samples, that the dual variables are optimal."""
+    """Compute again, over all training samples, how far the dual variables can be from the optimum."""
     c = entry.c
     labels = run.table(layout.table("train"), ("label",))["label"].to_numpy().astype(np.int64)
     support = read_support(run.array, c, labels, len(run.manifest.classes))

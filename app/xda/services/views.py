@@ -64,7 +64,7 @@ class TrainingSample:
     network_logits: tuple[float, ...]
     c: float
     dual_coef: tuple[float, ...]
-    """Its row of alpha, one entry a class; all zero: provably without effect on the surrogate."""
+    """Its row of alpha, one entry a class; all zero: without it, this solution of the surrogate stays optimal."""
     is_support: bool
     at_bound: bool
     self_influence: float
@@ -75,6 +75,8 @@ class TrainingSample:
     supports: tuple[TestInfluence, ...]
     opposes: tuple[TestInfluence, ...]
     source: str | None = None
+    copies: tuple[int, ...] = ()
+    """Training samples of the same label and features; they share their weight arbitrarily."""
 
 
 @dataclass(frozen=True, slots=True)

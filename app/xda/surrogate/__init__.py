@@ -1,6 +1,6 @@
 """The surrogate: a Crammer-Singer support vector machine on frozen features, exact and certified.
 
-The problem is in :mod:`~xda.surrogate.objective`, how it is solved in :mod:`~xda.surrogate.solver`, what proves it in
+The problem is in :mod:`~xda.surrogate.objective`, how it is solved in :mod:`~xda.surrogate.solver`, how well in
 :mod:`~xda.surrogate.certificate`, and the scikit-learn face in :mod:`~xda.surrogate.estimator`.
 """
 

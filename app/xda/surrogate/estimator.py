@@ -1,7 +1,7 @@
 """The scikit-learn face of the surrogate: validates, calls the solver, sets ``attr_``.
 
-In go features and labels of any kind; out comes a fitted :class:`CrammerSingerSVC` with exact dual variables and the
-certificate that proves them.
+In go features and labels of any kind; out comes a fitted :class:`CrammerSingerSVC` with dual variables that are exactly
+zero or not, and the certificate of how well they solve the problem.
 """
 
 # ruff: noqa: N803, N806 - C and X are the names of the field

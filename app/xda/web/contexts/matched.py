@@ -18,7 +18,7 @@ KEYS = ("A", "B")
 PRESENCE_WORDS: dict[Presence, str] = {
     "contributes": "",
     "adds nothing": "adds nothing to this logit",
-    "without effect": "provably without effect",
+    "without effect": "weight zero",
     "absent": "not in this training set",
 }
 

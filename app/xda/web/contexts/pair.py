@@ -141,7 +141,7 @@ def build(
     against = None if told.against is None else names[told.against]
     aim = target if against is None else f"{target} rather than {against}"
     sign = "support" if pair.attribution > 0 else "oppose" if pair.attribution < 0 else "nothing"
-    nothing = "adds nothing to" if pair.is_support else "is provably without effect on"
+    nothing = "adds nothing to" if pair.is_support else "has weight zero in the surrogate and adds nothing to"
     verb = {"support": "supports", "oppose": "opposes", "nothing": nothing}[sign]
     asked = view.query(target=told.target)
 

@@ -46,6 +46,14 @@ class AlphaRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Copy:
+    """A training image with the same label and features."""
+
+    number: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingPage:
     """Everything that the training template shows."""
 
@@ -74,6 +82,8 @@ class TrainingPage:
     left_out: str
     supports: tuple[Influence, ...]
     opposes: tuple[Influence, ...]
+    copies: tuple[Copy, ...]
+    """Training images with its label and features."""
     previous: str | None
     following: str | None
 
@@ -95,7 +105,7 @@ def build(
     names, run = explainer.classes, explainer.id
     label, predicted = names[sample.label], names[sample.predicted]
     if not sample.is_support:
-        state, words = "no effect", "Its dual variables are all zero: leaving it out would not change the surrogate."
+        state, words = "weight zero", "Its dual variables are all zero: without it, the surrogate stays as it is."
     elif sample.at_bound:
         state, words = "at its bound", "The surrogate uses it as much as C allows; it lies inside the margin or beyond."
     else:
@@ -159,6 +169,7 @@ def build(
         left_out=f"{count(left_out)} more classes are not listed here." if left_out else "",
         supports=tuple(influence(each) for each in sample.supports),
         opposes=tuple(influence(each) for each in sample.opposes),
+        copies=tuple(Copy(count(each), urls.training(run, each, query)) for each in sample.copies),
         previous=neighbour(sample.index - 1),
         following=neighbour(sample.index + 1),
     )

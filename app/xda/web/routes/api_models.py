@@ -183,7 +183,9 @@ class TrainingSampleModel(Model):
     predicted: int
     network_logits: list[float]
     c: float
-    dual_coef: list[float] = Field(description="Its row of dual variables; all zero: provably without effect.")
+    dual_coef: list[float] = Field(
+        description="Its row of dual variables; all zero: without it, this solution stays optimal."
+    )
     is_support: bool
     at_bound: bool
     self_influence: float
@@ -192,6 +194,9 @@ class TrainingSampleModel(Model):
     supports: list[TestInfluenceModel]
     opposes: list[TestInfluenceModel]
     source: Source
+    copies: list[int] = Field(
+        description="Training samples of the same label and features, 20 at most; they share their weight arbitrarily."
+    )
 
 
 class LinkModel(Model):

@@ -35,7 +35,7 @@ class SideModel(Model):
     n_supporting: int
     n_opposing: int
     n_train: int
-    n_support: int = Field(description="Support vectors; every other training image is provably without effect.")
+    n_support: int = Field(description="Support vectors; every other training image has weight zero.")
     agreement: float = Field(description="Share of test samples on which network and surrogate agree.")
     by_label: list[LabelSumModel]
 
