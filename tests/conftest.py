@@ -15,9 +15,11 @@ import torch
 import uvicorn
 
 from tests.world import RUN_ID, World, make_config, make_retrained, make_world
-from xda.services.build import build_run
-from xda.services.explorer import Explainer
+from xda.build.pipeline import build_run
+from xda.explanation.run import Explainer
 from xda.settings import Settings
+
+pytest_plugins = ["tests.bars"]
 
 # Two threads on two cores that a browser and a server share wait for each other more than they compute.
 torch.set_num_threads(1)

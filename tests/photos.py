@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from tests.vision.zoo import encode, exif
-from xda.services.build import build_run
-from xda.services.config import load_config
-from xda.services.data import load_dataset
+from tests.data.image_files import encode, exif
+from xda.build.config import load_config
+from xda.build.data import load_dataset
+from xda.build.pipeline import build_run
 from xda.settings import Settings
 
 RUN_ID = "photos"

@@ -22,7 +22,7 @@ CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-net
 
 def main(run: Path) -> None:
     """Take every picture at 1440 x 900."""
-    from xda.services.explorer import Explainer
+    from xda.explanation.run import Explainer
 
     TARGET.mkdir(parents=True, exist_ok=True)
     with Explainer.open(run, device="cpu") as explainer:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.foreign import FACTORY, write_tree
+from tests.build.foreign import FACTORY, write_tree
 from xda.cli import main
-from xda.services.explorer import Explainer
-from xda.services.views import GalleryFilter
-from xda.vision.checkpoints import save_weights
-from xda.vision.networks import NetworkSpec, build_network
+from xda.explanation.gallery import GalleryFilter
+from xda.explanation.run import Explainer
+from xda.networks.checkpoints import save_weights
+from xda.networks.spec import NetworkSpec, build_network
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -203,7 +203,7 @@ def test_the_demo_serves_in_a_fresh_process_what_it_has_just_built(
 ) -> None:
     import os
 
-    from xda.services import demo
+    from xda.build import demo
 
     started: list[list[str]] = []
     monkeypatch.setattr(demo, "demo_run", lambda settings, progress: (settings.runs_dir / "mnist-cnn", True))
@@ -295,7 +295,7 @@ def test_a_stop_promises_to_go_on_only_where_it_does(
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(f"xda.services.{service}", stop)
+    monkeypatch.setattr(f"xda.build.{service}", stop)
     status, _, err = run(capsys, *arguments)
     assert status == 130
     assert err.endswith("xda: stopped; the same command goes on where it stopped.\n" if goes_on else "xda: stopped.\n")

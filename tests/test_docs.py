@@ -62,7 +62,7 @@ def modules() -> list[str]:
     return [module.name for module in pkgutil.walk_packages(xda.__path__, "xda.") if ".migrations" not in module.name]
 
 
-NEEDS_EXTRA = {"xda.services.quanda_adapter": "quanda"}
+NEEDS_EXTRA = {"xda.evaluate.quanda": "quanda"}
 """Modules that can only be imported with a package of an optional extra."""
 
 

@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests import world
-from tests.services import foreign
+from tests.build import foreign
 from tests.test_cli import run
-from xda.services import build_check
-from xda.services.config import (
+from xda.build import check
+from xda.build.config import (
     BuildConfig,
     DataTable,
     IndexTable,
@@ -28,11 +28,11 @@ from xda.services.config import (
     SurrogateTable,
     load_config,
 )
-from xda.services.explorer import Explainer
-from xda.vision import datasets
-from xda.vision.checkpoints import save_weights
-from xda.vision.images import ArraySource, ImageDataset, ImageSplit
-from xda.vision.networks import build_network
+from xda.data.dataset import ArraySource, ImageDataset, ImageSplit
+from xda.data.known import registry
+from xda.explanation.run import Explainer
+from xda.networks.checkpoints import save_weights
+from xda.networks.spec import build_network
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.toml"))
@@ -42,7 +42,7 @@ EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.toml"))
 def examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of the examples, next to which their data can be put."""
     folder = Path(shutil.copytree(ROOT / "examples", tmp_path / "examples"))
-    monkeypatch.setattr(build_check, "SECONDS", 0.0)
+    monkeypatch.setattr(check, "SECONDS", 0.0)
     monkeypatch.syspath_prepend(str(folder))
     yield folder
     sys.modules.pop("my_project", None)
@@ -78,9 +78,9 @@ def put_data(config: BuildConfig, monkeypatch: pytest.MonkeyPatch) -> int:
     """Bring the data that a configuration names; return the number of classes."""
     table = config.data
     if table.name is not None:
-        assert table.name in datasets.NAMES
+        assert table.name in registry.NAMES
         dataset = known_dataset(table.name)
-        monkeypatch.setattr(datasets, "load", lambda *_, **__: dataset)
+        monkeypatch.setattr(registry, "load", lambda *_, **__: dataset)
         return len(dataset.classes)
     if table.is_parquet:
         for (pattern,), split in ((table.train, foreign.make_split(9, 0)), (table.test, foreign.make_split(3, 1))):

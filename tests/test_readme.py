@@ -13,11 +13,11 @@ import torch
 from matplotlib.figure import Figure
 from torch.utils.data import TensorDataset
 
-from tests.services.notebooks import NamedDataset, make_model, make_tensors
+from tests.explanation.notebooks import NamedDataset, make_model, make_tensors
 from tests.world import World
 from xda.attribution.results import Explanation
-from xda.services.explorer import Explainer
-from xda.services.layout import features
+from xda.explanation.run import Explainer
+from xda.storage.run.layout import features
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 

@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from xda.build.config import BuildConfig, DataTable, NetworkTable, RunTable, SurrogateTable
+from xda.build.pipeline import build_run
+from xda.data.dataset import ArraySource, ImageDataset, ImageSplit
+from xda.networks.training import train
 from xda.progress import silent
-from xda.services.build import build_run
-from xda.services.config import BuildConfig, DataTable, NetworkTable, RunTable, SurrogateTable
-from xda.vision.images import ArraySource, ImageDataset, ImageSplit
-from xda.vision.training import train
 
 N_CLASSES = 10
 N_TRAIN, N_TEST = 600, 120

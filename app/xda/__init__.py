@@ -6,18 +6,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from xda.services.explorer import Explainer
-    from xda.services.matplotlib_figure import figure
-    from xda.services.notebook import explain
-    from xda.services.quanda_adapter import QuandaExplainer
+    from xda.evaluate.quanda import QuandaExplainer
+    from xda.explanation.fit import explain
+    from xda.explanation.run import Explainer
+    from xda.present.matplotlib_figure import figure
 
 __all__ = ["Explainer", "QuandaExplainer", "explain", "figure"]
 
 _HOMES = {
-    "Explainer": "xda.services.explorer",
-    "QuandaExplainer": "xda.services.quanda_adapter",
-    "explain": "xda.services.notebook",
-    "figure": "xda.services.matplotlib_figure",
+    "Explainer": "xda.explanation.run",
+    "QuandaExplainer": "xda.evaluate.quanda",
+    "explain": "xda.explanation.fit",
+    "figure": "xda.present.matplotlib_figure",
 }
 
 

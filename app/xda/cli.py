@@ -1,4 +1,4 @@
-"""The command line: argument parsing and printing only; what the commands do is in ``xda.services``.
+"""The command line: argument parsing and printing only; ``xda.build`` and ``xda.explanation`` do the work.
 
 Bad input ends with exit status 2 and one line that says what to do.
 """
@@ -23,7 +23,7 @@ from xda.progress import TerminalProgress
 from xda.settings import Settings
 
 if TYPE_CHECKING:
-    from xda.services.config import BuildConfig
+    from xda.build.config import BuildConfig
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
@@ -167,7 +167,7 @@ def _settings(options: argparse.Namespace, **more: object) -> Settings:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from xda.services.demo import demo_run
+    from xda.build.demo import demo_run
 
     settings = _settings(options)
     _check_server(options)
@@ -183,17 +183,17 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _data(options: argparse.Namespace) -> int:
-    from xda.vision import datasets
+    from xda.data.known import registry
 
     settings = _settings(options)
     with TerminalProgress() as progress:
-        datasets.fetch(options.name, settings.data_dir, progress)
+        registry.fetch(options.name, settings.data_dir, progress)
     print(f"{options.name} is in {settings.data_dir}.")
     return 0
 
 
 def _train(options: argparse.Namespace) -> int:
-    from xda.services.demo import checkpoint_path, train_preset
+    from xda.build.demo import checkpoint_path, train_preset
 
     settings = _settings(options)
     checkpoint = options.out or checkpoint_path(settings, options.preset)
@@ -204,13 +204,13 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _build(options: argparse.Namespace) -> int:
-    from xda.services.build import build_run
-    from xda.services.config import load_config
-    from xda.services.configured_network import refuse_missing_checkpoint
-    from xda.services.data import load_dataset
-    from xda.services.plain_text import surrogates_in_words
-    from xda.storage.place import refuse_taken_place
-    from xda.vision.factories import is_from, search_beside
+    from xda.build.config import load_config
+    from xda.build.data import load_dataset
+    from xda.build.network import refuse_missing_checkpoint
+    from xda.build.pipeline import build_run
+    from xda.plugins import is_from, search_beside
+    from xda.present.text import surrogates_in_words
+    from xda.storage.run.place import refuse_taken_place
 
     settings = _settings(options)
     if options.out is None and not options.check:
@@ -241,8 +241,8 @@ def _build(options: argparse.Namespace) -> int:
 
 
 def _check_build(options: argparse.Namespace, config: BuildConfig) -> int:
-    from xda.services.build_check import check_build
-    from xda.services.data import load_dataset
+    from xda.build.check import check_build
+    from xda.build.data import load_dataset
 
     settings = _settings(options)
     with TerminalProgress() as progress:
@@ -255,7 +255,7 @@ def _check_build(options: argparse.Namespace, config: BuildConfig) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from xda.services.verify import verify_run
+    from xda.build.verify import verify_run
 
     with TerminalProgress() as progress:
         settings = _settings(options)
@@ -272,8 +272,8 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _info(options: argparse.Namespace) -> int:
-    from xda.services.plain_text import run_text
-    from xda.storage.run_folder import RunFolder
+    from xda.present.text import run_text
+    from xda.storage.run.folder import RunFolder
 
     run = RunFolder.open(options.run, verify=False)
     print(run.manifest.to_bytes().decode().rstrip() if options.json else run_text(run))
@@ -281,8 +281,8 @@ def _info(options: argparse.Namespace) -> int:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from xda.services.explorer import Explainer
-    from xda.services.plain_text import explanation_text
+    from xda.explanation.run import Explainer
+    from xda.present.text import explanation_text
 
     if options.png is not None:
         _check_picture(options.png)
@@ -290,7 +290,7 @@ def _explain(options: argparse.Namespace) -> int:
     with Explainer.open(options.run, device=settings.device, allow_factory=settings.allowed_factories) as explainer:
         test = explainer.find("test", options.test)
         if options.png is not None:
-            from xda.services.figure import write_explanation_png
+            from xda.present.png_figure import write_explanation_png
 
             write_explanation_png(
                 explainer, options.png, test=test, target=options.target, against=options.against, c=options.c
@@ -320,8 +320,8 @@ def _check_picture(path: Path) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from xda.services.containment import contained
-    from xda.storage.run_folder import RunFolder
+    from xda.runs.containment import contained
+    from xda.storage.run.folder import RunFolder
 
     _check_server(options)
     problems = []
@@ -361,7 +361,7 @@ def _check_server(options: argparse.Namespace) -> None:
 def _run_server(options: argparse.Namespace, runs: Sequence[Path]) -> int:
     import uvicorn
 
-    from xda.services.announcement import EVERYWHERE, announce
+    from xda.web.announcement import EVERYWHERE, announce
 
     everywhere = options.host in EVERYWHERE
     given = _settings(options).allowed_hosts

@@ -12,10 +12,10 @@ import pytest
 
 from tests.attribution.problems import make_problem
 from tests.reference import dualda
+from xda.attribution.collection import Explanations
 from xda.attribution.decomposition import attributions, contributions, decompose, strongest
 from xda.attribution.results import Decomposition, Explanation, TestSample
 from xda.errors import ConfigError
-from xda.services.explanations import Explanations
 
 TARGET, QUERY = 2, 5
 COLUMNS = ["index", "label", "attribution", "share", "sign", "at_bound", "intercept"]

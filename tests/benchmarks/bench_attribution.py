@@ -21,9 +21,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xda.services import layout
-from xda.services.explorer import Explainer
-from xda.services.served_surrogate import ServedSurrogate
+from xda.explanation.run import Explainer
+from xda.explanation.served_surrogate import ServedSurrogate
+from xda.storage.run import layout
 
 REPETITIONS = 5
 BATCH = 2000

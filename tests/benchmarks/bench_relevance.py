@@ -28,13 +28,13 @@ from torch import nn
 from zennit.composites import EpsilonPlusFlat
 from zennit.torchvision import ResNetCanonizer
 
-from xda.vision.checkpoints import load_weights
-from xda.vision.heads import split_head
-from xda.vision.images import ArraySource
-from xda.vision.networks import NetworkSpec, build_network
-from xda.vision.preprocessing import Preprocessing
-from xda.vision.presets import get_preset
-from xda.vision.relevance import RelevanceModel
+from xda.data.dataset import ArraySource
+from xda.data.preprocessing import Preprocessing
+from xda.networks.checkpoints import load_weights
+from xda.networks.heads import split_head
+from xda.networks.presets import get_preset
+from xda.networks.spec import NetworkSpec, build_network
+from xda.relevance.model import RelevanceModel
 
 PAIRS = 16
 TARGET = 4.0

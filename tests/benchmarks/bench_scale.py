@@ -99,8 +99,8 @@ def build(out: Path, n_train: int, n_test: int, n_classes: int) -> None:
     """Build the run; print what every stage took as JSON."""
     from tests.benchmarks.scale_world import make_dataset
 
-    from xda.services.build import build_run
-    from xda.services.config import BuildConfig
+    from xda.build.config import BuildConfig
+    from xda.build.pipeline import build_run
 
     config = BuildConfig.model_validate(
         {

@@ -28,8 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.svm import _liblinear
 
-from xda.services import layout
-from xda.storage.run_folder import RunFolder
+from xda.storage.run import layout
+from xda.storage.run.folder import RunFolder
 from xda.surrogate import CrammerSingerSVC, Solution, solve
 
 Data = tuple[NDArray[Any], NDArray[np.int64]]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from xda.vision.images import ImageDataset, ImageSplit
+from xda.data.dataset import ImageDataset, ImageSplit
 
 SIDE = 16
 N_FEATURES = 256

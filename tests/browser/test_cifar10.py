@@ -15,8 +15,8 @@ from playwright.sync_api import Browser, expect
 from tests.browser.conftest import opened
 from tests.browser.test_journeys import wait_for_maps
 from tests.conftest import serve
+from xda.build.verify import verify_run
 from xda.cli import main
-from xda.services.verify import verify_run
 from xda.settings import Settings
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"

@@ -15,7 +15,7 @@ from tests.browser.test_access import TAGS
 from tests.browser.test_journeys import wait_for_maps
 from tests.conftest import serve
 from tests.world import RETRAINED_ID, World
-from xda.services.explorer import Explainer
+from xda.explanation.run import Explainer
 from xda.settings import Settings
 
 

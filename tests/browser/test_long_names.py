@@ -14,7 +14,7 @@ from playwright.sync_api import Browser
 from tests.browser.conftest import opened
 from tests.conftest import serve
 from tests.world import World
-from xda.services.explorer import Explainer
+from xda.explanation.run import Explainer
 from xda.settings import Settings
 
 CLASSES = (

@@ -16,9 +16,9 @@ from playwright.sync_api import Browser, Locator, Page, Route, expect
 from tests.browser.conftest import opened
 from tests.browser.test_journeys import wait_for_maps
 from tests.conftest import serve
+from tests.data.image_files import encode
 from tests.photos import RUN_ID, make_photos
-from tests.vision.zoo import encode
-from xda.services.explorer import Explainer
+from xda.explanation.run import Explainer
 from xda.settings import Settings
 
 BLUE = base64.b64encode(encode(Image.new("RGB", (64, 64), (0, 0, 255)))).decode()

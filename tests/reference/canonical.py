@@ -19,8 +19,8 @@ from zennit.composites import EpsilonPlusFlat, MixedComposite, NameMapComposite
 from zennit.layer import Sum
 from zennit.torchvision import ResNetBasicBlockCanonizer, ResNetBottleneckCanonizer
 
-from xda.vision.heads import split_head
-from xda.vision.rules import ZPlusFlat
+from xda.networks.heads import split_head
+from xda.relevance.rules import ZPlusFlat
 
 Array = NDArray[np.float64]
 

@@ -10,8 +10,8 @@ from uuid import uuid4
 import pytest
 
 from tests.storage.postgres import Postgres, find_binaries
-from tests.storage.tiny_run import build
-from xda.storage import growing
+from tests.storage.run.tiny_run import build
+from xda.storage.run import growing
 
 
 @pytest.fixture(autouse=True)

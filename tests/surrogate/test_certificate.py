@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import sparse
+
 from tests.reference import crammer_singer as reference
 from tests.surrogate.problems import overlapping
-
 from xda.surrogate import Certificate, Solution, blocks, certify, slack, solve
 
 

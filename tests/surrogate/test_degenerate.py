@@ -10,10 +10,10 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import LinearSVC
+
 from tests.reference import crammer_singer as reference
 from tests.surrogate.degenerate import CS, Fit, fits, large_mean, low_rank
 from tests.surrogate.problems import overlapping
-
 from xda.surrogate import CrammerSingerSVC, solve
 
 _ALL = fits()

@@ -14,8 +14,8 @@ import pytest
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.utils.estimator_checks import check_estimator
-from tests.surrogate.problems import overlapping
 
+from tests.surrogate.problems import overlapping
 from xda.surrogate import CrammerSingerSVC, certificate, certify, solve, solver
 
 

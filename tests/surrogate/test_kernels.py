@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from tests.reference import crammer_singer as reference
 from tests.surrogate.problems import overlapping
-
 from xda.surrogate import face_kernels, kernels, objective, scan_kernels
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from sklearn.svm import LinearSVC
+
 from tests.reference import crammer_singer as reference
 from tests.surrogate.problems import overlapping
-
 from xda.surrogate import Solution, face, kernels, newton, solve
 from xda.surrogate.solver import Start
 from xda.surrogate.threads import Threads

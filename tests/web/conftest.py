@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from xda.services.catalog import Catalog
-from xda.services.device_queue import DeviceQueue
-from xda.services.explorer import Explainer
+from xda.explanation.catalog import Catalog
+from xda.explanation.device_queue import DeviceQueue
+from xda.explanation.run import Explainer
 from xda.settings import Settings
 from xda.web.factory import create_app
 

@@ -8,7 +8,7 @@ from html import unescape
 import pytest
 from starlette.testclient import TestClient
 
-from xda.services.explorer import Explainer
+from xda.explanation.run import Explainer
 
 
 @pytest.mark.parametrize("filtered", ["", "label=4", "predicted=4", "label=4&predicted=4", "correct=false"])

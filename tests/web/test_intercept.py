@@ -14,11 +14,11 @@ from starlette.testclient import TestClient
 
 from tests.web.conftest import MakeClient
 from tests.world import C_VALUES
-from xda.services.catalog import Catalog
-from xda.services.device_queue import DeviceQueue
-from xda.services.explorer import Explainer
-from xda.services.intercept import in_words, split
-from xda.services.numbers import signed
+from xda.explanation.catalog import Catalog
+from xda.explanation.device_queue import DeviceQueue
+from xda.explanation.run import Explainer
+from xda.numerals import signed
+from xda.present.intercept import in_words, split
 
 TEST, C = 14, C_VALUES[1]
 

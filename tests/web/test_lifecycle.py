@@ -14,11 +14,11 @@ from starlette.testclient import TestClient
 from tests.web.conftest import MakeClient
 from tests.world import RUN_ID
 from xda.errors import BusyError
-from xda.services.catalog import Catalog
-from xda.services.device_queue import DeviceQueue
-from xda.services.explorer import Explainer
+from xda.explanation.catalog import Catalog
+from xda.explanation.device_queue import DeviceQueue
+from xda.explanation.run import Explainer
 from xda.settings import Settings
-from xda.storage.links import LinkStore
+from xda.storage.database.links import LinkStore
 from xda.web import lifecycle as lifecycle_module
 from xda.web.factory import create_app, create_app_from_env
 from xda.web.lifecycle import Lifecycle
@@ -234,7 +234,7 @@ def test_readyz_does_not_wait_for_a_database_that_is_silent(
 def test_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDA_HOME", str(tmp_path))
     monkeypatch.setenv("XDA_MAX_PAGE", "7")
-    monkeypatch.setattr("xda.web.logging.configure", lambda level: None)
+    monkeypatch.setattr("xda.web.http.logging.configure", lambda level: None)
     assert create_app_from_env().state.lifecycle.settings.max_page == 7
 
 

@@ -15,14 +15,14 @@ from torch import nn
 
 from tests.web.conftest import MakeClient
 from tests.world import RUN_ID, World
+from xda.build.config import BuildConfig
+from xda.build.pipeline import build_run
 from xda.cli import main
 from xda.errors import NoHeatmapsError
-from xda.services.build import build_run
-from xda.services.catalog import Catalog
-from xda.services.config import BuildConfig
-from xda.services.device_queue import DeviceQueue
-from xda.services.explorer import Explainer
-from xda.services.numbers import signed
+from xda.explanation.catalog import Catalog
+from xda.explanation.device_queue import DeviceQueue
+from xda.explanation.run import Explainer
+from xda.numerals import signed
 
 REASON = "it normalises by each image&#39;s own mean and spread"
 

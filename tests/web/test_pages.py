@@ -15,8 +15,8 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from tests.web.conftest import MakeClient
-from xda.services import numbers
-from xda.services.explorer import Explainer
+from xda import numerals
+from xda.explanation.run import Explainer
 from xda.web import rendering
 
 PAGES = [
@@ -111,11 +111,11 @@ def test_every_static_file_of_a_page_is_there_and_immutable(client: TestClient) 
 def test_the_sum_on_the_page_is_that_of_the_explainer(client: TestClient, explainer: Explainer) -> None:
     told = explainer.explain(14, target=4, against=9, limit=4)
     text = client.get("/r/digits/test/14?target=4&against=9").text
-    terms, total = numbers.addends((told.sum_supporting, told.sum_opposing), told.surrogate_logit)
+    terms, total = numerals.addends((told.sum_supporting, told.sum_opposing), told.surrogate_logit)
     for printed in (*terms, total):
         assert printed in text
     for part in (*told.supporting, *told.opposing):
-        assert f'<span class="tile-value">{numbers.signed(part.attribution)}</span>' in text
+        assert f'<span class="tile-value">{numerals.signed(part.attribution)}</span>' in text
         assert f"/r/digits/test/14/train/{part.index}?" in text
 
 
@@ -192,7 +192,7 @@ def test_training_page_names_copies_and_says_how_they_share(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "has a copy" not in client.get("/r/digits/train/7").text
-    monkeypatch.setattr("xda.services.explorer.copies_of", lambda *_: (11,))
+    monkeypatch.setattr("xda.explanation.run.copies_of", lambda *_: (11,))
     page = client.get("/r/digits/train/7")
     assert "It has a copy:" in page.text
     assert any("/train/11" in href for href in parsed(page.text).hrefs)

@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from tests.photos import CROP, RESIZE, RUN_ID, SIZES, make_photos
-from xda.services.explorer import Explainer
+from xda.explanation.run import Explainer
 from xda.settings import Settings
 from xda.web.factory import create_app
 

@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from tests.conftest import Served
-from tests.services.hostile import forge
+from tests.explanation.hostile import forge
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.photos import RUN_ID, build_photos, write_images
-from xda.services.explorer import Explainer
-from xda.services.story import from_snapshot, tell, to_snapshot
+from xda.explanation.run import Explainer
+from xda.present.story import from_snapshot, tell, to_snapshot
 from xda.settings import Settings
 from xda.web.factory import create_app
 
@@ -97,7 +97,7 @@ def test_json_csv_and_the_list_give_sources(client: TestClient, explainer: Expla
 
 
 def test_a_number_that_says_the_same_is_not_repeated() -> None:
-    from xda.web.contexts.base import origin
+    from xda.web.pages.chrome import origin
 
     assert origin("train[5]", "train", 5) == ""
     assert origin("train[6]", "train", 5) == "train[6]", "an image before it was left out"

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from xda.errors import InvalidRequestError
-from xda.services.views import GalleryFilter
+from xda.explanation.gallery import GalleryFilter
 from xda.web.urls import Urls, with_query
 from xda.web.view import Listing, View, choice, class_number, decimal, flag, integer
 

@@ -212,3 +212,69 @@ class Decomposition:
     def to_pandas(self, classes: Sequence[str] | None = None) -> pd.DataFrame:
         """Return ``to_arrow`` as a DataFrame; ConfigError if pandas is not installed."""
         return to_pandas(self.to_arrow(classes))
+
+
+@dataclass(frozen=True, slots=True)
+class PairRelevance:
+    """The two heat-maps of one pair.
+
+    Each sums to ``attribution - intercept``, up to the stabiliser of LRP (method section 4).
+    """
+
+    train_index: int
+    test: NDArray[np.float32]
+    """Relevance on the test image, shape (H, W)."""
+    train: NDArray[np.float32]
+    """Relevance on the training image, shape (H, W)."""
+    attribution: float
+    """The contribution, as the list of contributions has it."""
+    intercept: float = 0.0
+    """Part of it that is due to an augmented intercept, which has no place in an image; 0 without one."""
+
+    def __repr__(self) -> str:
+        """Return what a line of a notebook can hold; the maps are in their attributes."""
+        height, width = self.test.shape
+        apart = f", {self.intercept:.5g} of it from the intercept" if self.intercept else ""
+        return (
+            f"<PairRelevance of training image {self.train_index}: {height} × {width}, "
+            f"attribution {self.attribution:.5g}{apart}>"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TestInfluence:
+    """How one training sample moves the decision on one test image (for the class the network predicts there)."""
+
+    __test__ = False
+
+    test: int
+    label: int
+    predicted: int
+    attribution: float
+    source: str | None = None
+    """Where the test image came from: its path, or its place in the data set; None where that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSample:
+    """One training sample as the surrogate and the network see it."""
+
+    index: int
+    label: int
+    predicted: int
+    network_logits: tuple[float, ...]
+    c: float
+    dual_coef: tuple[float, ...]
+    """Its row of alpha, one entry a class; all zero: without it, this solution of the surrogate stays optimal."""
+    is_support: bool
+    at_bound: bool
+    self_influence: float
+    slack: float
+    """Hinge loss of the surrogate on this sample; large values point at wrong labels."""
+    slack_rank: int
+    """1 for the largest slack among the training samples; equal slacks share the best rank."""
+    supports: tuple[TestInfluence, ...]
+    opposes: tuple[TestInfluence, ...]
+    source: str | None = None
+    copies: tuple[int, ...] = ()
+    """Training samples of the same label and features; they share their weight arbitrarily."""

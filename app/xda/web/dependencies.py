@@ -15,9 +15,9 @@ from xda.settings import Settings
 from xda.web.lifecycle import Lifecycle
 
 if TYPE_CHECKING:
-    from xda.services.catalog import Catalog
-    from xda.services.explorer import Explainer
-    from xda.storage.links import LinkStore
+    from xda.explanation.catalog import Catalog
+    from xda.explanation.run import Explainer
+    from xda.storage.database.links import LinkStore
 else:
     # FastAPI evaluates these names when the application is built, before PyTorch has been imported in the background;
     # it does not use the type of a dependency, so any will do.

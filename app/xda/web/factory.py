@@ -15,19 +15,19 @@ from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
 from xda.settings import Settings, resource_dir
-from xda.web import logging as web_logging
-from xda.web import openapi, problems
-from xda.web.answers import AnswerCache
-from xda.web.conditional import package_version
+from xda.web.http import logging as web_logging
+from xda.web.http import openapi, problems
+from xda.web.http.answer_cache import AnswerCache
+from xda.web.http.conditional import package_version
+from xda.web.http.metrics import Metrics
+from xda.web.http.middleware import HostsMiddleware, LimitsMiddleware, PrefixMiddleware, RequestMiddleware
+from xda.web.http.static_files import HashedStaticFiles
 from xda.web.lifecycle import Lifecycle, end_process
-from xda.web.metrics import Metrics
-from xda.web.middleware import HostsMiddleware, LimitsMiddleware, PrefixMiddleware, RequestMiddleware
 from xda.web.rendering import render_error
-from xda.web.routes import ROUTERS
-from xda.web.static_files import HashedStaticFiles
+from xda.web.routers import ROUTERS
 
 if TYPE_CHECKING:
-    from xda.services.catalog import Catalog
+    from xda.explanation.catalog import Catalog
 
 DESCRIPTION = (
     "Which training images made an image classifier decide as it did, and where in both images the reason lies. "

@@ -25,9 +25,9 @@ from xda.errors import BusyError, RunError, XdaError
 from xda.settings import Settings
 
 if TYPE_CHECKING:
-    from xda.services.catalog import Catalog
-    from xda.services.explorer import Explainer
-    from xda.storage.links import LinkStore
+    from xda.explanation.catalog import Catalog
+    from xda.explanation.run import Explainer
+    from xda.storage.database.links import LinkStore
 
 logger = logging.getLogger(__name__)
 
@@ -52,14 +52,14 @@ def open_catalog(settings: Settings) -> Catalog:
 
     The import is here because it pulls in PyTorch, for which a process that has just started must not wait.
     """
-    from xda.services.catalog import Catalog
+    from xda.explanation.catalog import Catalog
 
     return Catalog.open(settings)
 
 
 def open_links(settings: Settings) -> LinkStore:
     """Open the link database and bring its schema up to date."""
-    from xda.storage.links import LinkStore
+    from xda.storage.database.links import LinkStore
 
     store = LinkStore(settings.link_database_url)
     try:
@@ -88,7 +88,7 @@ def answer_once(explainer: Explainer, timeout: float) -> None:
 
 def those_without_answer(catalog: Catalog, timeout: float) -> dict[str, str]:
     """Let each run answer once; return a reason for each that cannot, by its id."""
-    from xda.services.containment import contained
+    from xda.runs.containment import contained
 
     failed: dict[str, str] = {}
     for explainer in catalog.runs.values():

@@ -14,17 +14,17 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from xda.services import numbers
+from xda import numerals
 from xda.settings import resource_dir
-from xda.web.contexts.base import Chrome, RunHeader, run_header
-from xda.web.contexts.error import ErrorPage
+from xda.web.pages.chrome import Chrome, RunHeader, run_header
+from xda.web.pages.error import ErrorPage
 from xda.web.urls import Urls, with_query
 from xda.web.view import OFFERED
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-    from xda.web.problems import Problem
+    from xda.web.http.problems import Problem
 
 MANY_OPTIONS = 60
 """A list of more options is a text field with proposals instead of a select."""
@@ -72,11 +72,11 @@ def environment() -> Environment:
         cache_size=200,
     )
     env.filters.update(
-        number=numbers.number,
-        signed=numbers.signed,
-        count=numbers.count,
-        percent=numbers.percent,
-        parameter=numbers.parameter,
+        number=numerals.number,
+        signed=numerals.signed,
+        count=numerals.count,
+        percent=numerals.percent,
+        parameter=numerals.parameter,
     )
     env.globals.update(many_options=MANY_OPTIONS, offered=OFFERED)
     return env

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal, cast, get_args
 from fastapi import Depends, Query, Request
 
 from xda.errors import InvalidRequestError
-from xda.services.colormap import COLOURS, Colours
-from xda.services.views import GalleryFilter, GalleryOrder
+from xda.explanation.gallery import GalleryFilter, GalleryOrder
+from xda.present.colour import COLOURS, Colours
 
 Scale = Literal["own", "page"]
 SCALES: tuple[Scale, ...] = get_args(Scale)

@@ -1,0 +1,1 @@
+"""The build, offline: images, features, dual variables and index become a run folder."""

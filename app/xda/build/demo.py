@@ -1,0 +1,84 @@
+"""``xda demo``: MNIST from nothing to a verified run, going on wherever an earlier start was stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from xda.build.config import BuildConfig, DataTable, NetworkTable, RunTable
+from xda.data.known import registry
+from xda.errors import RunError
+from xda.networks.device import resolve_device
+from xda.networks.presets import get_preset
+from xda.networks.training import TrainingResult, train
+from xda.progress import Progress
+from xda.settings import Settings
+from xda.storage.run.folder import RunFolder
+
+PRESET = "mnist-cnn"
+
+
+def checkpoint_path(settings: Settings, preset: str) -> Path:
+    """Return where the weights of a preset network are kept."""
+    return settings.home / "checkpoints" / f"{preset}.safetensors"
+
+
+def train_preset(
+    name: str, settings: Settings, checkpoint: Path, progress: Progress
+) -> tuple[registry.ImageDataset, TrainingResult]:
+    """Fetch the data of a preset and train it, going on with an interrupted training."""
+    preset = get_preset(name)
+    registry.fetch(preset.dataset, settings.data_dir, progress)
+    dataset = registry.load(preset.dataset, settings.data_dir)
+    result = train(name, dataset, checkpoint, device=resolve_device(settings.device), progress=progress)
+    return dataset, result
+
+
+def demo_run(settings: Settings, progress: Progress) -> tuple[Path, bool]:
+    """Make sure that the demonstration run exists and is sound.
+
+    Returns
+    -------
+    path : Path
+        Its folder.
+    built : bool
+        Whether it was built now.
+
+    Raises
+    ------
+    DataError
+        If MNIST cannot be had.
+    RunError
+        If the finished run does not pass its own verification.
+    """
+    out = settings.runs_dir / PRESET
+    if _is_complete(out):
+        return out, False
+    # Only now: a run that is there is served without the solver's libraries.
+    from xda.build.pipeline import build_run
+    from xda.build.verify import verify_run
+
+    preset = get_preset(PRESET)
+    checkpoint = checkpoint_path(settings, PRESET)
+    dataset, _ = train_preset(PRESET, settings, checkpoint, progress)
+    config = BuildConfig(
+        run=RunTable(id=PRESET, title=preset.title),
+        data=DataTable(name=preset.dataset),
+        network=NetworkTable(preset=PRESET, checkpoint=checkpoint),
+    )
+    build_run(config, dataset, out, device=settings.device, progress=progress)
+    failed = [finding for finding in verify_run(out, device=settings.device, progress=progress) if not finding.passed]
+    if failed:
+        raise RunError(
+            f"{out} does not pass its verification ({failed[0].name}: {failed[0].detail}); "
+            "remove the folder and start again."
+        )
+    return out, True
+
+
+def _is_complete(path: Path) -> bool:
+    """Tell whether a finished run is there; a damaged or older one is built again."""
+    try:
+        RunFolder.open(path, verify=False)
+    except RunError:
+        return False
+    return True

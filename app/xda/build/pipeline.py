@@ -1,0 +1,404 @@
+"""The build: images → features → dual variables → index, written as a run folder that nothing changes afterwards.
+
+Each stage is keyed by a fingerprint of everything it is computed from; a build that was interrupted goes on after its
+last finished stage, and a changed input redoes what depends on it (``xda.storage.run.writer``).
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import astuple, dataclass
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from xda.attribution.decomposition import self_influence
+from xda.attribution.fidelity import agreement, confidence_and_margin
+from xda.attribution.index import build_index
+from xda.build.config import BuildConfig
+from xda.build.network import configured_network
+from xda.build.warnings import doubts_before, doubts_of_accuracy, doubts_of_normalisation, warn
+from xda.data.known.registry import ImageDataset, ImageSplit
+from xda.decision import SPLITS, Split
+from xda.errors import DataError
+from xda.networks.device import resolve_device
+from xda.networks.features import extract_batches, output_widths
+from xda.networks.kept_code import collect
+from xda.networks.loading import LoadedNetwork
+from xda.networks.products import DeviceFeatures
+from xda.progress import Progress, silent
+from xda.relevance.model import RelevanceModel
+from xda.runs.sources import pack
+from xda.runs.support import read_support
+from xda.settings import DeviceChoice
+from xda.storage.files import fingerprint
+from xda.storage.run import layout
+from xda.storage.run.folder import RunFolder
+from xda.storage.run.layout_check import source_files
+from xda.storage.run.manifest import (
+    CertificateEntry,
+    Counts,
+    DatasetEntry,
+    LeftOutEntry,
+    NetworkEntry,
+    RunDescription,
+    SparsityEntry,
+    SurrogateEntry,
+)
+from xda.storage.run.writer import RunWriter
+from xda.surrogate import CrammerSingerSVC, blocks
+from xda.surrogate.fit_progress import STAGE, gap_progress
+
+LIBRARIES = ("dualxda-explorer", "numpy", "scipy", "scikit-learn", "numba", "torch", "torchvision", "zennit")
+FORMAT = 1
+"""Part of every stage's fingerprint; changes when what a stage computes changes."""
+
+
+def build_run(
+    config: BuildConfig,
+    dataset: ImageDataset,
+    out: Path,
+    *,
+    device: DeviceChoice = "auto",
+    progress: Progress = silent,
+) -> RunFolder:
+    """Build a run folder, or go on with an interrupted build of it.
+
+    Parameters
+    ----------
+    config : BuildConfig
+    dataset : ImageDataset
+        The data set that the configuration names.
+    out : Path
+        Where the run is to be. A run that is there stays in use until the new one is complete.
+    device : {"auto", "cpu", "cuda"}
+    progress : Progress
+
+    Returns
+    -------
+    RunFolder
+        The finished run, open.
+
+    Raises
+    ------
+    ConfigError, DataError
+        If data or weights are missing or do not fit each other.
+    ConflictError
+        If another build writes the same folder, or something else is in it, such as a run of another id.
+    """
+    where = resolve_device(device)
+    _refuse_untrained_classes(dataset)
+    network = configured_network(config, dataset)
+    warn(doubts_before(config, dataset), remark=network.remark)
+    with RunWriter(out, config.run.id) as writer:
+        return _Build(config, dataset, network, writer, where, progress).run()
+
+
+@dataclass(frozen=True)
+class _Build:
+    """The stages of one build, in the order in which they depend on each other."""
+
+    config: BuildConfig
+    dataset: ImageDataset
+    network: LoadedNetwork
+    writer: RunWriter
+    device: torch.device
+    progress: Progress
+
+    def run(self) -> RunFolder:
+        # first: a network that is refused is refused before hours of work
+        composite, no_heatmaps = self._composite()
+        warn(doubts_of_normalisation(self.network, self.dataset))
+        self._write_network()
+        self._write_images()
+        self._write_sources()
+        self._write_features()
+        self._write_surrogates()
+        for c in self.config.surrogate.c:
+            self._write_index(c)
+        self._write_tables()
+        self._write_left_out()
+        warn(doubts_of_accuracy(self.dataset.test.labels, self._predicted, len(self.dataset.classes)))
+        return self.writer.commit(self._describe(composite, no_heatmaps))
+
+    @property
+    def _data_key(self) -> list[str]:
+        return [self.dataset.name, self.dataset.train.fingerprint, self.dataset.test.fingerprint]
+
+    @property
+    def _libraries(self) -> tuple[str, ...]:
+        return (*LIBRARIES, "timm") if self.network.spec.kind == "timm" else LIBRARIES
+
+    @property
+    def _features_key(self) -> list[str]:
+        return [self.writer.sha256(layout.features(split)) for split in SPLITS] + self._data_key
+
+    @property
+    def _predicted(self) -> NDArray[np.int64]:
+        """Classes that the network gives the test images."""
+        return np.asarray(self.writer.array(layout.logits("test")).argmax(axis=1))
+
+    def _write_network(self) -> None:
+        self._write_files("network", {layout.NETWORK: self.network.weights()})
+        if self.config.network.keep_code:
+            code = collect(self.network.spec.name)
+            self._write_files("code", {layout.CODE + name: content for name, content in code.items()})
+
+    def _write_files(self, stage: str, files: dict[str, bytes]) -> None:
+        inputs = fingerprint([FORMAT, *((name, sha256(content).hexdigest()) for name, content in files.items())])
+        if not self.writer.finished(stage, inputs):
+            with self.writer.stage(stage, inputs):
+                for name, content in files.items():
+                    self.writer.write_bytes(name, content)
+
+    def _write_images(self) -> None:
+        inputs = fingerprint([FORMAT, *self._data_key])
+        if self.writer.finished("images", inputs):
+            return
+        with self.writer.stage("images", inputs):
+            for split in SPLITS:
+                images = getattr(self.dataset, split)
+                self.writer.write_images(split, images.all_encoded(), len(images), self.progress, "Storing images")
+
+    def _write_sources(self) -> None:
+        """Write where each image came from, which is no part of what is computed."""
+        for split in SPLITS:
+            images: ImageSplit = getattr(self.dataset, split)
+            content, offsets = pack(images.origins(split), len(images))
+            inputs = fingerprint([FORMAT, sha256(content).hexdigest()])
+            if not self.writer.finished(f"sources: {split}", inputs):
+                with self.writer.stage(f"sources: {split}", inputs):
+                    self.writer.write_bytes(source_files(split)[0], content)
+                    self.writer.write_array(source_files(split)[1], offsets)
+
+    def _write_features(self) -> None:
+        preprocessing = self.network.preprocessing
+        for split in SPLITS:
+            images: ImageSplit = getattr(self.dataset, split)
+            inputs = fingerprint(
+                [
+                    FORMAT,
+                    self.writer.sha256(layout.NETWORK),
+                    self.network.spec.to_dict(),
+                    preprocessing.to_dict(),
+                    images.fingerprint,
+                ]
+            )
+            if self.writer.finished(f"features: {split}", inputs):
+                continue
+            network = self.network.classifier
+            names = layout.features(split), layout.logits(split)
+            widths = dict(zip(names, output_widths(network), strict=True))
+            forms = {name: ((len(images), width), np.float32) for name, width in widths.items()}
+            with self.writer.growing_stage(f"features: {split}", inputs, forms) as growing:
+                batches = extract_batches(
+                    network,
+                    preprocessing,
+                    images,
+                    device=self.device,
+                    progress=self.progress,
+                    start=growing.done,
+                    stage=f"Features: {split}",
+                )
+                for batch in batches:
+                    growing.append(dict(zip(names, batch, strict=True)))
+
+    def _write_surrogates(self) -> None:
+        """Fit all C, each warm from the one before."""
+        table = self.config.surrogate
+        inputs = fingerprint([FORMAT, *self._features_key, table.c, table.tol, table.intercept])
+        if self.writer.finished("surrogates", inputs):
+            return
+        labels = self.dataset.train.labels
+        features = np.asarray(self.writer.array(layout.features("train")))
+        n_classes, width = len(self.dataset.classes), features.shape[1] + 1
+        each = 4 * len(labels) + 8 * n_classes * (len(self.dataset.test) + width)
+        self.writer.require_space("the surrogates", each * len(table.c))
+        fitted = CrammerSingerSVC.path(
+            features,
+            labels,
+            table.c,
+            tol=table.tol,
+            intercept=table.intercept,
+            progress=gap_progress(self.progress, table.c, table.tol),
+        )
+        self.progress(STAGE, 100, 100)
+        with self.writer.stage("surrogates", inputs):
+            for svc in fitted:
+                self._write_surrogate(svc)
+
+    def _write_surrogate(self, svc: CrammerSingerSVC) -> None:
+        augment = svc.intercept == "augment"
+        coef = np.column_stack([svc.coef_, svc.intercept_]) if augment else svc.coef_
+        queries = self.writer.array(layout.features("test"))
+        test_logits = np.empty((len(queries), len(coef)))
+        for span in blocks.spans(*queries.shape):
+            test_logits[span] = blocks.read(queries, span, augment=augment) @ coef.T
+        dual = svc.dual_coef_[svc.support_]
+        arrays: dict[str, NDArray[Any]] = {
+            layout.COEF: coef,
+            layout.SUPPORT: svc.support_.astype(np.int64),
+            layout.DUAL_DATA: dual.data.astype(np.float64),
+            layout.DUAL_INDICES: dual.indices.astype(np.int32),
+            layout.DUAL_INDPTR: dual.indptr.astype(np.int64),
+            layout.SLACK: svc.slack_.astype(np.float32),
+            layout.TEST_LOGITS: test_logits,
+        }
+        for name, array in arrays.items():
+            self.writer.write_array(layout.surrogate(svc.C, name), array)
+        certificate = json.dumps(svc.certificate_.to_dict()).encode()
+        self.writer.write_bytes(layout.certificate(svc.C), certificate)
+
+    def _write_index(self, c: float) -> None:
+        """Rank and total the contributions to the network's decision on every test image."""
+        name = f"index: {layout.surrogate_name(c)}"
+        per_sign = self.config.index.per_sign
+        own = [layout.COEF, layout.DUAL_DATA, layout.DUAL_INDICES, layout.DUAL_INDPTR, layout.SUPPORT]
+        inputs = fingerprint(
+            [
+                FORMAT,
+                per_sign,
+                self.writer.sha256(layout.features("test")),
+                self.writer.sha256(layout.logits("test")),
+                *(self.writer.sha256(layout.surrogate(c, array)) for array in own),
+            ]
+        )
+        if self.writer.finished(name, inputs):
+            return
+        support = read_support(self.writer.array, c, self.dataset.train.labels, len(self.dataset.classes))
+        features = DeviceFeatures(
+            self.writer.array(layout.features("train")),
+            self.device,
+            offset=layout.intercept_offset(self.config.surrogate.intercept),
+            index=support.index,
+        )
+        arrays = build_index(
+            support,
+            features.products,
+            np.asarray(self.writer.array(layout.features("test"))),
+            self.writer.array(layout.logits("test")).argmax(axis=1),
+            per_sign=per_sign,
+            progress=lambda done, total: self.progress(f"Index: C = {c:g}", done, total),
+        )
+        with self.writer.stage(name, inputs):
+            for array, values in arrays.items():
+                self.writer.write_array(layout.index(c, array), values)
+
+    def _entry(self, c: float) -> SurrogateEntry:
+        certificate = json.loads(self.writer.read_bytes(layout.certificate(c)))
+        return SurrogateEntry(
+            name=layout.surrogate_name(c),
+            c=c,
+            certificate=CertificateEntry(**{name: certificate[name] for name in CertificateEntry.model_fields}),
+            agreement=agreement(
+                self.writer.array(layout.surrogate(c, layout.TEST_LOGITS)), self.writer.array(layout.logits("test"))
+            ),
+            n_support=certificate["n_support"],
+            sparsity=SparsityEntry(
+                l0=float(np.mean(self.writer.array(layout.index(c, "l0")))),
+                hoyer=float(np.mean(self.writer.array(layout.index(c, "hoyer")))),
+            ),
+        )
+
+    def _write_tables(self) -> None:
+        """Write what people want to sort and filter: one row for each image."""
+        cs = self.config.surrogate.c
+        inputs = fingerprint(
+            [FORMAT, *self._features_key, *(self.writer.sha256(layout.surrogate(c, layout.SLACK)) for c in cs)]
+            + [self.writer.sha256(layout.logits(split)) for split in SPLITS]
+        )
+        if self.writer.finished("tables", inputs):
+            return
+        columns = {split: _outcome(self.writer, split, getattr(self.dataset, split).labels) for split in SPLITS}
+        train_labels = self.dataset.train.labels
+        norms = blocks.squared_norms(self.writer.array(layout.features("train")))
+        norms += layout.intercept_offset(self.config.surrogate.intercept)
+        for c in cs:
+            name = layout.surrogate_name(c)
+            support = read_support(self.writer.array, c, train_labels, len(self.dataset.classes))
+            own = np.zeros(len(train_labels))
+            own[support.index] = support.own_dual_coef
+            columns["train"][f"slack {name}"] = self.writer.array(layout.surrogate(c, layout.SLACK))
+            columns["train"][f"self_influence {name}"] = self_influence(own, norms)
+            test_logits = self.writer.array(layout.surrogate(c, layout.TEST_LOGITS))
+            columns["test"][f"surrogate_predicted {name}"] = test_logits.argmax(axis=1)
+        with self.writer.stage("tables", inputs):
+            for split in SPLITS:
+                self.writer.write_table(layout.table(split), pa.table(columns[split]))
+
+    def _write_left_out(self) -> None:
+        """Write which images were left out, if any."""
+        rows = [[split, *astuple(each)] for split in SPLITS for each in getattr(self.dataset, split).left_out]
+        inputs = fingerprint([FORMAT, rows])
+        if not rows or self.writer.finished("left out", inputs):
+            return
+        columns = dict(zip(("split", "name", "reason"), map(list, zip(*rows, strict=True)), strict=True))
+        with self.writer.stage("left out", inputs):
+            self.writer.write_table(layout.LEFT_OUT, pa.table(columns))
+
+    def _composite(self) -> tuple[str, str | None]:
+        """Name the rules for heat-maps, or say why there are none; attribution needs none."""
+        with RelevanceModel(self.network.classifier, self.network.preprocessing, self.device) as model:
+            return model.composite, model.refusal or None
+
+    def _describe(self, composite: str, no_heatmaps: str | None) -> RunDescription:
+        return RunDescription(
+            id=self.config.run.id,
+            title=self.config.run.title,
+            classes=self.dataset.classes,
+            counts=Counts(
+                train=len(self.dataset.train),
+                test=len(self.dataset.test),
+                features=self.writer.array(layout.features("train")).shape[1],
+            ),
+            dataset=DatasetEntry(
+                name=self.dataset.name,
+                title=self.dataset.title,
+                fingerprint=fingerprint(self._data_key),
+                left_out=_left_out(self.dataset),
+            ),
+            network=NetworkEntry(
+                spec=self.network.spec.to_dict(),
+                preprocessing=self.network.preprocessing.to_dict(),
+                weights_sha256=self.writer.sha256(layout.NETWORK),
+                accuracy=float(np.mean(self._predicted == self.dataset.test.labels)),
+                remark=self.network.remark or None,
+            ),
+            composite=composite,
+            no_heatmaps=no_heatmaps,
+            intercept=self.config.surrogate.intercept,
+            per_sign=self.config.index.per_sign,
+            surrogates=tuple(self._entry(c) for c in self.config.surrogate.c),
+            libraries={"python": platform.python_version()} | {name: version(name) for name in self._libraries},
+        )
+
+
+def _refuse_untrained_classes(dataset: ImageDataset) -> None:
+    absent = np.setdiff1d(np.arange(len(dataset.classes)), dataset.train.labels)
+    if len(absent):
+        raise DataError(f"Class '{dataset.classes[absent[0]]}' has no training image; leave it out of the data set.")
+
+
+def _outcome(writer: RunWriter, split: Split, labels: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    """Return the columns that both tables share: what each image is and what the network makes of it."""
+    logits = writer.array(layout.logits(split))
+    confidence, margin = confidence_and_margin(logits)
+    return {
+        "label": labels.astype(np.int64),
+        "predicted": logits.argmax(axis=1).astype(np.int64),
+        "confidence": confidence,
+        "margin": margin,
+    }
+
+
+def _left_out(dataset: ImageDataset) -> LeftOutEntry | None:
+    if not dataset.left_out:
+        return None
+    return LeftOutEntry(train=len(dataset.train.left_out), test=len(dataset.test.left_out))

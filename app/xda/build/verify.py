@@ -1,0 +1,202 @@
+"""``xda verify``: everything a run promises, recomputed from its own files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xda.attribution.decomposition import attributions
+from xda.attribution.index import ARRAYS, SIGNS, AttributionIndex
+from xda.decision import SPLITS
+from xda.errors import NoNetworkError, RunError, XdaError
+from xda.networks.device import resolve_device
+from xda.networks.products import DeviceFeatures
+from xda.progress import Progress, silent
+from xda.runs.containment import contained
+from xda.runs.network import TOLERANCE, features_deviation, open_model
+from xda.runs.support import read_support
+from xda.settings import DeviceChoice
+from xda.storage.run import layout
+from xda.storage.run.folder import RunFolder
+from xda.storage.run.manifest import SurrogateEntry
+from xda.surrogate import certify
+from xda.surrogate.certificate import coef_of_support
+
+SUM_RTOL = 1e-5
+"""Largest relative deviation of the sum of all attributions from the surrogate's logit."""
+GAP_FLOOR = 1e-9
+"""A recomputed duality gap below this is rounding."""
+N_RECOMPUTED = 64
+"""Images of each split whose features are recomputed."""
+BLOCK = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The outcome of one check."""
+
+    name: str
+    passed: bool
+    detail: str
+    advice: str = "build the run again"
+    """What to do where it failed."""
+
+
+Check = Callable[[], tuple[bool, str] | tuple[bool, str, str]]
+"""Returns whether a property holds, what was found, and, where it is not to build the run again, what to do."""
+
+
+def verify_run(
+    path: Path, *, device: DeviceChoice = "auto", progress: Progress = silent, allow_factory: Sequence[str] = ()
+) -> tuple[Finding, ...]:
+    """Check a run folder: hashes, features, decomposition, index and KKT certificate.
+
+    Parameters
+    ----------
+    path : Path
+    device : {"auto", "cpu", "cuda"}
+    progress : Progress
+    allow_factory : sequence of str
+        As for ``Explainer.open``.
+
+    Returns
+    -------
+    tuple of Finding
+        One for each check; the run is sound if all have passed.
+
+    Raises
+    ------
+    RunError
+        If the folder is no run folder at all.
+    """
+    run = RunFolder.open(path, verify=False)
+    findings = [_attempt("hashes", lambda: _check_files(run))]
+    if not findings[0].passed:
+        return tuple(findings)  # figures from damaged files would mean nothing
+    checks: list[tuple[str, Check]] = [("features", lambda: _check_features(run, device, allow_factory))]
+    for entry in run.manifest.surrogates:
+        checks += _surrogate_checks(run, entry, device)
+    for done, (name, check) in enumerate(checks):
+        progress("Verifying", done, len(checks))
+        findings.append(_attempt(name, check))
+    progress("Verifying", len(checks), len(checks))
+    return tuple(findings)
+
+
+def _attempt(name: str, check: Check) -> Finding:
+    try:
+        with contained(lambda said: RunError(f"it cannot be checked: {said}")):
+            return Finding(name, *check())
+    except NoNetworkError as error:
+        return Finding(name, False, error.reason, f"its network cannot be made here: {error.reason.rstrip('.')}")
+    except XdaError as error:
+        return Finding(name, False, str(error))
+
+
+def _check_files(run: RunFolder) -> tuple[bool, str]:
+    run.verify_files()
+    return True, f"{len(run.manifest.files)} files are what the manifest says"
+
+
+def _check_features(run: RunFolder, device: DeviceChoice, allow_factory: Sequence[str]) -> tuple[bool, str, str]:
+    """Let the network compute some features again."""
+    with open_model(run, resolve_device(device), allow_factory) as model:
+        worst = max(
+            features_deviation(
+                run,
+                model,
+                split,
+                np.unique(
+                    np.linspace(0, len(run.array(layout.features(split))) - 1, N_RECOMPUTED).astype(int)
+                ).tolist(),
+            )
+            for split in SPLITS
+        )
+    factory = run.manifest.network.spec.get("factory")
+    module = f"open it with the module of '{factory}' as it was when the run was built, or " if factory else ""
+    detail = f"recomputed features deviate by at most {worst:.2g} (relative)"
+    return worst <= TOLERANCE, detail, f"{module}build the run again"
+
+
+def _surrogate_checks(run: RunFolder, entry: SurrogateEntry, device: DeviceChoice) -> Iterator[tuple[str, Check]]:
+    yield f"C = {entry.c:g}: decomposition", lambda: _check_decomposition(run, entry, device)
+    yield f"C = {entry.c:g}: certificate", lambda: _check_certificate(run, entry)
+
+
+def _check_decomposition(run: RunFolder, entry: SurrogateEntry, device: DeviceChoice) -> tuple[bool, str]:
+    """Sum the attributions of every test image, and compare with logit and index."""
+    c = entry.c
+    train_labels = run.table(layout.table("train"), ("label",))["label"].to_numpy().astype(np.int64)
+    support = read_support(run.array, c, train_labels, len(run.manifest.classes))
+    offset = layout.intercept_offset(run.manifest.intercept)
+    features = DeviceFeatures(run.array(layout.features("train")), resolve_device(device), offset, support.index)
+    queries = run.array(layout.features("test"))
+    targets = run.array(layout.logits("test")).argmax(axis=1)
+    logits = run.array(layout.surrogate(c, layout.TEST_LOGITS))
+    index = AttributionIndex({name: run.array(layout.index(c, name)) for name in ARRAYS}, run.manifest.per_sign)
+    worst = worst_index = 0.0
+    for start in range(0, len(queries), BLOCK):
+        members = np.arange(start, min(start + BLOCK, len(queries)))
+        for target in np.unique(targets[members]).tolist():
+            chosen = members[targets[members] == target]
+            rows, weights = support.weights(target)
+            values = attributions(weights, features.products(rows, queries[chosen]))
+            expected = logits[chosen, target]
+            deviation = np.abs(values.sum(axis=0) - expected) / np.maximum(1e-12, np.abs(expected))
+            worst = max(worst, float(deviation.max()))
+            for column, test in enumerate(chosen.tolist()):
+                worst_index = max(worst_index, _index_deviation(index, test, rows, values[:, column]))
+    passed = worst <= SUM_RTOL and worst_index <= SUM_RTOL
+    return passed, f"sums equal the logits to {worst:.2g}, the index the attributions to {worst_index:.2g} (relative)"
+
+
+def _index_deviation(index: AttributionIndex, test: int, rows: NDArray[np.int64], values: NDArray[np.float64]) -> float:
+    """Return the largest relative deviation of an index entry from the attributions it stands for."""
+    largest = max(1e-12, float(np.abs(values).max(initial=0.0)))
+    worst = 0.0
+    for sign, factor in SIGNS:
+        entry = index.entry(test, sign)
+        of_sign = values[values > 0] if factor > 0 else values[values < 0]
+        if entry.count != len(of_sign) or len(entry.position) != min(len(of_sign), index.per_sign):
+            return np.inf
+        place = np.searchsorted(rows, entry.position)
+        worst = max(
+            worst,
+            abs(entry.total - float(of_sign.sum())) / largest,
+            float(np.abs(values[place] - entry.attribution).max(initial=0.0)) / largest,
+        )
+    return worst
+
+
+def _check_certificate(run: RunFolder, entry: SurrogateEntry) -> tuple[bool, str]:
+    """Compute again, over all training samples, how far the dual variables can be from the optimum."""
+    c = entry.c
+    labels = run.table(layout.table("train"), ("label",))["label"].to_numpy().astype(np.int64)
+    support = read_support(run.array, c, labels, len(run.manifest.classes))
+    stored = entry.certificate
+    certificate = certify(
+        run.array(layout.features("train")),
+        labels,
+        support.dual_coef.toarray(),
+        c,
+        support=support.index,
+        augment=run.manifest.intercept == "augment",
+        tol=max(GAP_FLOOR, stored.relative_gap * (1.0 + SUM_RTOL)),
+    )
+    coef = run.array(layout.surrogate(c, layout.COEF))
+    recomputed = coef_of_support(
+        run.array(layout.features("train")),
+        support.index,
+        support.dual_coef.toarray(),
+        augment=run.manifest.intercept == "augment",
+    )
+    deviation = float(np.abs(coef - recomputed).max() / max(1e-300, np.abs(recomputed).max()))
+    passed = stored.converged and certificate.converged and deviation <= SUM_RTOL
+    return passed, (
+        f"relative duality gap {certificate.relative_gap:.2g}, KKT violation {certificate.kkt_violation:.2g} over "
+        f"{certificate.n_samples:,} samples, weights equal the dual's to {deviation:.2g}"
+    )

@@ -1,0 +1,226 @@
+"""Folder trees of image files, one folder for each class: ``<split>/<class>/<file>``."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xda.atomic import read_regular
+from xda.data.checking import examine_files, for_people, is_text
+from xda.data.dataset import ImageSplit, LeftOut, ReadOtherwise
+from xda.errors import DataError
+from xda.progress import Progress, silent
+
+SUFFIXES = (".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+"""Files with these names, in either case, are images, whatever format they are of; others are passed over."""
+
+_OUTWARD = "it is a link that leads out of the folder; set follow_links = true under [data] to follow such links"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """Images that are files."""
+
+    paths: tuple[str, ...]
+    folder: str = ""
+    """Below which they are; their origins leave it out."""
+    name: str = ""
+    """What their origins say for the folder."""
+
+    def origin(self, index: int) -> str:
+        """Return the path as seen from the data set."""
+        path = self.paths[index]
+        inner = path.removeprefix(self.folder + os.sep) if self.folder else path
+        return f"{self.name}/{inner}" if self.name else inner
+
+    def encoded(self, index: int) -> bytes:
+        """Return the file.
+
+        Raises
+        ------
+        DataError
+            If it cannot be read any more.
+        """
+        path = self.paths[index]
+        try:
+            return read_regular(path)
+        except OSError as error:
+            raise DataError(f"The image {for_people(path)} cannot be read ({error.strerror}).") from None
+
+    def pixels(self, indices: NDArray[np.int64]) -> NDArray[np.uint8] | None:
+        """Return None: files must be decoded."""
+        return None
+
+
+def class_names(folder: Path) -> tuple[str, ...]:
+    """Return the names of the class folders, in alphabetical order; hidden ones are no classes.
+
+    Raises
+    ------
+    DataError
+        If the folder is absent or holds fewer than two, or a name is no text.
+    """
+    if not folder.is_dir():
+        found = "is a file" if folder.exists() else "does not exist"
+        raise DataError(f"{folder} {found}; name a folder with one folder of images for each class.")
+    entries = folder.iterdir()
+    names = tuple(sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")))
+    if len(names) < 2:
+        only = f"only the folder '{for_people(names[0])}'" if names else "no folder"
+        raise DataError(f"{folder} holds {only}; one folder of images is needed for each of at least two classes.")
+    if strange := next((name for name in names if not is_text(name)), None):
+        raise DataError(f"{folder} has a folder '{for_people(strange)}' whose name is not UTF-8; give it another name.")
+    return names
+
+
+def load_split(
+    folder: Path,
+    classes: tuple[str, ...],
+    *,
+    base: Path | None = None,
+    follow_links: bool = False,
+    kept: Path | None = None,
+    progress: Progress = silent,
+) -> ImageSplit:
+    """Load one split: files by class and, within a class, in the order of torchvision's ``ImageFolder``.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds a folder for each class; images may lie deeper in it. Hidden files and folders are passed over.
+    classes : tuple of str
+        Names of the class folders; the label is the position.
+    base : Path, optional
+        Folder of the data set, from which origins are seen; default the one that the split's folder is in.
+    follow_links : bool
+        Whether to follow links that lead out of the folder; those to what is inside are followed in any case.
+    kept : Path, optional
+        File in which what is known of each image is kept, so that only new ones are read.
+    progress : Progress
+        Told how many files are checked.
+
+    Returns
+    -------
+    ImageSplit
+        Of the images that can be used; the others are named in ``left_out``.
+
+    Raises
+    ------
+    DataError
+        If the folder has other classes, or no images, or a link to a folder leads out of it.
+    """
+    found = class_names(folder)
+    if unknown := set(found) - set(classes):
+        raise DataError(f"{folder} has a folder '{min(unknown)}' for which the training images have no class.")
+    labels: list[int] = []
+    paths: list[str] = []
+    other: list[str] = []
+    outward: list[LeftOut] = []
+    inside = None if follow_links else os.path.realpath(folder)
+    for label, name in enumerate(classes):
+        listed, passed_over = _files(folder / name, inside)
+        images = [path for path in listed if inside is None or not _leads_out(path, inside)]
+        outward += [LeftOut(for_people(path), _OUTWARD) for path in sorted(set(listed) - set(images))]
+        paths += images
+        other += passed_over
+        labels += [label] * len(images)
+    if other:
+        logger.warning(
+            "%s: %d file(s) that are not called like images were passed over, such as %s.",
+            folder,
+            len(other),
+            for_people(other[0]),
+        )
+    if not paths and not outward:
+        raise DataError(f"{folder} holds no image files ({', '.join(SUFFIXES)}).")
+    resolved = folder.resolve()
+    seen_from = base if base is not None and base in resolved.parents else resolved.parent
+    seen_as = str(folder), resolved.relative_to(seen_from).as_posix()
+    split = _checked(paths, labels, seen_as, kept, progress, f"Checking images of {folder.name}")
+    return replace(split, left_out=(*outward, *split.left_out))
+
+
+def load_files(
+    paths: Sequence[str],
+    labels: Sequence[int],
+    *,
+    base: Path | None = None,
+    kept: Path | None = None,
+    progress: Progress = silent,
+) -> ImageSplit:
+    """Return a split of given files; parameters as for ``load_split``, with one label for each file."""
+    seen_as = ("" if base is None else str(base), "")
+    return _checked(list(paths), list(labels), seen_as, kept, progress, "Checking images")
+
+
+def _checked(
+    paths: list[str], labels: list[int], seen_as: tuple[str, str], kept: Path | None, progress: Progress, stage: str
+) -> ImageSplit:
+    verdicts = [
+        each[0] for each in examine_files(paths, lambda path: [_read(path)], kept=kept, progress=progress, stage=stage)
+    ]
+    digest = hashlib.sha256()
+    good: list[int] = []
+    bad: list[LeftOut] = []
+    for place, (label, verdict) in enumerate(zip(labels, verdicts, strict=True)):
+        if verdict.problem:
+            bad.append(LeftOut(for_people(paths[place]), verdict.problem))
+            continue
+        digest.update(f"{label} ".encode())
+        digest.update(verdict.sha256)
+        good.append(place)
+    return ImageSplit(
+        labels=np.array([labels[place] for place in good], dtype=np.int64),
+        fingerprint=digest.hexdigest(),
+        source=FileSource(tuple(paths[place] for place in good), *seen_as),
+        left_out=tuple(bad),
+        otherwise=ReadOtherwise.of([for_people(paths[place]) for place in good if verdicts[place].otherwise]),
+    )
+
+
+def _read(path: str) -> bytes:
+    return read_regular(path)
+
+
+def _leads_out(path: str, folder: str) -> bool:
+    """Whether a path is a link to something that is not below a folder."""
+    return os.path.islink(path) and not _is_below(os.path.realpath(path), folder)
+
+
+def _is_below(real: str, folder: str) -> bool:
+    return os.path.commonpath((real, folder)) == folder
+
+
+def _files(folder: Path, inside: str | None) -> tuple[list[str], list[str]]:
+    """Return the images below a folder, and the files that are passed over; links to folders are followed, once."""
+    images: list[str] = []
+    other: list[str] = []
+    visited: set[str] = set()
+    found: list[tuple[str, list[str]]] = []
+    for root, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(root)
+        if inside is not None and not _is_below(real, inside):
+            raise DataError(
+                f"The folder {for_people(root)} is a link that leads out of {inside}; copy what it holds, or set "
+                "follow_links = true under [data] if you trust whoever made the link."
+            )
+        # a link to a folder above would be walked through for ever
+        folders[:] = [] if real in visited else [name for name in folders if not name.startswith(".")]
+        if real not in visited:
+            found.append((root, names))
+        visited.add(real)
+    for root, names in sorted(found):
+        for name in sorted(names):
+            if not name.startswith("."):
+                listed = images if name.lower().endswith(SUFFIXES) else other
+                listed.append(os.path.join(root, name))
+    return images, other

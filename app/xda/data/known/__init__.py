@@ -1,0 +1,1 @@
+"""The data sets that the product knows by name, one module each."""

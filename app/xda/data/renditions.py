@@ -1,0 +1,71 @@
+"""Images as they are shown: the original where browsers show it as the network sees it, else one of bounded size.
+
+A gallery of photographs sends thumbnails, not sixty originals; formats that browsers do not know, and transparency,
+which the network does not see, are shown as they are decoded for the network.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from typing import Literal
+
+from PIL import Image
+
+from xda.data.decoding import decode, dimensions, is_shown_alike
+
+Size = Literal["view", "thumb"]
+LONGEST: dict[Size, int] = {"view": 1024, "thumb": 168}
+"""Most pixels of the longer side; a thumbnail is shown at 84, on screens with two pixels for one."""
+MOST_BYTES: dict[Size, int] = {"view": 600_000, "thumb": 30_000}
+"""Originals with more bytes are not shown as they are."""
+_LOSSLESS_PIXELS = 128 * 128
+_QUALITY = 88
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def original_will_do(data: bytes, size: Size) -> bool:
+    """Whether an original is shown as it is: of a format and a size that suit."""
+    if len(data) > MOST_BYTES[size]:
+        return False
+    if _is_plain_png(data):
+        width, height = struct.unpack(">II", data[16:24])
+        return bool(max(width, height) <= LONGEST[size])
+    return is_shown_alike(data) and max(dimensions(data)) <= LONGEST[size]
+
+
+def rendition(data: bytes, size: Size) -> bytes:
+    """Return an image as a PNG or JPEG of bounded size, upright, in its own aspect.
+
+    Parameters
+    ----------
+    data : bytes
+        The original.
+    size : {"view", "thumb"}
+
+    Raises
+    ------
+    BadImageError
+        If it cannot be decoded.
+    """
+    longest = LONGEST[size]
+    image = decode(data, longest=longest)
+    if max(image.size) > longest:
+        image.thumbnail((longest, longest), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    buffer = io.BytesIO()
+    if image.width * image.height <= _LOSSLESS_PIXELS:
+        image.save(buffer, "PNG")
+    else:
+        image.save(buffer, "JPEG", quality=_QUALITY)
+    return buffer.getvalue()
+
+
+def _is_plain_png(data: bytes) -> bool:
+    """Whether the bytes are a PNG of 8 bits a channel, grey or RGB, without transparency, EXIF data and animation."""
+    return (
+        data[:8] == _PNG
+        and len(data) > 26
+        and data[24] == 8
+        and data[25] in (0, 2)
+        and not any(chunk in data for chunk in (b"tRNS", b"eXIf", b"acTL"))
+    )

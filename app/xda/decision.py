@@ -1,0 +1,139 @@
+"""What may be asked of a run: which images, classes and C it has. Everything else is refused in words."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import Literal
+
+import numpy as np
+
+from xda.errors import InvalidRequestError, NotFoundError
+from xda.numerals import parameter
+
+Split = Literal["train", "test"]
+SPLITS: tuple[Split, Split] = ("train", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The extent of one run, or of what stands in for one."""
+
+    run_id: str
+    n_train: int
+    n_test: int
+    n_classes: int
+    c_values: tuple[float, ...]
+    """Ascending."""
+    default_c: float
+    """Used where none is asked for, see ``xda.runs.default_c``."""
+    subject: str = ""
+    """What messages speak of where that is not the run."""
+
+    @property
+    def _subject(self) -> str:
+        return self.subject or f"Run '{self.run_id}'"
+
+    def resolve_c(self, c: float | None) -> float:
+        """Return the run's own value for a C given by a person, or the default for None.
+
+        Raises
+        ------
+        NotFoundError
+            If the run has no surrogate with this C.
+        InvalidRequestError
+            If it is no number.
+        """
+        if c is None:
+            return self.default_c
+        if isinstance(c, bool) or not isinstance(c, Real):
+            raise InvalidRequestError(f"C is a number, and not {c!r}.")
+        for value in self.c_values:
+            if math.isclose(c, value, rel_tol=1e-6):
+                return value
+        known = ", ".join(map(parameter, self.c_values))
+        raise NotFoundError(f"{self._subject} has no surrogate with C = {c:g}; it has C = {known}.")
+
+    def check_image(self, split: Split, index: int) -> None:
+        """Raise NotFoundError if there is no such image, InvalidRequestError for what is no whole number."""
+        count = self.n_train if split == "train" else self.n_test
+        what = "training" if split == "train" else "test"
+        if isinstance(index, bool) or not isinstance(index, int | np.integer):
+            raise InvalidRequestError(f"A {what} image is asked for by its number, a whole one, and not by {index!r}.")
+        if not 0 <= index < count:
+            raise NotFoundError(
+                f"{self._subject} has no {what} image {index}; its {what} images are 0 to {count - 1:,}."
+            )
+
+    def check_images(self, split: Split, indices: Sequence[int]) -> None:
+        """Raise as ``check_image`` for each of several; InvalidRequestError for what is no list."""
+        if np.ndim(indices) != 1:
+            raise InvalidRequestError(f"Several images are asked for at once, such as [0, 7], and not {indices!r}.")
+        for index in indices:
+            self.check_image(split, index)
+
+    def check_limit(self, limit: int, least: int = 0) -> None:
+        """Raise InvalidRequestError for what is no whole number, or too small."""
+        if isinstance(limit, bool) or not isinstance(limit, int | np.integer):
+            raise InvalidRequestError(f"limit is {limit!r}; it must be a whole number.")
+        if limit < least:
+            raise InvalidRequestError(f"limit is {limit}; it must be at least {least}.")
+
+    def check_class(self, number: int) -> None:
+        """Raise NotFoundError if there is no such class."""
+        if not 0 <= number < self.n_classes:
+            raise NotFoundError(f"{self._subject} has no class {number}; its classes are 0 to {self.n_classes - 1}.")
+
+    def check_decision(self, target: int, against: int | None) -> None:
+        """Raise if target or contrast is no class (NotFoundError), or both are the same (InvalidRequestError)."""
+        self.check_class(target)
+        if against is None:
+            return
+        self.check_class(against)
+        if against == target:
+            raise InvalidRequestError(
+                f"The contrast class and the target are both {target}; choose two different classes."
+            )
+
+
+def class_number(given: int | str, names: Sequence[str]) -> int:
+    """Return the number of a class that is given by number or name.
+
+    Parameters
+    ----------
+    given : int or str
+        A text is first taken for a name; where no class is called so, digits are a number.
+    names : sequence of str
+        Names of the classes, in the order of their numbers.
+
+    Raises
+    ------
+    NotFoundError
+        If no class is called so; the message names the nearest.
+    InvalidRequestError
+        If several classes are called so (the message gives their numbers), or it is neither a name nor a whole number.
+    """
+    if not isinstance(given, str):
+        if isinstance(given, bool) or not isinstance(given, int | np.integer):
+            raise InvalidRequestError(f"A class is asked for by its number or its name, and not by {given!r}.")
+        return int(given)
+    found = [number for number, name in enumerate(names) if name == given]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        numbers = " and ".join(map(str, found))
+        raise InvalidRequestError(f"{len(found)} classes are called '{given}'; give a number, {numbers}.")
+    if given.lstrip("-").isdecimal():
+        return int(given)
+    by_lower = {name.lower(): name for name in names}
+    near = [by_lower[name] for name in difflib.get_close_matches(given.lower(), by_lower, n=3)]
+    advice = f"did you mean {' or '.join(repr(name) for name in near)}?" if near else _listed(names)
+    raise NotFoundError(f"No class is called '{given}'; {advice}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:10])
+    return f"there are {shown}{', …' if len(names) > 10 else ''}."

@@ -1,0 +1,1 @@
+"""The comparison of attribution methods; today the adapter to quanda."""

@@ -1,0 +1,81 @@
+"""What a figure of one explanation shows, ready to be drawn: the explanation, its images and heat-maps as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xda.attribution.results import Explanation, PairRelevance
+from xda.data.decoding import decode
+
+if TYPE_CHECKING:
+    from xda.explanation.run import Explainer
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One explanation with everything that is drawn of it.
+
+    Pictures are (H, W) or (H, W, 3): uint8, or floating-point from 0 to 1.
+    """
+
+    explanation: Explanation
+    classes: tuple[str, ...]
+    test_image: NDArray[Any]
+    train_images: Mapping[int, NDArray[Any]]
+    """Of the listed training images, by their index."""
+    own_map: NDArray[np.float32]
+    """The test image's own heat-map, shape (H, W)."""
+    pairs: Mapping[int, PairRelevance]
+    """By training image."""
+
+
+def run_panel(
+    explainer: Explainer,
+    test: int,
+    *,
+    c: float | None = None,
+    target: int | str | None = None,
+    against: int | str | None = None,
+    limit: int = 4,
+) -> Panel:
+    """Return what a figure shows of a test image of a run; parameters and errors as for ``Explainer.explain``."""
+    told = explainer.explain(test, c=c, target=target, against=against, limit=limit)
+    listed = [part.index for part in (*told.supporting, *told.opposing)]
+    own = explainer.own_relevance(test, c=told.c, target=told.target, against=told.against)
+    pairs = explainer.relevance(test, listed, c=told.c, target=told.target, against=told.against)
+    return Panel(
+        explanation=told,
+        classes=tuple(explainer.classes),
+        test_image=_decoded(explainer.image("test", test)[0]),
+        train_images={index: _decoded(explainer.image("train", index)[0]) for index in listed},
+        own_map=own.result()[0].test,
+        pairs={pair.train_index: pair for pair in pairs.result()},
+    )
+
+
+def displayable(pixels: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return an image as a network takes it as one to look at.
+
+    Normalisation is undone as far as it can be without knowing it: the smallest value becomes 0, the largest 1.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (C, H, W)
+
+    Returns
+    -------
+    ndarray of float32
+        Shape (H, W, 3) for three channels, else (H, W), the mean of the channels.
+    """
+    low, high = float(np.min(pixels)), float(np.max(pixels))
+    scaled = (np.asarray(pixels, dtype=np.float32) - low) / (high - low) if high > low else np.zeros_like(pixels)
+    return np.asarray(np.moveaxis(scaled, 0, -1) if len(pixels) == 3 else scaled.mean(axis=0), dtype=np.float32)
+
+
+def _decoded(encoded: bytes) -> NDArray[np.uint8]:
+    return np.asarray(decode(encoded, "RGB"))

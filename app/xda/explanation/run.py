@@ -1,0 +1,488 @@
+"""The object behind page, JSON and command line: one open run that explains its test images.
+
+In: a run folder. Out: the frozen types of ``xda.attribution.results``; heat-maps as futures.
+Everything but heat-maps is answered in the calling thread, from memory-mapped arrays and the features of the support
+vectors on the device; an ``Explainer`` is safe to use from many threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from xda.attribution.decomposition import self_influence
+from xda.attribution.fidelity import confidence_and_margin
+from xda.attribution.results import Decomposition, Explanation, PairRelevance, TestInfluence, TrainingSample
+from xda.data.preprocessing import Preprocessing
+from xda.decision import Bounds, Split, class_number
+from xda.errors import NoHeatmapsError, NoNetworkError, RunError
+from xda.explanation.device_queue import DeviceQueue
+from xda.explanation.gallery import Gallery, GalleryFilter, GalleryOrder, GalleryPage, check_filter
+from xda.explanation.heatmaps import Heatmaps, MapCache, MapRequest
+from xda.explanation.images import ShownImages
+from xda.explanation.map_requests import own_request, pair_requests
+from xda.explanation.served_surrogate import ServedSurrogate
+from xda.networks.device import resolve_device
+from xda.relevance.model import RelevanceModel
+from xda.runs.containment import contained
+from xda.runs.copies import copies_of
+from xda.runs.default_c import best
+from xda.runs.left_out import LeftOutImage, read_left_out
+from xda.runs.network import open_model, refuse_foreign_weights
+from xda.runs.outcomes import Outcomes
+from xda.settings import DeviceChoice
+from xda.storage.run import layout
+from xda.storage.run.folder import RunFolder
+from xda.storage.run.manifest import SurrogateEntry
+
+
+class Explainer:
+    """One run, open. Use ``Explainer.open``.
+
+    Attributes
+    ----------
+    run : RunFolder
+    id, digest, title : str
+        Name of the run in URLs, SHA-256 of its manifest, and its title for people.
+    classes : tuple of str
+    n_train, n_test : int
+    bounds : Bounds
+        Which images, classes and C there are.
+    surrogates : tuple of SurrogateEntry
+        One for each C, ascending, with certificate and fidelity.
+    c_values : tuple of float
+    test_features : ndarray of float32, shape (n_test, d)
+    preprocessing : Preprocessing
+        What the network does to an image first.
+    images : ShownImages
+        The images as pages show them, and where on them heat-maps lie.
+    outcomes : Outcomes
+        Labels, predictions and logits of both splits.
+    default_c : float
+        Used where no C is asked for: that of the surrogate that agrees best with the network on the test images.
+    no_heatmaps : str
+        Why the run has no heat-maps; empty where it has.
+    composite : str
+        Rules of the heat-maps, for people; empty where there are none.
+    """
+
+    def __init__(
+        self,
+        run: RunFolder,
+        model: RelevanceModel | None,
+        device: torch.device,
+        device_queue: DeviceQueue,
+        cache: MapCache | None,
+        no_network: str = "",
+    ) -> None:
+        manifest = run.manifest
+        self.run = run
+        self.id = manifest.id
+        self.digest = run.digest
+        self.title = manifest.title
+        self.classes = manifest.classes
+        self.surrogates: tuple[SurrogateEntry, ...] = tuple(sorted(manifest.surrogates, key=lambda entry: entry.c))
+        self.c_values = tuple(entry.c for entry in self.surrogates)
+        # what the record says holds, also where a later version knows better: a link shows what it showed
+        self.no_heatmaps = manifest.no_heatmaps or (no_network if model is None else model.refusal)
+        self.composite = "" if self.no_heatmaps or model is None else model.composite
+        self._model = model
+        self._owns_queue = False
+        self._queue = device_queue
+        self.heatmaps = Heatmaps(model, device_queue, cache)
+        self.preprocessing = Preprocessing.from_dict(manifest.network.preprocessing)
+        self.images = ShownImages(run, self.preprocessing, cache)
+        self.test_features = np.asarray(run.array(layout.features("test")))
+        self.outcomes = Outcomes(run)
+        labels, predicted = self.outcomes.labels, self.outcomes.predicted
+        self.n_train, self.n_test = len(labels["train"]), len(labels["test"])
+        self.default_c = best(self.surrogates).c
+        self.bounds = Bounds(self.id, self.n_train, self.n_test, len(self.classes), self.c_values, self.default_c)
+        sources = self.outcomes.sources
+        self._served = {
+            c: ServedSurrogate(run, c, labels["train"], device, sources["train"].lookup) for c in self.c_values
+        }
+        confidence, margin = confidence_and_margin(self.outcomes.logits["test"])
+        self._galleries = {
+            c: Gallery(
+                label=labels["test"],
+                predicted=predicted["test"],
+                surrogate_predicted=served.test_logits.argmax(axis=1),
+                confidence=confidence,
+                margin=margin,
+                n_classes=len(self.classes),
+                sources=sources["test"].lookup,
+            )
+            for c, served in self._served.items()
+        }
+
+    def __repr__(self) -> str:
+        """Return what is open, for the end of a notebook's cell."""
+        return (
+            f"<{type(self).__name__} of run '{self.id}': {self.n_train:,} training and {self.n_test:,} test images, "
+            f"{len(self.classes)} classes; C = {', '.join(f'{c:g}' for c in self.c_values)}>"
+        )
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        device: DeviceChoice = "auto",
+        cache: MapCache | None = None,
+        device_queue: DeviceQueue | None = None,
+        allow_factory: Sequence[str] = (),
+    ) -> Explainer:
+        """Open a run folder, check it whole, and let its network answer once.
+
+        A run whose network cannot be made here, say because the module of its factory is missing, is opened without
+        heat-maps; ``no_heatmaps`` says why.
+
+        Parameters
+        ----------
+        path : str or Path
+            A run folder written by ``xda build``.
+        device : {"auto", "cpu", "cuda"}
+        cache : MapCache, optional
+            Keeps heat-maps across restarts.
+        device_queue : DeviceQueue, optional
+            Shared with the other runs on the device; by default one of its own, ended by ``close``.
+        allow_factory : sequence of str
+            Modules that may be imported because the run names a factory in them, and that you trust; a package stands
+            for all modules in it. By default none is imported.
+
+        Raises
+        ------
+        RunError
+            If the folder is no run, is damaged, is of another version, or if its weights do not produce its features.
+        ConfigError
+            If the device is not there.
+        """
+        where = resolve_device(device)
+        with contained(lambda said: RunError(f"{path}: this run cannot be opened: {said}.")):
+            run = RunFolder.open(Path(path))
+            model, no_network = None, ""
+            try:
+                model = open_model(run, where, allow_factory)
+                refuse_foreign_weights(run, model)
+            except NoNetworkError as error:
+                model = None
+                no_network = f"Heat-maps are not available here: this run's network cannot be made. {error.reason}"
+            queue = device_queue or DeviceQueue()
+            try:
+                explainer = cls(run, model, where, queue, cache, no_network)
+            except BaseException:
+                if device_queue is None:
+                    queue.close()
+                raise
+        explainer._owns_queue = device_queue is None
+        return explainer
+
+    def close(self) -> None:
+        """Give back what the explainer holds; waiting heat-maps end with an error."""
+        if self._owns_queue:
+            self._queue.close()
+        if self._model is not None:
+            self._model.close()
+
+    def __enter__(self) -> Explainer:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    # Attribution
+
+    def explain(
+        self,
+        test: int,
+        *,
+        c: float | None = None,
+        target: int | str | None = None,
+        against: int | str | None = None,
+        limit: int = 12,
+        train_class: int | str | None = None,
+    ) -> Explanation:
+        """Explain the decision on a test image by ranked contributions of training images.
+
+        Parameters
+        ----------
+        test : int
+            Position in the test set.
+        c : float, optional
+            Regularisation parameter of the surrogate; default ``default_c``.
+        target : int or str, optional
+            Class to explain, its number or name; default the class that the network predicts.
+        against : int or str, optional
+            Contrast class: explain why ``target`` and not ``against``.
+        limit : int
+            Contributions listed of each sign.
+        train_class : int or str, optional
+            List only training images with this label; the totals stay over all.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such test image, class or C.
+        InvalidRequestError
+            If the contrast class is the target, the limit is negative, or several classes have the name.
+        """
+        served, target, against = self._resolve(test, c, target, against)
+        self.bounds.check_limit(limit)
+        if train_class is not None:
+            train_class = class_number(train_class, self.classes)
+            self.bounds.check_class(train_class)
+        if (
+            target == self.outcomes.predicted["test"][test]
+            and against is None
+            and train_class is None
+            and limit <= served.index.per_sign
+        ):
+            ranked = served.lookup(test, target, limit)
+        else:
+            ranked = served.rank(self.test_features[test], target, against, limit, train_class)
+        logits = served.test_logits[test].tolist()
+        return Explanation(
+            c=served.c,
+            test=self.outcomes.test_sample(test, logits),
+            target=target,
+            against=against,
+            surrogate_logit=logits[target] - (logits[against] if against is not None else 0.0),
+            sum_supporting=ranked.sum_supporting,
+            sum_opposing=ranked.sum_opposing,
+            n_supporting=ranked.n_supporting,
+            n_opposing=ranked.n_opposing,
+            n_train=self.n_train,
+            supporting=ranked.supporting,
+            opposing=ranked.opposing,
+            intercept=served.intercept(target, against),
+        )
+
+    def decompose(
+        self, test: int, *, c: float | None = None, target: int | str | None = None, against: int | str | None = None
+    ) -> Decomposition:
+        """Return every non-zero contribution to a decision; parameters and errors as for ``explain``."""
+        served, target, against = self._resolve(test, c, target, against)
+        return served.decompose(self.test_features[test], target, against)
+
+    def training_sample(self, index: int, *, c: float | None = None, limit: int = 12) -> TrainingSample:
+        """Return what surrogate and network make of a training image, and which test images it moves most.
+
+        Parameters
+        ----------
+        index : int
+            Position in the training set.
+        c : float, optional
+            As for ``explain``.
+        limit : int
+            Test images listed of each sign.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such training image or C.
+        """
+        self.bounds.check_image("train", index)
+        self.bounds.check_limit(limit)
+        served = self.surrogate(c)
+        position = served.support.position(index)
+        row = served.support.row(index)
+        label = int(self.outcomes.labels["train"][index])
+        supports: tuple[TestInfluence, ...] = ()
+        opposes: tuple[TestInfluence, ...] = ()
+        norm = 0.0
+        if position is not None:
+            rows = np.array([position], dtype=np.int64)
+            own = np.array(self.run.array(layout.features("train"))[index])
+            norm = float(served.features.products(rows, own)[0])
+            if limit > 0:
+                values = served.influence(position, self.test_features, self.outcomes.predicted["test"])
+                supports, opposes = (self.outcomes.influences(values, limit, sign) for sign in (1, -1))
+        return TrainingSample(
+            index=index,
+            label=label,
+            predicted=int(self.outcomes.predicted["train"][index]),
+            network_logits=tuple(self.outcomes.logits["train"][index].tolist()),
+            c=served.c,
+            dual_coef=tuple(row.tolist()),
+            is_support=position is not None,
+            at_bound=position is not None and bool(served.support.at_bound[position]),
+            self_influence=float(self_influence(row[label : label + 1], np.array([norm]))[0]),
+            slack=float(served.slack[index]),
+            slack_rank=served.slack_rank(index),
+            source=self.outcomes.sources["train"].one(index),
+            supports=supports,
+            opposes=opposes,
+            copies=copies_of(
+                index,
+                self.outcomes.labels["train"],
+                self.outcomes.logits["train"],
+                self.run.array(layout.features("train")),
+            ),
+        )
+
+    def predicted(self, split: Split, index: int) -> int:
+        """Return the class that the network predicts on an image; errors as for ``image``."""
+        self.bounds.check_image(split, index)
+        return int(self.outcomes.predicted[split][index])
+
+    # Heat-maps
+
+    def relevance(
+        self,
+        test: int,
+        train: Sequence[int],
+        *,
+        c: float | None = None,
+        target: int | str | None = None,
+        against: int | str | None = None,
+        blank: bool = False,
+    ) -> Future[list[PairRelevance]]:
+        """Return the two heat-maps of each pair of a test image and training images, in their order.
+
+        Both maps of a pair start from ``R = (alpha_i^c - alpha_i^e) phi(x) * phi(x_i)`` (method section 4) and sum to
+        the attribution, less the part of an augmented intercept (``PairRelevance.intercept``). ``blank`` gives maps
+        without relevance, for pictures, where the run has none.
+
+        Raises
+        ------
+        NotFoundError, InvalidRequestError
+            As for ``explain``.
+        NoHeatmapsError
+            If the run has none.
+        BusyError
+            If the queue in front of the device is full.
+        """
+        served, target, against = self._resolve(test, c, target, against)
+        self.bounds.check_images("train", train)
+        requests = pair_requests(self.run, self.composite, served, self._query(test), test, train, target, against)
+        return self._maps(test, requests, blank)
+
+    def own_relevance(
+        self,
+        test: int,
+        *,
+        c: float | None = None,
+        target: int | str | None = None,
+        against: int | str | None = None,
+        blank: bool = False,
+    ) -> Future[list[PairRelevance]]:
+        """Return the LRP map of the surrogate's logit on the test image: the sum of all partners' test-side maps.
+
+        The only element of the result has the map as ``test``, zeros as ``train`` and the logit as ``attribution``; the
+        map sums to that less ``intercept``. Errors as for ``relevance``.
+        """
+        served, target, against = self._resolve(test, c, target, against)
+        request = own_request(self.run, self.composite, served, self._query(test), test, target, against)
+        return self._maps(test, [request], blank)
+
+    def _query(self, test: int) -> NDArray[np.float64]:
+        return np.asarray(self.test_features[test], dtype=np.float64)
+
+    def _maps(self, test: int, requests: Sequence[MapRequest], blank: bool) -> Future[list[PairRelevance]]:
+        if not self.no_heatmaps:
+            return self.heatmaps.request(self.run.image("test", test), requests)
+        if not blank:
+            raise NoHeatmapsError(self.no_heatmaps)
+        empty = np.zeros(self.preprocessing.size, dtype=np.float32)
+        future: Future[list[PairRelevance]] = Future()
+        future.set_result(
+            [PairRelevance(each.train_index, empty, empty, each.attribution, each.intercept) for each in requests]
+        )
+        return future
+
+    # Browsing
+
+    def gallery(
+        self,
+        choice: GalleryFilter | None = None,
+        *,
+        c: float | None = None,
+        order: GalleryOrder = "index",
+        limit: int = 60,
+        cursor: str | None = None,
+    ) -> GalleryPage:
+        """Return one page of the test images that match a filter.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such class or C.
+        InvalidRequestError
+            If the cursor does not belong to the list, or limit or margin make no sense.
+        """
+        choice = choice or GalleryFilter()
+        check_filter(choice, self.bounds)
+        self.bounds.check_limit(limit, 1)
+        return self._galleries[self.surrogate(c).c].page(choice, order, limit, cursor)
+
+    def neighbours(
+        self, test: int, choice: GalleryFilter | None = None, *, c: float | None = None, order: GalleryOrder = "index"
+    ) -> tuple[int | None, int | None]:
+        """Return the test images before and after one in a filtered list."""
+        choice = choice or GalleryFilter()
+        self.bounds.check_image("test", test)
+        check_filter(choice, self.bounds)
+        return self._galleries[self.surrogate(c).c].neighbours(test, choice, order)
+
+    def image(self, split: Split, index: int) -> tuple[bytes, str]:
+        """Return the original image as it is stored, and its media type.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such image.
+        """
+        self.bounds.check_image(split, index)
+        return self.images.original(split, index)
+
+    def source(self, split: Split, index: int) -> str | None:
+        """Return where an image came from, None if the run does not know it; errors as for ``image``."""
+        self.bounds.check_image(split, index)
+        return self.outcomes.sources[split].one(index)
+
+    def find(self, split: Split, text: str) -> int:
+        """Return the image with a number or source, or the end of one; NotFoundError if there is not exactly one."""
+        if text.removeprefix("-").isdecimal():
+            self.bounds.check_image(split, number := int(text[:19]))
+            return number
+        return self.outcomes.sources[split].find(text)
+
+    @property
+    def left_out(self) -> tuple[LeftOutImage, ...]:
+        """The images that the run was built without, because they cannot be used."""
+        return read_left_out(self.run)
+
+    def label(self, split: Split, index: int) -> int:
+        """Return the label of an image in the data set."""
+        self.bounds.check_image(split, index)
+        return int(self.outcomes.labels[split][index])
+
+    def labels(self, split: Split) -> NDArray[np.int64]:
+        """Return the labels of all images of a split in the data set, shape (N,); not to be written to."""
+        return self.outcomes.labels[split]
+
+    def surrogate(self, c: float | None = None) -> ServedSurrogate:
+        """Return the surrogate of a C, for those who want more than an explanation; NotFoundError if there is none."""
+        return self._served[self.bounds.resolve_c(c)]
+
+    def _resolve(
+        self, test: int, c: float | None, target: int | str | None, against: int | str | None
+    ) -> tuple[ServedSurrogate, int, int | None]:
+        """Return what answers, and the numbers of target and contrast class."""
+        self.bounds.check_image("test", test)
+        served = self.surrogate(c)
+        chosen = int(self.outcomes.predicted["test"][test]) if target is None else class_number(target, self.classes)
+        other = None if against is None else class_number(against, self.classes)
+        self.bounds.check_decision(chosen, other)
+        return served, chosen, other

@@ -1,0 +1,1 @@
+"""Classifiers: specification, weights, head, features, training (torch)."""

@@ -1,0 +1,105 @@
+"""Features of the support vectors where they are used, and the inner products computed from them.
+
+What goes in and comes out is numpy; tensors stay inside. On the CPU it is numpy
+throughout, because one query is some ten thousand multiplications, which a thread pool would only slow down.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+
+class _Products(Protocol):
+    def __call__(self, rows: NDArray[np.int64], queries: NDArray[np.float64]) -> NDArray[np.float64]: ...
+
+
+BLOCK_VALUES, BLOCK_VALUES_OF_MANY = 1 << 16, 1 << 20
+"""Features turned into float64 at a time: for one query what a core's cache holds (0.5 MiB), for several 8 MiB."""
+
+COPIED_BYTES = 1 << 26
+"""Features of support vectors that are copied out of a file, so that they lie close together; more stay where they are,
+in pages that the system shares between processes and takes back when it needs them."""
+
+
+class DeviceFeatures:
+    """Features of the support vectors, kept in float32 where they are used; all arithmetic is float64.
+
+    float64 because the sum of the attributions must equal the surrogate's logit also where large contributions of both
+    signs cancel.
+
+    Parameters
+    ----------
+    features : ndarray of float32, shape (n_support, d), or (N, d) with ``index``
+        Of the support vectors, or of all training samples, memory-mapped.
+    device : torch.device
+    offset : float
+        Added to every inner product: 1 for a surrogate with an augmented intercept, else 0 (method section 2).
+    index : ndarray of int64, shape (n_support,), optional
+        Position of each support vector in ``features``.
+
+    Attributes
+    ----------
+    offset : float
+    """
+
+    def __init__(
+        self,
+        features: NDArray[np.float32],
+        device: torch.device,
+        offset: float = 0.0,
+        index: NDArray[np.int64] | None = None,
+    ) -> None:
+        on_cpu = device.type == "cpu"
+        if index is not None and (not on_cpu or len(index) * features[:1].nbytes <= COPIED_BYTES):
+            features, index = features[index], None
+        own = np.asarray(features, dtype=np.float32)
+        self._products: _Products = _on_cpu(own, index) if on_cpu else _on_device(own, device)
+        self.offset = offset
+
+    def products(self, rows: NDArray[np.int64], queries: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the inner products of some support vectors with one query or several.
+
+        Parameters
+        ----------
+        rows : ndarray of int64, shape (m,)
+            Positions within the support set.
+        queries : ndarray of float32, shape (d,) or (n, d)
+
+        Returns
+        -------
+        ndarray of float64, shape (m,) or (m, n)
+        """
+        result = self._products(rows, np.asarray(queries, dtype=np.float64))
+        return result + self.offset if self.offset else result
+
+
+def _on_cpu(features: NDArray[np.float32], index: NDArray[np.int64] | None) -> _Products:
+    def products(rows: NDArray[np.int64], queries: NDArray[np.float64]) -> NDArray[np.float64]:
+        if index is not None:
+            rows = index[rows]
+        values = BLOCK_VALUES if queries.ndim == 1 else BLOCK_VALUES_OF_MANY
+        step = max(1, values // max(1, features.shape[1]))
+        if len(rows) <= step:
+            return np.asarray(features[rows].astype(np.float64) @ queries.T)
+        result = np.empty((len(rows), *queries.shape[:-1]))
+        for start in range(0, len(rows), step):
+            part = slice(start, start + step)
+            np.matmul(features[rows[part]].astype(np.float64), queries.T, out=result[part])
+        return result
+
+    return products
+
+
+def _on_device(features: NDArray[np.float32], device: torch.device) -> _Products:
+    resident = torch.tensor(features, device=device)
+
+    def products(rows: NDArray[np.int64], queries: NDArray[np.float64]) -> NDArray[np.float64]:
+        chosen = resident.index_select(0, torch.from_numpy(rows).to(device)).double()
+        found = chosen @ torch.from_numpy(queries).to(device).movedim(-1, 0)
+        return np.asarray(found.cpu().numpy())
+
+    return products

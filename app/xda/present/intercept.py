@@ -1,0 +1,54 @@
+"""The part of a number that an augmented intercept adds: it belongs to no pixel, so it is told beside the heat-maps.
+
+With ``intercept="augment"`` a contribution is ``tau_i = alpha_i^c (<z_i, phi(x)> + 1)`` (method section 2). Heat-maps
+carry the first summand; the second one, ``alpha_i^c``, is the intercept's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xda.numerals import addends, signed
+
+NOWHERE = "from the intercept, which has no place in an image"
+MOST_DIGITS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A number and its two parts, which add up to it as they are printed."""
+
+    total: str
+    spread: str
+    """What heat-maps spread over pixels."""
+    intercept: str
+    """Empty without an intercept."""
+
+
+def split(total: float, intercept: float) -> Split:
+    """Return a contribution or logit with so many digits that the intercept's part of it is seen too.
+
+    Parameters
+    ----------
+    total : float
+    intercept : float
+        The intercept's part.
+
+    Returns
+    -------
+    Split
+    """
+    if not intercept:
+        return Split(signed(total), signed(total), "")
+    for digits in range(3, MOST_DIGITS + 1):
+        (spread, apart), whole = addends((total - intercept, intercept), total, digits)
+        if apart != "0":
+            break
+    else:
+        whole, spread, apart = signed(total), signed(total - intercept), signed(intercept)
+    return Split(whole if whole.startswith("+") or total <= 0 else f"+{whole}", spread, apart)
+
+
+def in_words(intercept: float) -> str:
+    """Return which part of a number is the intercept's: ``of which +0.004 from …``; empty without an intercept."""
+    return f"of which {signed(intercept)} {NOWHERE}" if intercept else ""

@@ -1,0 +1,235 @@
+"""The figure of an explanation in the layout of the paper, drawn by matplotlib (method section 4).
+
+In the middle the test image and its own heat-map; to the left the opposing training images, to the right the supporting
+ones, strongest next to the centre; above each training image its side of the relevance, below it the test image's; over
+each its attribution and label. Colours are those of the explorer: red supports, blue opposes, white is zero.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xda.attribution.results import UNLABELLED, Contribution
+from xda.errors import ConfigError
+from xda.explanation.illustration import Panel, run_panel
+from xda.numerals import addends, signed, terms
+from xda.present.canvas import broken
+from xda.present.colour import full_scale, palette, rgb
+from xda.present.intercept import in_words
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+    from xda.explanation.model import ModelExplainer
+    from xda.explanation.run import Explainer
+
+TILE = 1.25
+"""Width of a training image in inches."""
+FAINT = "#706c65"
+NARROWER = 0.92
+"""Share of a column's width that its text may take."""
+BOLD = 1.2
+"""Bold letters are at most so much wider."""
+
+
+def figure(
+    explainer: Explainer | ModelExplainer,
+    query: Any,
+    *,
+    c: float | None = None,
+    target: int | str | None = None,
+    against: int | str | None = None,
+    limit: int = 4,
+    one_scale: bool = False,
+    **options: Any,
+) -> Figure:
+    """Explain a decision and draw it.
+
+    Parameters
+    ----------
+    explainer : Explainer or ModelExplainer
+        An open run, or what ``xda.explain`` returned.
+    query : int, tensor or array
+        The test image: its position in the run, or for a ``ModelExplainer`` the image itself, (C, H, W).
+    c, target, against
+        As for ``explain``.
+    limit : int
+        Training images of each sign.
+    one_scale : bool
+        All pairs' maps on one scale rather than each on its own maximum; the own map is always on its own.
+    **options
+        ``label`` and ``show`` as for ``ModelExplainer.panel``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Shown by a notebook at the end of a cell; ``savefig`` writes it. It belongs to no window and needs no closing.
+
+    Raises
+    ------
+    ConfigError
+        If matplotlib is not installed.
+    NotFoundError, InvalidRequestError, DataError, NoHeatmapsError
+        As for ``explain`` and ``relevance``.
+    """
+    _figure_class()
+    from xda.explanation.run import Explainer
+
+    asked: dict[str, Any] = {"c": c, "target": target, "against": against, "limit": limit}
+    panel = (
+        run_panel(explainer, query, **asked, **options)
+        if isinstance(explainer, Explainer)
+        else explainer.panel(query, **asked, **options)
+    )
+    return draw(panel, one_scale=one_scale)
+
+
+def draw(panel: Panel, *, one_scale: bool = False) -> Figure:
+    """Draw a panel; ``one_scale`` and errors as for ``figure``.
+
+    Parameters
+    ----------
+    panel : Panel
+    one_scale : bool
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    told, names = panel.explanation, panel.classes
+    columns = max(2, len(told.supporting), len(told.opposing))
+    width = TILE * (2 * columns + 2.2)
+    drawn = _figure_class()(figsize=(width, 3 * TILE + 1.6), layout="constrained")
+    oppose, support = (tuple(color / 255) for color in palette()[[0, -1]])
+    left, centre, right = drawn.subfigures(1, 3, width_ratios=(columns, 2, columns), squeeze=False)[0]
+    scale = full_scale(*(side for pair in panel.pairs.values() for side in (pair.test, pair.train)))
+    aim = names[told.target] + ("" if told.against is None else f" rather than {names[told.against]}")
+    shared = scale if one_scale else None
+    totals, _ = terms((told.sum_supporting, told.sum_opposing), told.surrogate_logit)
+    wing = columns * TILE * NARROWER
+    headings = _alike(
+        [
+            [*_lines(f"speaks against {aim}:", "medium", wing), f"{told.n_opposing:,} images, {totals[1]}"],
+            [*_lines(f"speaks for {aim}:", "medium", wing), f"{told.n_supporting:,} images, {totals[0]}"],
+        ]
+    )
+    labels = sorted({part.label for part in (*told.opposing, *told.supporting)})
+    class_names = _alike([_lines(names[label], "small", TILE * NARROWER, 3) for label in labels])
+    shown = dict(zip(labels, class_names, strict=True))
+    _wing(left, panel, told.opposing[::-1], columns, headings[0], oppose, shared, shown, at_the_end=True)
+    _wing(right, panel, told.supporting, columns, headings[1], support, shared, shown, at_the_end=False)
+    upper, lower = centre.subplots(2, 1)
+    _picture(upper, panel.test_image)
+    _picture(lower, rgb(panel.own_map, full_scale(panel.own_map)))
+    lower.set_title("its own map", fontsize="small", color=FAINT)
+    centre.suptitle("\n".join(_lines(_decision(panel), "small", 2 * TILE * NARROWER, 6)), fontsize="small")
+    room = width * NARROWER
+    drawn.suptitle("\n".join(_lines(_question(panel), "large", room / BOLD, 3)), fontweight="bold")
+    foot = [line for words in _sum(panel) for line in _lines(words, "small", room, 4)]
+    drawn.supxlabel("\n".join(foot), fontsize="small")
+    return drawn
+
+
+def _wing(
+    where: SubFigure,
+    panel: Panel,
+    parts: Sequence[Contribution],
+    columns: int,
+    heading: str,
+    color: tuple[float, ...],
+    shared: float | None,
+    shown: Mapping[int, str],
+    *,
+    at_the_end: bool,
+) -> None:
+    """Draw the training images of one sign, those of the other end of the row left empty."""
+    axes = where.subplots(3, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    first = columns - len(parts) if at_the_end else 0
+    for column, part in zip(axes.T[first:], parts, strict=False):
+        pair = panel.pairs[part.index]
+        _picture(column[0], rgb(pair.train, full_scale(pair.train) if shared is None else shared))
+        _picture(column[1], panel.train_images[part.index])
+        _picture(column[2], rgb(pair.test, full_scale(pair.test) if shared is None else shared))
+        words = f"{signed(part.attribution)}\n{shown[part.label]}"
+        column[0].set_title(words, fontsize="small", color=color)
+        column[1].set_title(f"#{part.index:,}", fontsize="x-small", color=FAINT)
+        if part.intercept:
+            column[2].set_title(f"intercept {signed(part.intercept)}", fontsize="x-small", color=FAINT)
+    where.suptitle(heading, fontsize="medium", color=color)
+
+
+def _picture(axis: Axes, pixels: NDArray[Any]) -> None:
+    axis.imshow(pixels, cmap="gray", vmin=0, vmax=255 if pixels.dtype == np.uint8 else 1, interpolation="nearest")
+    axis.set_axis_on()
+    axis.set(xticks=[], yticks=[])
+
+
+def _question(panel: Panel) -> str:
+    told, names = panel.explanation, panel.classes
+    contrast = "" if told.against is None else f" and not {names[told.against]}"
+    return f"Why {names[told.target]}{contrast}?"
+
+
+def _decision(panel: Panel) -> str:
+    test, names = panel.explanation.test, panel.classes
+    label = "" if test.label == UNLABELLED else f"label {names[test.label]}, "
+    agrees = "agrees" if test.agrees else f"says {names[test.surrogate_predicted]}"
+    return f"test image: {label}network {names[test.predicted]}, surrogate {agrees}"
+
+
+def _sum(panel: Panel) -> tuple[str, str]:
+    told, names = panel.explanation, panel.classes
+    (supporting, opposing), total = addends((told.sum_supporting, told.sum_opposing), told.surrogate_logit)
+    what = f"logit for {names[told.target]}"
+    if told.against is not None:
+        what += f" minus that for {names[told.against]}"
+    rows = "rows: relevance on the training image, the training image, relevance on the test image; white is zero"
+    apart = f", {in_words(told.intercept)}" if told.intercept else ""
+    c = f"C\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{told.c:g}"
+    return (
+        f"{supporting}  {opposing}  =  {total}, the surrogate's {what} ({c}){apart}",
+        rows,
+    )
+
+
+def _lines(words: str, size: str, inches: float, most: int = 3) -> list[str]:
+    """Break words into lines that fit in a width, measured in the letters that matplotlib draws."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    letters = FontProperties(size=size)
+
+    def length(line: str) -> float:
+        return float(text_to_path.get_text_width_height_descent(line, letters, False)[0]) / 72
+
+    return broken(words, inches, most, length)[0]
+
+
+def _alike(blocks: Sequence[Sequence[str]]) -> list[str]:
+    """Return blocks of lines as text, all with as many lines as the longest, so that what is below them is level."""
+    most = max(map(len, blocks), default=0)
+    return ["\n".join([*lines, *[" "] * (most - len(lines))]) for lines in blocks]
+
+
+def _figure_class() -> type[Figure]:
+    """Return matplotlib's figure with a picture of itself, which a notebook shows whether pyplot is in use or not."""
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        raise ConfigError("A figure needs matplotlib: pip install 'dualxda-explorer[notebook]'.") from None
+
+    class ExplanationFigure(Figure):
+        def _repr_png_(self) -> bytes:
+            content = io.BytesIO()
+            self.savefig(content, format="png")
+            return content.getvalue()
+
+    return ExplanationFigure

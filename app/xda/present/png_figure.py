@@ -1,0 +1,338 @@
+"""Pictures of a whole explanation: the figure in the layout of the paper, and the card that chat programs show.
+
+In: a story, the original images and the heat-maps. Out: PNG bytes. The layout is that of the authors (method
+section 4): the test image and its own heat-map in the middle, opposing training images to the left, supporting ones to
+the right, strongest next to the centre; above each training image its side of the relevance, below it the test image's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from xda.attribution.results import Contribution, PairRelevance
+from xda.data.decoding import decode, dimensions
+from xda.data.geometry import Resizing, place_of
+from xda.numerals import MINUS, addends, signed, terms
+from xda.present.canvas import FAINT, Canvas, Color, fitted, laid, line_height, sign_colors, wrapped
+from xda.present.colour import Colours, full_scale, rgb
+from xda.present.intercept import in_words
+from xda.present.story import Story, tell
+
+if TYPE_CHECKING:
+    from xda.explanation.run import Explainer
+
+Map = NDArray[np.float32]
+
+MOST_OF_A_SIGN = 24
+"""Training images of each sign in the figure; how many there are in all is written over it."""
+CARD_SIZE = (1200, 630)
+
+
+def question(story: Story) -> str:
+    """Return what is asked: ``Why 9 and not 4?``."""
+    told = story.explanation
+    contrast = "" if told.against is None else f" and not {story.classes[told.against]}"
+    return f"Why {story.classes[told.target]}{contrast}?"
+
+
+def sum_in_words(story: Story) -> str:
+    """Return the exact sum: ``+5.21 − 2.95 = 2.26, the surrogate’s logit for 9``."""
+    told = story.explanation
+    (supporting, opposing), total = addends((told.sum_supporting, told.sum_opposing), told.surrogate_logit)
+    what = f"logit for {story.classes[told.target]}"
+    if told.against is not None:
+        what += f" minus that for {story.classes[told.against]}"
+    return f"{supporting} {opposing.replace(MINUS, f'{MINUS} ')} = {total}, the surrogate’s {what}"
+
+
+def decision_in_words(story: Story) -> str:
+    """Return what is known of the test image: label, network, surrogate."""
+    test = story.explanation.test
+    agreement = "agrees" if test.agrees else "disagrees"
+    return (
+        f"label {story.classes[test.label]} · network {story.classes[test.predicted]} · "
+        f"surrogate {story.classes[test.surrogate_predicted]} ({agreement})"
+    )
+
+
+def filter_in_words(story: Story) -> str:
+    """Return which training images are listed where that is not all: ``only label 4 is listed``."""
+    return "" if story.train_class is None else f" · only label {story.classes[story.train_class]} is listed"
+
+
+def aim_in_words(story: Story) -> str:
+    """Return what the listed images speak for or against: ``9``, or ``9 rather than 4``."""
+    told, names = story.explanation, story.classes
+    return names[told.target] + ("" if told.against is None else f" rather than {names[told.against]}")
+
+
+def _pair_scale(pairs: Mapping[int, PairRelevance], one_scale: bool) -> float | None:
+    """Return the scale of all pairs' maps, None for each its own.
+
+    The own map is the sum of all training images' maps, so on a scale with single pairs one of the two would be blank.
+    """
+    return full_scale(*(side for pair in pairs.values() for side in (pair.test, pair.train))) if one_scale else None
+
+
+def explanation_png(
+    story: Story,
+    *,
+    test_image: bytes,
+    train_images: Mapping[int, bytes],
+    own_map: Map,
+    pairs: Mapping[int, PairRelevance],
+    preprocessing: Resizing,
+    colours: Colours = "red-blue",
+    one_scale: bool = False,
+) -> bytes:
+    """Draw an explanation.
+
+    Parameters
+    ----------
+    story : Story
+    test_image : bytes
+        Encoded original.
+    train_images : mapping of int to bytes
+        Encoded originals of the listed training images.
+    own_map : ndarray of shape (H, W)
+        The test image's own heat-map.
+    pairs : mapping of int to PairRelevance
+        By training image.
+    preprocessing : Resizing
+        Says which part of an original its heat-map covers.
+    colours : {"red-blue", "orange-purple"}
+    one_scale : bool
+        All pairs' maps on one scale rather than each on its own maximum; the own map is always on its own.
+
+    Returns
+    -------
+    bytes
+        PNG.
+    """
+    return explanation_canvas(
+        story,
+        test_image=test_image,
+        train_images=train_images,
+        own_map=own_map,
+        pairs=pairs,
+        preprocessing=preprocessing,
+        colours=colours,
+        one_scale=one_scale,
+    ).png()
+
+
+TILE, GAP, MARGIN, CENTRE, APART = 160, 16, 48, 344, 56
+"""Pixels: a training image, between two, around all, the middle, and on both sides of it."""
+NAME = 18
+"""Size of the letters of a class's name over a training image."""
+
+
+def explanation_canvas(
+    story: Story,
+    *,
+    test_image: bytes,
+    train_images: Mapping[int, bytes],
+    own_map: Map,
+    pairs: Mapping[int, PairRelevance],
+    preprocessing: Resizing,
+    colours: Colours = "red-blue",
+    one_scale: bool = False,
+) -> Canvas:
+    """Draw an explanation on a canvas, which knows where everything lies; parameters as for ``explanation_png``."""
+    told, names = story.explanation, story.classes
+    opposing, supporting = told.opposing[:MOST_OF_A_SIGN], told.supporting[:MOST_OF_A_SIGN]
+    columns = max(2, len(opposing), len(supporting))
+    wing = columns * TILE + (columns - 1) * GAP
+    width = 2 * MARGIN + 2 * wing + CENTRE + 2 * APART
+    room, centre = width - 2 * MARGIN, MARGIN + wing + APART
+    canvas = Canvas(width, 1400)
+    shared = _pair_scale(pairs, one_scale)
+    oppose_color, support_color = sign_colors(colours)
+
+    def painted(relevance: Map) -> Image.Image:
+        return Image.fromarray(rgb(relevance, full_scale(relevance) if shared is None else shared, colours))
+
+    test_place = place_of(dimensions(test_image), preprocessing)
+    canvas.text((MARGIN, 40), question(story), 40, room=room, bold=True)
+    subtitle = f"Test image {told.test.index:,}: {decision_in_words(story)}{filter_in_words(story)}"
+    at = canvas.block((MARGIN, 96), subtitle, 22, FAINT, room=room, most=3) + 30
+    (supports, opposes), _ = terms((told.sum_supporting, told.sum_opposing), told.surrogate_logit)
+    aim = aim_in_words(story)
+    n_lines = max(len(wrapped(f"speaks {word} {aim}", 22, wing, 3, bold=True)[0]) for word in ("against", "for"))
+    head = at + n_lines * line_height(22)
+    left, words = (centre - APART, at), f"speaks against {aim}"
+    canvas.block(left, words, 22, oppose_color, room=wing, most=3, bold=True, anchor="ra")
+    words = f"{told.n_opposing:,} images, {opposes}"
+    canvas.text((centre - APART, head), words, 20, oppose_color, room=wing, anchor="ra")
+    right = centre + CENTRE + APART
+    canvas.block((right, at), f"speaks for {aim}", 22, support_color, room=wing, most=3, bold=True)
+    canvas.text((right, head), f"{told.n_supporting:,} images, {supports}", 20, support_color, room=wing)
+
+    labels = {part.label: wrapped(names[part.label], NAME, TILE, 2) for part in (*opposing, *supporting)}
+    n_lines = max((len(lines) for lines, _ in labels.values()), default=1)
+    value = head + line_height(20) + 14
+    top = round(value + line_height(20) + n_lines * line_height(NAME) + 6)
+    rows = 3 * TILE + 2 * GAP
+    side = (rows - GAP) // 2
+    inset = centre + (CENTRE - side) // 2
+    canvas.original(test_image, inset, top, side)
+    own = Image.fromarray(rgb(own_map, full_scale(own_map), colours))
+    canvas.heatmap(own, test_place, inset, top + side + GAP, side)
+    words = "test image, its own map below"
+    canvas.text((centre + CENTRE / 2, top - 8), words, NAME, FAINT, room=CENTRE, anchor="md")
+
+    def column(part: Contribution, left: int, color: Color) -> None:
+        pair, image, middle = pairs[part.index], train_images[part.index], left + TILE / 2
+        canvas.text((middle, value), signed(part.attribution), 20, color, room=TILE, bold=True, anchor="ma")
+        below = value + line_height(20)
+        canvas.block((middle, below), names[part.label], NAME, color, room=TILE, most=2, anchor="ma")
+        canvas.heatmap(painted(pair.train), place_of(dimensions(image), preprocessing), left, top, TILE)
+        canvas.original(image, left, top + TILE + GAP, TILE)
+        canvas.heatmap(painted(pair.test), test_place, left, top + 2 * (TILE + GAP), TILE)
+        canvas.text((middle, top + rows + 8), f"#{part.index:,}", 16, FAINT, room=TILE, anchor="ma")
+        if part.intercept:
+            words = f"intercept {signed(part.intercept)}"
+            canvas.text((middle, top + rows + 8 + line_height(16)), words, 16, FAINT, room=TILE, anchor="ma")
+
+    for place, part in enumerate(opposing):
+        column(part, centre - APART - TILE - place * (TILE + GAP), oppose_color)
+    for place, part in enumerate(supporting):
+        column(part, right + place * (TILE + GAP), support_color)
+
+    foot = top + rows + (2 if told.intercept else 1) * line_height(16) + 28
+    sums = told.sum_supporting, told.sum_opposing, told.surrogate_logit
+    canvas.balance(*sums, colours, (MARGIN, foot, width - MARGIN, foot + 36))
+    at = canvas.block((MARGIN, foot + 54), sum_in_words(story), 22, room=room, most=2, bold=True)
+    if told.intercept:
+        at = canvas.block((MARGIN, at), in_words(told.intercept), 18, room=room, most=2)
+    at = canvas.block((MARGIN, at + 9), _footnote(story, one_scale), 18, FAINT, room=room, most=3)
+    at = canvas.block((MARGIN, at + 5), _source(story), 18, FAINT, room=room, most=3)
+    canvas.end(at + MARGIN - 12)
+    return canvas
+
+
+def write_explanation_png(
+    explainer: Explainer,
+    path: Path,
+    *,
+    test: int,
+    c: float | None = None,
+    target: int | str | None = None,
+    against: int | str | None = None,
+    limit: int = 6,
+) -> None:
+    """Explain a decision and write the figure to a file; parameters and errors as for ``Explainer.explain``."""
+    story = tell(explainer, test, c=c, target=target, against=against, limit=limit)
+    told = story.explanation
+    listed = [part.index for part in (*told.supporting, *told.opposing)]
+    own = explainer.own_relevance(test, c=told.c, target=told.target, against=told.against, blank=True)
+    pairs = explainer.relevance(test, listed, c=told.c, target=told.target, against=told.against, blank=True)
+    content = explanation_png(
+        story,
+        test_image=explainer.image("test", test)[0],
+        train_images={index: explainer.image("train", index)[0] for index in listed},
+        own_map=own.result()[0].test,
+        pairs={pair.train_index: pair for pair in pairs.result()},
+        preprocessing=explainer.preprocessing,
+    )
+    path.write_bytes(content)
+
+
+def _footnote(story: Story, one_scale: bool) -> str:
+    scale = "all pairs on one scale" if one_scale else "each map on its own scale"
+    return (
+        "Top: relevance on the training image; middle: the training image; bottom: relevance of the same pair on the "
+        f"test image; {scale}, white is zero."
+    )
+
+
+def _source(story: Story) -> str:
+    told = story.explanation
+    return f"DualXDA · run {story.run_id} ({story.run_digest[:16]}) · C = {told.c:g}"
+
+
+def card_png(
+    story: Story,
+    *,
+    test_image: bytes,
+    train_images: Mapping[int, bytes],
+    own_map: Map,
+    pairs: Mapping[int, PairRelevance],
+    preprocessing: Resizing,
+    colours: Colours = "red-blue",
+) -> bytes:
+    """Draw the card of a shared link: the test image, the strongest two of each sign, the sum; parameters as above.
+
+    Returns
+    -------
+    bytes
+        PNG of 1200 × 630 pixels.
+    """
+    return card_canvas(
+        story,
+        test_image=test_image,
+        train_images=train_images,
+        own_map=own_map,
+        pairs=pairs,
+        preprocessing=preprocessing,
+        colours=colours,
+    ).png()
+
+
+def card_canvas(
+    story: Story,
+    *,
+    test_image: bytes,
+    train_images: Mapping[int, bytes],
+    own_map: Map,
+    pairs: Mapping[int, PairRelevance],
+    preprocessing: Resizing,
+    colours: Colours = "red-blue",
+) -> Canvas:
+    """Draw the card on a canvas; parameters as for ``card_png``."""
+    told, names = story.explanation, story.classes
+    canvas = Canvas(*CARD_SIZE)
+    oppose_color, support_color = sign_colors(colours)
+    room = CARD_SIZE[0] - 96
+    canvas.text((48, 36), question(story), 50, room=room - 240, bold=True)
+    subtitle = f"Test image {told.test.index:,}: {decision_in_words(story)}{filter_in_words(story)}"
+    canvas.text((48, 106), subtitle, 24, FAINT, room=room)
+
+    tile, gap, top, centre = 186, 14, 206, 232
+
+    def half_and_half(encoded: bytes, relevance: Map, left: int, where: int, side: int) -> None:
+        base = decode(encoded, "RGB", longest=side)
+        resample = Image.Resampling.NEAREST if side > 2 * max(base.size) else Image.Resampling.LANCZOS
+        base = base.resize(fitted(base.size, side), resample)
+        painted = Image.fromarray(rgb(relevance, full_scale(relevance), colours))
+        covered = laid(painted, place_of(dimensions(encoded), preprocessing), base.copy())
+        canvas.picture(Image.blend(base, covered, 0.6), left, where, side)
+
+    middle = (CARD_SIZE[0] - centre) // 2
+    canvas.original(test_image, middle, top, centre)
+
+    def wing(parts: Sequence[Contribution], first: int, step: int, color: Color) -> None:
+        for place, part in enumerate([part for part in parts if part.index in train_images][:2]):
+            left, below = first + place * step, top + (centre + tile) // 2
+            half_and_half(train_images[part.index], pairs[part.index].train, left, top + (centre - tile) // 2, tile)
+            at = left + tile / 2
+            canvas.text((at, below + 8), signed(part.attribution), 24, color, room=tile, bold=True, anchor="ma")
+            canvas.text((at, below + 40), names[part.label], 20, color, room=tile, anchor="ma")
+
+    wing(told.opposing, middle - 44 - tile, -(tile + gap), oppose_color)
+    wing(told.supporting, middle + centre + 44, tile + gap, support_color)
+    half = middle - 44 - 48
+    canvas.text((middle - 44, top - 22), "speaks against", 22, oppose_color, room=half, anchor="rs")
+    canvas.text((middle + centre + 44, top - 22), "speaks for", 22, support_color, room=half, anchor="ls")
+
+    sums = told.sum_supporting, told.sum_opposing, told.surrogate_logit
+    canvas.balance(*sums, colours, (48, 500, CARD_SIZE[0] - 48, 532))
+    canvas.text((48, 556), sum_in_words(story), 26, room=room, bold=True)
+    canvas.text((CARD_SIZE[0] - 48, 44), "DualXDA Explorer", 22, FAINT, room=220, anchor="ra")
+    return canvas

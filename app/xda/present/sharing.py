@@ -1,0 +1,182 @@
+"""What a shared link keeps of an explanation, so that it can be shown as it was after its run is gone.
+
+In: an open run and the state of a page. Out: a :class:`Capture`: the story in plain JSON types and every picture on the
+page (originals and heat-maps as PNG), of bounded size.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xda.attribution.results import PairRelevance
+from xda.decision import Split
+from xda.errors import BusyError
+from xda.present.colour import Colours, colorize, full_scale
+from xda.present.layers import layer
+from xda.present.pair import pair_facts
+from xda.present.png_figure import card_png
+from xda.present.story import Story, tell, to_snapshot
+
+if TYPE_CHECKING:
+    from xda.explanation.run import Explainer
+
+FORMAT = 1
+MAX_LISTED = 96
+"""Most training images kept of each sign."""
+MAX_MEDIA_BYTES = 12_000_000
+"""Most bytes of pictures a link keeps; with larger images fewer training images are kept."""
+
+ON_CARD = 2
+"""Training images of each sign on the card."""
+
+Media = dict[str, tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class SharedState:
+    """The state of a page, as far as it decides what is seen on it."""
+
+    test: int
+    train: int | None = None
+    """Training image of a pair page; None: the explanation page."""
+    c: float | None = None
+    target: int | None = None
+    against: int | None = None
+    train_class: int | None = None
+    shown: int = 4
+    colours: Colours = "red-blue"
+    scale: Literal["own", "page"] = "own"
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """All that a link keeps."""
+
+    story: Story
+    snapshot: dict[str, Any]
+    """``{"format", "story", "pair"}`` in plain JSON types; ``pair`` is None or what the pair page says."""
+    media: Mapping[str, tuple[str, bytes]]
+    """Name to (content type, content): ``test`` and ``train-{j}`` are originals, ``map-own``, ``map-{j}-test`` and
+    ``map-{j}-train`` heat-maps, ``card`` the picture for chat programs."""
+
+
+def capture(explainer: Explainer, state: SharedState, *, wait_seconds: float, card: bool = True) -> Capture:
+    """Collect what is seen on a page; blocks until its heat-maps are there.
+
+    Parameters
+    ----------
+    explainer : Explainer
+        The open run.
+    state : SharedState
+        What is shown.
+    wait_seconds : float
+        Longest wait for the device.
+    card : bool
+        Whether to draw the picture for chat programs.
+
+    Raises
+    ------
+    NotFoundError, InvalidRequestError
+        As for ``Explainer.explain``.
+    BusyError
+        The heat-maps did not come in time.
+    """
+    shown = min(state.shown, MAX_LISTED)
+    drawn = _story(explainer, state, max(shown, ON_CARD))
+    own, pairs = _heatmaps(explainer, state, drawn, wait_seconds)
+    told = drawn.explanation
+    seen = {part.index for part in (*told.supporting[:shown], *told.opposing[:shown])}
+    media, kept = _pictures(explainer, state, own, pairs, seen)
+    # Told again where less is kept than drawn, so that what it says about "the listed" is about those that are kept.
+    story = drawn if shown >= ON_CARD and kept >= shown else _story(explainer, state, min(shown, kept))
+    pair = None if state.train is None else asdict(pair_facts(explainer, story.explanation, state.train))
+    if card:
+        listed = (*drawn.explanation.supporting[:ON_CARD], *drawn.explanation.opposing[:ON_CARD])
+        picture = card_png(
+            drawn,
+            test_image=explainer.image("test", state.test)[0],
+            train_images={part.index: explainer.image("train", part.index)[0] for part in listed},
+            own_map=own.test,
+            pairs={pair.train_index: pair for pair in pairs},
+            preprocessing=explainer.preprocessing,
+            colours=state.colours,
+        )
+        media["card"] = ("image/png", picture)
+    return Capture(story, {"format": FORMAT, "story": to_snapshot(story), "pair": pair}, media)
+
+
+def _story(explainer: Explainer, state: SharedState, limit: int) -> Story:
+    return tell(
+        explainer,
+        state.test,
+        c=state.c,
+        target=state.target,
+        against=state.against,
+        limit=limit,
+        train_class=state.train_class,
+    )
+
+
+def _heatmaps(
+    explainer: Explainer, state: SharedState, story: Story, wait_seconds: float
+) -> tuple[PairRelevance, list[PairRelevance]]:
+    """Return the test image's own map, and those of the pair that is shown and of all that are listed by rank."""
+    told = story.explanation
+    sides = (told.supporting, told.opposing)
+    ranked = [side[k].index for k in range(max(map(len, sides))) for side in sides if k < len(side)]
+    listed = list(dict.fromkeys([*([] if state.train is None else [state.train]), *ranked]))
+    own = explainer.own_relevance(state.test, c=told.c, target=told.target, against=told.against, blank=True)
+    pairs = explainer.relevance(state.test, listed, c=told.c, target=told.target, against=told.against, blank=True)
+    deadline = time.monotonic() + wait_seconds
+    try:
+        return own.result(wait_seconds)[0], pairs.result(max(0.0, deadline - time.monotonic()))
+    except TimeoutError:
+        own.cancel()
+        pairs.cancel()
+        raise BusyError("The heat-maps of this page are not ready yet; share it again in a moment.") from None
+
+
+def _pictures(
+    explainer: Explainer, state: SharedState, own: PairRelevance, pairs: list[PairRelevance], seen: set[int]
+) -> tuple[Media, int]:
+    """Draw what fits; return the pictures and how many training images of each sign are certain to be among them.
+
+    The one scale of a page is that of the training images ``seen`` on it: the card may need more.
+    """
+    one = full_scale(*(side for pair in pairs if pair.train_index in seen for side in (pair.test, pair.train)))
+
+    def drawn(split: Split, index: int, relevance: NDArray[np.float32], scale: float) -> tuple[str, bytes]:
+        painted = colorize(relevance, scale if state.scale == "page" else full_scale(relevance), state.colours)
+        content, kind = layer(painted, explainer.images.place(split, index))
+        return kind, content
+
+    def original(split: Split, index: int) -> tuple[str, bytes]:
+        content, kind = explainer.images.shown(split, index)
+        return kind, content
+
+    media: Media = {
+        "test": original("test", state.test),
+        "map-own": drawn("test", state.test, own.test, full_scale(own.test)),
+    }
+    size = sum(len(content) for _, content in media.values())
+    for position, pair in enumerate(pairs):
+        j = pair.train_index
+        # On a pair page the two maps are compared with each other only.
+        scale = full_scale(pair.test, pair.train) if j == state.train else one
+        pictures: Media = {
+            f"train-{j}": original("train", j),
+            f"map-{j}-test": drawn("test", state.test, pair.test, scale),
+            f"map-{j}-train": drawn("train", j, pair.train, scale),
+        }
+        size += sum(len(content) for _, content in pictures.values())
+        if size > MAX_MEDIA_BYTES and position > 0:
+            # Ranks alternate between the signs (after a pair's own image): half of what fits is sure for each.
+            return media, (position - (state.train is not None)) // 2
+        media |= pictures
+    return media, MAX_LISTED

@@ -1,0 +1,171 @@
+"""All that the explanation page tells, in one frozen value that can be stored and told again.
+
+In: an open run and what is asked of it. Out: a :class:`Story`; page, shared page, figure and card are drawn from it.
+:func:`to_snapshot` turns it into plain JSON types and :func:`from_snapshot` back, so that a shared link still shows
+what was shared after the run has been rebuilt or taken away.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xda.attribution.results import ClassContribution, Contribution, Decomposition, Explanation, Sparsity, TestSample
+
+if TYPE_CHECKING:
+    from xda.explanation.run import Explainer
+
+CURVE_POINTS = 320
+"""Most points of the running sum that are kept; the exact contributions are in the exports."""
+STRONGEST = 12
+"""How many contributions the sentence "the 12 strongest carry 61 %" is about."""
+
+FORMAT = 1
+"""Version of the snapshot; older ones stay readable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One explanation with what it needs to be understood without its run."""
+
+    run_id: str
+    run_title: str
+    run_digest: str
+    classes: tuple[str, ...]
+    agreement: float
+    """Share of all test images for which surrogate and network predict the same class."""
+    explanation: Explanation
+    n_support: int
+    """Support vectors of the surrogate; without the other training images it stays as it is."""
+    train_class: int | None
+    """Only training images with this label are listed; totals stay over all."""
+    by_class: tuple[ClassContribution, ...]
+    sparsity: Sparsity
+    running_sum: tuple[tuple[int, float], ...]
+    """(k, sum of the k strongest contributions of either sign); the last one is the logit."""
+    share_strongest: float
+    """Share of all absolute contributions that the ``STRONGEST`` largest carry."""
+    share_listed: float
+    """Share of all absolute contributions that the listed ones carry."""
+
+    @property
+    def n_contributing(self) -> int:
+        """Number of training images with a non-zero contribution."""
+        return self.explanation.n_supporting + self.explanation.n_opposing
+
+    @property
+    def n_without_effect(self) -> int:
+        """Number of training images that are no support vectors: leaving them out leaves the surrogate as it is."""
+        return self.explanation.n_train - self.n_support
+
+    @property
+    def n_adding_nothing(self) -> int:
+        """Number of support vectors whose contribution to this very decision is zero."""
+        return self.n_support - self.n_contributing
+
+
+def running_sum(attribution: NDArray[np.float64], points: int = CURVE_POINTS) -> tuple[tuple[int, float], ...]:
+    """Return how the sum grows with the contributions taken in the order given.
+
+    Parameters
+    ----------
+    attribution : ndarray of shape (n,)
+        Strongest first by absolute value.
+    points : int
+        Most points returned; beyond it their ranks are spread evenly on a logarithmic axis.
+
+    Returns
+    -------
+    tuple of (int, float)
+        Rank k = 1 … n and the sum of the first k; the last rank is always n. Empty without contributions.
+    """
+    total = np.cumsum(attribution)
+    n = len(total)
+    if n == 0:
+        return ()
+    ranks = np.arange(1, n + 1) if n <= points else np.unique(np.geomspace(1, n, points).round().astype(np.int64))
+    return tuple((int(k), float(total[k - 1])) for k in ranks)
+
+
+def tell(
+    explainer: Explainer,
+    test: int,
+    *,
+    c: float | None = None,
+    target: int | str | None = None,
+    against: int | str | None = None,
+    limit: int = 4,
+    train_class: int | None = None,
+) -> Story:
+    """Explain one decision; parameters and errors are those of ``Explainer.explain``.
+
+    Returns
+    -------
+    Story
+    """
+    explanation = explainer.explain(test, c=c, target=target, against=against, limit=limit, train_class=train_class)
+    decomposition = explainer.decompose(test, c=c, target=target, against=against)
+    surrogate = next(entry for entry in explainer.surrogates if entry.c == explanation.c)
+    return Story(
+        run_id=explainer.id,
+        run_title=explainer.title,
+        run_digest=explainer.digest,
+        classes=tuple(explainer.classes),
+        agreement=surrogate.agreement,
+        n_support=surrogate.n_support,
+        explanation=explanation,
+        train_class=train_class,
+        by_class=decomposition.by_class,
+        sparsity=decomposition.sparsity,
+        running_sum=running_sum(decomposition.attribution),
+        share_strongest=share_of_strongest(decomposition, STRONGEST),
+        share_listed=_share(
+            decomposition, sum(abs(part.attribution) for part in (*explanation.supporting, *explanation.opposing))
+        ),
+    )
+
+
+def share_of_strongest(decomposition: Decomposition, k: int) -> float:
+    """Return the share of all absolute contributions that the k largest carry; 1.0 if there are none."""
+    return _share(decomposition, float(np.abs(decomposition.attribution[:k]).sum()))
+
+
+def _share(decomposition: Decomposition, part: float) -> float:
+    total = float(np.abs(decomposition.attribution).sum())
+    return min(1.0, part / total) if total > 0 else 1.0
+
+
+def to_snapshot(story: Story) -> dict[str, Any]:
+    """Return a story in plain JSON types."""
+    return {"format": FORMAT, **dataclasses.asdict(story)}
+
+
+def from_snapshot(snapshot: dict[str, Any]) -> Story:
+    """Return the story that :func:`to_snapshot` stored.
+
+    Raises
+    ------
+    KeyError, TypeError
+        If the snapshot is not one.
+    """
+    values = {key: value for key, value in snapshot.items() if key != "format"}
+    told = dict(values["explanation"])
+    test = dict(told["test"])
+    for name in ("network_logits", "surrogate_logits"):
+        test[name] = tuple(test[name])
+    for side in ("supporting", "opposing"):
+        told[side] = tuple(Contribution(**part) for part in told[side])
+    return Story(
+        **{
+            **values,
+            "classes": tuple(values["classes"]),
+            "explanation": Explanation(**{**told, "test": TestSample(**test)}),
+            "by_class": tuple(ClassContribution(**part) for part in values["by_class"]),
+            "sparsity": Sparsity(**values["sparsity"]),
+            "running_sum": tuple((int(k), float(total)) for k, total in values["running_sum"]),
+        }
+    )

@@ -1,0 +1,156 @@
+"""Where the images of a run came from: a path, a Parquet file and row, or a position in the data set.
+
+The texts of a split lie back to back in one file, each with a zero byte at its end, beside the array of their offsets:
+both are mapped, and of a million sources only those are read that are asked for. Runs of earlier versions have none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xda.attribution.results import SourceLookup
+from xda.data.checking import for_people
+from xda.decision import Split
+from xda.errors import NotFoundError, RunError
+from xda.storage.run.folder import RunFolder
+from xda.storage.run.layout_check import source_files
+
+MOST_BYTES = 4096
+"""Longest source, as long as Linux lets a path be; of longer ones the beginning is cut off."""
+MOST_NAMED = 5
+"""Candidates that a message names."""
+_END = b"\0"
+_CUT = "…"
+
+
+def plain(text: str) -> str:
+    """Return a source as it can be shown anywhere: one line without control characters, of bounded length.
+
+    Parameters
+    ----------
+    text : str
+        May be anything that a data set, or the file of a run, holds.
+    """
+    text = for_people(text)
+    return text if len(text) <= MOST_BYTES // 4 or len(text.encode()) <= MOST_BYTES else _tail(text)
+
+
+def pack(sources: Iterable[str], total: int) -> tuple[bytes, NDArray[np.int64]]:
+    """Return sources as the two files of a run: texts and offsets, (total + 1,)."""
+    offsets = np.zeros(total + 1, dtype=np.int64)
+    content = bytearray()
+    for place, source in enumerate(sources, start=1):
+        content += plain(source).encode() + _END
+        offsets[place] = len(content)
+    return bytes(content), offsets
+
+
+class Sources:
+    """The sources of one split.
+
+    Parameters
+    ----------
+    run : RunFolder
+    split : {"train", "test"}
+
+    Raises
+    ------
+    RunError
+        If the two files contradict each other.
+    """
+
+    def __init__(self, run: RunFolder, split: Split) -> None:
+        content, offsets = source_files(split)
+        self._run, self._split = run, split
+        self.known = content in run.manifest.files
+        """Whether the run says where its images came from."""
+        if not self.known:
+            return
+        self._content = memoryview(run.content(content).data)
+        self._offsets = np.asarray(run.array(offsets), dtype=np.int64)
+        if (
+            self._offsets[0] != 0
+            or self._offsets[-1] != len(self._content)
+            or not (self._offsets[:-1] < self._offsets[1:]).all()
+        ):
+            raise RunError(f"{run.path}: {offsets} does not fit {content}. Rebuild the run with `xda build`.")
+
+    @property
+    def lookup(self) -> SourceLookup | None:
+        """What gives sources by positions; None where none is known."""
+        return self.of if self.known else None
+
+    def of(self, indices: NDArray[np.integer]) -> list[str | None]:
+        """Return the sources of images by their positions; None where they are not known."""
+        if not self.known:
+            return [None] * len(indices)
+        starts, ends = self._offsets.take(indices).tolist(), self._offsets[1:].take(indices).tolist()
+        return list(map(self._text, starts, ends))
+
+    def one(self, index: int) -> str | None:
+        """Return the source of one image."""
+        return self._text(int(self._offsets[index]), int(self._offsets[index + 1])) if self.known else None
+
+    def find(self, text: str) -> int:
+        """Return the image whose source is a text, or ends with it behind a slash, or that a longer path ends with.
+
+        Parameters
+        ----------
+        text : str
+            A source as it is shown, the end of one such as the name of a file, or a path that ends with one.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none or more than one, with the candidates; or if the run does not know its sources.
+        """
+        kind = "training" if self._split == "train" else "test"
+        if not self.known:
+            raise NotFoundError(
+                f"Run '{self._run.manifest.id}' does not say where its images came from, an earlier version built it; "
+                f"give the number of the {kind} image, or build the run again."
+            )
+        asked = plain(text)
+        for candidates in self._candidates(asked):
+            if len(candidates) == 1:
+                return candidates[0]
+            if candidates:
+                named = ", ".join(f"{self.one(each)} ({each})" for each in candidates[:MOST_NAMED])
+                more = f" and {len(candidates) - MOST_NAMED:,} more" if len(candidates) > MOST_NAMED else ""
+                raise NotFoundError(
+                    f"{len(candidates):,} {kind} images of run '{self._run.manifest.id}' come from '{asked}': "
+                    f"{named}{more}. Give more of the path, or the number."
+                )
+        raise NotFoundError(
+            f"No {kind} image of run '{self._run.manifest.id}' comes from '{asked}'; its images come from such as "
+            f"{self.one(0)}. Give a path, the end of one, or a number."
+        )
+
+    def _candidates(self, asked: str) -> Iterator[list[int]]:
+        """Yield images whose source is the text itself, then that it is the end of, then that is an end of it."""
+        ends = self._ending(asked)
+        yield [place for place, whole in ends if whole]
+        yield [place for place, _ in ends]
+        while "/" in asked:
+            asked = asked.partition("/")[2]
+            yield [place for place, whole in self._ending(asked) if whole]
+
+    def _ending(self, text: str) -> list[tuple[int, bool]]:
+        """Return images whose source ends with a text, and whether it is all of the source."""
+        if not text:
+            return []
+        starts = [match.start() for match in re.finditer(re.escape(text.encode()) + _END, self._content)]
+        before = [self._content[start - 1] if start else 0 for start in starts]
+        places = (np.searchsorted(self._offsets, starts, side="right") - 1).tolist()
+        return [(place, byte == 0) for place, byte in zip(places, before, strict=True) if byte == 0 or byte == ord("/")]
+
+    def _text(self, start: int, end: int) -> str:
+        return plain(str(self._content[max(start, end - 4 * MOST_BYTES) : end - 1], "utf-8", "replace"))
+
+
+def _tail(text: str) -> str:
+    return _CUT + text.encode()[-(MOST_BYTES - len(_CUT.encode())) :].decode("utf-8", "ignore")

@@ -1,0 +1,48 @@
+"""The support set of a surrogate from the arrays of a run, finished or still being built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from xda.attribution.support import SupportSet
+from xda.storage.run import layout
+
+
+def read_support(
+    read: Callable[[str], NDArray[Any]], c: float, train_labels: NDArray[np.int64], n_classes: int
+) -> SupportSet:
+    """Return the support set of one surrogate.
+
+    Parameters
+    ----------
+    read : callable
+        Returns an array of the run by its name.
+    c : float
+        Regularisation parameter of the surrogate.
+    train_labels : ndarray of int64, shape (N,)
+    n_classes : int
+
+    Raises
+    ------
+    ValueError
+        The arrays do not belong together.
+    """
+    data, indices, indptr, index = (
+        np.array(read(layout.surrogate(c, name)))
+        for name in (layout.DUAL_DATA, layout.DUAL_INDICES, layout.DUAL_INDPTR, layout.SUPPORT)
+    )
+    _check_positions(index, len(train_labels))
+    dual_coef = sparse.csr_array((data, indices, indptr), shape=(len(index), n_classes))
+    # without it a column or a row that is not there would be looked up in memory that belongs to something else
+    dual_coef.check_format(full_check=True)
+    return SupportSet(index=index, label=train_labels[index], dual_coef=dual_coef, c=c, n_train=len(train_labels))
+
+
+def _check_positions(index: NDArray[np.int64], n_train: int) -> None:
+    if len(index) and not (index[0] >= 0 and index[-1] < n_train and (np.diff(index) > 0).all()):
+        raise ValueError(f"its support vectors are not {len(index)} different ones of {n_train} training images")

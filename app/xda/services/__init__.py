@@ -1,1 +1,0 @@
-"""What the product does: building a run folder (offline) and answering questions about it (online)."""

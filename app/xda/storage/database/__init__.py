@@ -1,0 +1,1 @@
+"""The database of shared links: engine, tables, schema upgrades (SQLAlchemy, Alembic)."""

@@ -1,0 +1,1 @@
+"""The run folder: immutable, self-contained, written under a temporary name and renamed."""

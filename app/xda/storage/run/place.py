@@ -1,0 +1,65 @@
+"""What stands where a run is to be written: nothing that somebody may still want is ever replaced."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from xda.errors import ConflictError
+from xda.storage.run.build_state import BuildState
+from xda.storage.run.layout_check import WEIGHTS
+from xda.storage.run.manifest import MANIFEST_NAME
+from xda.storage.run.swap import building_path
+
+
+def refuse_taken_place(path: Path, run_id: str) -> None:
+    """Refuse to write a run where something else is, finished or half built.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the run that is to be written.
+    run_id : str
+        Its id. A run of the same id is an earlier version of it and may be replaced; so may a damaged one.
+
+    Raises
+    ------
+    ConflictError
+        A file, a folder that is no run (``--out ~`` must not cost anybody a home folder), or a run of another id is
+        there, or an unfinished build of one.
+    """
+    if path.exists():
+        inside = {entry.name for entry in os.scandir(path)} if path.is_dir() else {"a file"}
+        if inside and not {MANIFEST_NAME, WEIGHTS} <= inside:
+            raise ConflictError(f"{path} exists and is not a run folder. Choose another folder, or remove it first.")
+        found = _id_of_run(path)
+        if found not in (None, run_id):
+            raise ConflictError(
+                f"{path} holds another run, '{found}', and this one is '{run_id}'. Choose another folder, or remove "
+                "that run first."
+            )
+    building = building_path(path)
+    found = _id_of_build(building)
+    if found not in (None, run_id):
+        raise ConflictError(
+            f"{building} holds an unfinished build of another run, '{found}', and this one is '{run_id}'. Choose "
+            "another folder, go on with that build, or remove it first."
+        )
+
+
+def _id_of_run(path: Path) -> str | None:
+    """Return the id in a manifest of whatever version, None if there is none that can be read."""
+    try:
+        manifest = json.loads((path / MANIFEST_NAME).read_bytes())
+    except (OSError, ValueError):
+        return None
+    found = manifest.get("id") if isinstance(manifest, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def _id_of_build(building: Path) -> str | None:
+    try:
+        return BuildState.load(building).run_id or None
+    except (OSError, ValueError):
+        return None

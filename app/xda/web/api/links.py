@@ -1,0 +1,232 @@
+"""Shared links: made from the state of a page, opened as the same explanation for as long as the database lives.
+
+A link whose run is served as it was is drawn from the run; any other is drawn from what was kept when it was made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+from urllib.parse import parse_qsl, urlsplit
+
+import orjson
+from anyio import to_thread
+from fastapi import APIRouter, Path, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import RedirectResponse, Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+
+from xda.errors import InvalidRequestError, NotFoundError
+from xda.present.colour import Colours
+from xda.present.sharing import SharedState, capture
+from xda.settings import Settings
+from xda.web.api.models import LinkModel
+from xda.web.dependencies import CatalogDep, LinkStoreDep, SettingsDep
+from xda.web.http.conditional import IMMUTABLE, content_tag, matches, not_modified
+from xda.web.http.problems import documented
+
+router = APIRouter(tags=["links"])
+
+LinkId = Annotated[str, Path(max_length=64, description="Identifier of a shared link.")]
+Index = Annotated[int, Field(ge=0, le=2**31)]
+FORM = "application/x-www-form-urlencoded"
+
+
+class LinkRequest(BaseModel):
+    """The state of a page that is shared; the names are those of the page's address."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={"examples": [{"run": "mnist-cnn", "test": 115, "target": 9, "against": 4, "c": 0.001}]},
+    )
+
+    run: Annotated[str, Field(min_length=1, max_length=128)]
+    test: Index
+    train: Index | None = Field(default=None, description="Share the pair with this training image.")
+    target: Index | None = Field(default=None, description="Class to explain; the predicted one if left out.")
+    against: Index | None = None
+    c: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    train_class: Index | None = None
+    show: Annotated[int, Field(ge=1, le=10_000)] = Field(default=4, description="Training images of each sign.")
+    map: Colours = "red-blue"
+    scale: Literal["own", "page"] = "own"
+    opacity: Annotated[int, Field(ge=0, le=100)] = 100
+
+
+def form_schema() -> dict[str, Any]:
+    """Describe a form of the same fields, which has no null: what is left out or empty is absent."""
+    schema = LinkRequest.model_json_schema()
+    for field in schema["properties"].values():
+        for kind in field.pop("anyOf", ()):
+            if kind != {"type": "null"}:
+                field.update(kind)
+        if field.get("default", "") is None:
+            del field["default"]
+    return schema
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").split(";")[0].strip().lower()
+
+
+def check_origin(request: Request, settings: Settings) -> None:
+    """Refuse a form that another site sends; JSON needs no check, browsers ask before sending it across sites.
+
+    Raises
+    ------
+    InvalidRequestError
+        The form comes from a page of another origin.
+    """
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        allowed = site in ("same-origin", "none")
+    else:
+        # Browsers leave Sec-Fetch-Site out over plain HTTP but send Origin with every form; others send neither.
+        origin = request.headers.get("origin")
+        hosts = {request.headers.get("host", ""), urlsplit(settings.public_url).netloc}
+        allowed = origin is None or (urlsplit(origin).netloc in hosts and origin != "null")
+    if not allowed:
+        raise InvalidRequestError("This form was sent from another site. Share from a page of this explorer instead.")
+
+
+def parse_link_request(media_type: str, body: bytes) -> LinkRequest:
+    """Read the state to be shared from JSON or from a form, in which empty fields count as absent.
+
+    Raises
+    ------
+    InvalidRequestError
+        The body is not well-formed.
+    HTTPException
+        415: it is neither of the two.
+    RequestValidationError
+        A field is missing, unknown or cannot be used.
+    """
+    values: Any
+    if media_type == FORM:
+        try:
+            pairs = parse_qsl(body.decode(), max_num_fields=40, errors="strict")
+        except ValueError as error:
+            raise InvalidRequestError(f"The form cannot be read: {str(error)[:100]}.") from None
+        values = dict(pairs)
+        if len(values) != len(pairs):
+            raise InvalidRequestError("A field of the form is there twice; send each once.")
+    elif media_type == "application/json" or media_type.endswith("+json"):
+        try:
+            values = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise InvalidRequestError(f"The body is not well-formed JSON: {str(error)[:200]}.") from None
+        if isinstance(values, dict):
+            # JSON has one kind of number: 115.0 is a whole one, too
+            values = {key: int(v) if isinstance(v, float) and v.is_integer() else v for key, v in values.items()}
+    else:
+        raise HTTPException(415, f"Send the state as application/json, or as a form ({FORM}).")
+    try:
+        return LinkRequest.model_validate(values, strict=media_type != FORM)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+        raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in found]) from None
+
+
+def base_url(request: Request, settings: Settings) -> str:
+    """Return the absolute address under which this server is known, without a slash at its end."""
+    return (settings.public_url or str(request.base_url)).rstrip("/")
+
+
+@router.post(
+    "/api/v1/links",
+    operation_id="createLink",
+    summary="Share an explanation",
+    status_code=201,
+    response_model=LinkModel,
+    responses={
+        303: {"description": "The form is kept; its shared page is at `Location`."},
+        **documented(404, 413, 415, 422, 503),
+    },
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": LinkRequest.model_json_schema()},
+                FORM: {"schema": form_schema()},
+            },
+        }
+    },
+)
+async def create_link(request: Request, catalog: CatalogDep, links: LinkStoreDep, settings: SettingsDep) -> Response:
+    """Keep the state and what is seen in it; a form is answered with the shared page, JSON with its address."""
+    media_type = _media_type(request)
+    if media_type == FORM:
+        check_origin(request, settings)
+    wanted = parse_link_request(media_type, await request.body())
+    explainer = catalog.get(wanted.run)
+    if wanted.show > settings.max_page:
+        raise InvalidRequestError(f"show={wanted.show} is more than a page lists: at most {settings.max_page}.")
+    state = SharedState(
+        test=wanted.test,
+        train=wanted.train,
+        c=wanted.c,
+        target=wanted.target,
+        against=wanted.against,
+        train_class=wanted.train_class,
+        shown=wanted.show,
+        colours=wanted.map,
+        scale=wanted.scale,
+    )
+
+    def store() -> str:
+        kept = capture(explainer, state, wait_seconds=settings.wait_seconds, card=settings.social_cards)
+        told = kept.story.explanation
+        # Pinned to what was seen: another program version may have other defaults.
+        pinned = {**wanted.model_dump(exclude_defaults=True), "c": told.c, "target": told.target}
+        return links.create(explainer.id, explainer.digest, pinned, kept.snapshot, kept.media).id
+
+    # Threads of their own, and few: they wait for the device, and pages must not wait for them.
+    identifier = await to_thread.run_sync(store, limiter=request.app.state.share_limiter)
+    if media_type == FORM:
+        return RedirectResponse(f"{request.scope.get('root_path', '')}/s/{identifier}", 303)
+    url = f"{base_url(request, settings)}/s/{identifier}"
+    return Response(
+        orjson.dumps({"id": identifier, "url": url}),
+        201,
+        headers={"Location": url, "Cache-Control": "no-store"},
+        media_type="application/json",
+    )
+
+
+def stored_file(request: Request, media: tuple[str, bytes]) -> Response:
+    """Answer with a file of a link, which never changes."""
+    media_type, content = media
+    tag = content_tag(content)
+    if matches(request, tag):
+        return not_modified(tag, IMMUTABLE)
+    return Response(content, headers={"ETag": tag, "Cache-Control": IMMUTABLE}, media_type=media_type)
+
+
+@router.get("/s/{link}/media/{name}", operation_id="getSharedMedia", include_in_schema=False)
+async def get_shared_media(
+    request: Request, links: LinkStoreDep, link: LinkId, name: Annotated[str, Path(max_length=64)]
+) -> Response:
+    """Return a picture that was kept with a link."""
+    return stored_file(request, await run_in_threadpool(links.media, link, name))
+
+
+@router.get("/s/{link}/card.png", operation_id="getSharedCard", include_in_schema=False)
+async def get_shared_card(request: Request, links: LinkStoreDep, settings: SettingsDep, link: LinkId) -> Response:
+    """Return the picture that chat programs show of a link.
+
+    Raises
+    ------
+    NotFoundError
+        There is none, or the setting ``social_cards`` is off.
+    """
+    if not settings.social_cards:
+        raise NotFoundError("This server makes no pictures of shared links (setting social_cards).")
+    return stored_file(request, await run_in_threadpool(links.media, link, "card"))
+
+
+def restored(state: Mapping[str, Any]) -> LinkRequest:
+    """Return the state kept with a link."""
+    return LinkRequest.model_validate(dict(state))

@@ -1,0 +1,132 @@
+"""What the JSON API may be asked: one frozen model for each query string; an unknown or repeated name is refused.
+
+A mistyped name that was ignored would give the answer to another question.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from xda.errors import InvalidRequestError, NotFoundError
+from xda.explanation.gallery import GalleryOrder
+
+MAX_DIGITS = 15
+"""Longest number in an address; what is longer names nothing, and converting it would cost time."""
+
+C = Annotated[float, Field(gt=0, allow_inf_nan=False, description="Surrogate; the run's default if left out.")]
+Class = Annotated[int, Field(ge=0, le=10**MAX_DIGITS)]
+Target = Annotated[Class, Field(description="Class to explain; the one the network predicts if left out.")]
+Against = Annotated[Class, Field(description="Explain the target in contrast to this class.")]
+Limit = Annotated[
+    int,
+    Field(ge=1, le=10**MAX_DIGITS, description="Most entries listed (of each sign, where there are signs)."),
+]
+
+
+class Query(BaseModel):
+    """Base: frozen, nothing unknown."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ExplanationQuery(Query):
+    """Which decision is explained, and how much of it is listed."""
+
+    c: C | None = None
+    target: Target | None = None
+    against: Against | None = None
+    limit: Limit = 12
+    train_class: Annotated[Class, Field(description="List only training samples of this label.")] | None = None
+
+    @property
+    def indexed(self) -> bool:
+        """Whether the answer is in the run's index, if that is long enough."""
+        return self.target is None and self.against is None and self.train_class is None
+
+
+class RelevanceQuery(Query):
+    """For which decision heat-maps are asked."""
+
+    c: C | None = None
+    target: Target | None = None
+    against: Against | None = None
+
+
+class TrainingQuery(Query):
+    """Under which surrogate a training sample is shown."""
+
+    c: C | None = None
+    limit: Limit = 12
+
+
+class GalleryQuery(Query):
+    """Which test images are listed."""
+
+    predicted: Annotated[Class, Field(description="Class predicted by the network.")] | None = None
+    label: Class | None = None
+    correct: Annotated[bool, Field(description="Whether the prediction is the label.")] | None = None
+    disagrees: Annotated[bool, Field(description="Whether the surrogate predicts another class.")] | None = None
+    max_margin: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
+    order: GalleryOrder = "index"
+    c: C | None = None
+    limit: Limit = 50
+    cursor: Annotated[str, Field(max_length=200, description="Cursor of another page.")] | None = None
+
+
+Q = TypeVar("Q", bound=Query)
+
+
+def read_query(model: type[Q], request: Request) -> Q:
+    """Read a query string as FastAPI would read ``Annotated[model, Query()]``, in a tenth of its time.
+
+    Raises
+    ------
+    RequestValidationError
+        A name is unknown or a value cannot be used.
+    InvalidRequestError
+        A name is there twice.
+    """
+    pairs = request.query_params.multi_items() if request.scope["query_string"] else ()
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise InvalidRequestError("A query parameter is there twice; give each once.")
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        raise RequestValidationError([{**each, "loc": ("query", *each["loc"])} for each in found]) from None
+
+
+def path_index(name: str, text: str) -> int:
+    """Read a position from a path.
+
+    Raises
+    ------
+    NotFoundError
+        It is not a whole number from 0.
+    """
+    if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS:
+        return int(text)
+    raise NotFoundError(f"There is no such address: '{name}' must be a whole number from 0, not '{text[:40]}'.")
+
+
+def path_parameter(name: str, schema: dict[str, Any], description: str, example: Any) -> dict[str, Any]:
+    """Describe a parameter in the path for OpenAPI."""
+    return {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "schema": schema,
+        "description": description,
+        "example": example,
+    }
+
+
+def query_parameters(model: type[Query]) -> list[dict[str, Any]]:
+    """Describe the parameters of a query model for OpenAPI."""
+    properties: dict[str, dict[str, Any]] = model.model_json_schema()["properties"]
+    return [{"name": name, "in": "query", "required": False, "schema": schema} for name, schema in properties.items()]

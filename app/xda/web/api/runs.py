@@ -1,0 +1,271 @@
+"""The JSON API under ``/api/v1``: runs, test images, explanations, relevance maps, training samples.
+
+Explanations that the index holds are answered on the event loop (microseconds); what must be computed goes to a thread,
+heat-maps to the device queue.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import orjson
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import Response
+from starlette.concurrency import run_in_threadpool
+
+from xda.attribution.results import Contribution, Explanation
+from xda.errors import InvalidRequestError
+from xda.explanation.gallery import GalleryFilter
+from xda.explanation.heatmaps import to_npz
+from xda.settings import Settings
+from xda.web.api.models import ExplanationModel, RunModel, TestPageModel, TrainingSampleModel
+from xda.web.api.queries import (
+    ExplanationQuery,
+    GalleryQuery,
+    RelevanceQuery,
+    TrainingQuery,
+    path_index,
+    path_parameter,
+    query_parameters,
+    read_query,
+)
+from xda.web.dependencies import CatalogDep, ExplainerDep, SettingsDep
+from xda.web.http import conditional
+from xda.web.http.answer_cache import AnswerCache
+from xda.web.http.conditional import REVALIDATE, content_tag, matches, not_modified, run_tag
+from xda.web.http.device_wait import finished
+from xda.web.http.direct_route import DirectRoute
+from xda.web.http.problems import documented
+from xda.web.lifecycle import Lifecycle
+
+router = APIRouter(tags=["explorer"])
+direct = APIRouter(tags=["explorer"], route_class=DirectRoute)
+
+TestIndex = Annotated[int, Path(ge=0, description="Position in the test set.", examples=[115])]
+TrainIndex = Annotated[int, Path(ge=0, description="Position in the training set.", examples=[24798])]
+
+
+def check_limit(limit: int, settings: Settings) -> None:
+    """Refuse a page longer than the setting ``max_page``.
+
+    Raises
+    ------
+    InvalidRequestError
+        ``limit`` is too large.
+    """
+    if limit > settings.max_page:
+        raise InvalidRequestError(f"limit={limit} is more than this server lists at once: at most {settings.max_page}.")
+
+
+def json_response(body: bytes, tag: str) -> Response:
+    """Answer with JSON that is to be revalidated."""
+    return Response(body, headers={"ETag": tag, "Cache-Control": REVALIDATE}, media_type="application/json")
+
+
+def encode_explanation(told: Explanation) -> bytes:
+    """Return an explanation as the JSON of the public contract."""
+    test = told.test
+    return orjson.dumps(
+        {
+            "c": told.c,
+            "test": {
+                "index": test.index,
+                "label": test.label,
+                "predicted": test.predicted,
+                "network_logits": test.network_logits,
+                "surrogate_logits": test.surrogate_logits,
+                "source": test.source,
+            },
+            "target": told.target,
+            "against": told.against,
+            "surrogate_logit": told.surrogate_logit,
+            "sum_supporting": told.sum_supporting,
+            "sum_opposing": told.sum_opposing,
+            "n_supporting": told.n_supporting,
+            "n_opposing": told.n_opposing,
+            "n_train": told.n_train,
+            "supporting": [_encode(part) for part in told.supporting],
+            "opposing": [_encode(part) for part in told.opposing],
+            "intercept": told.intercept,
+        }
+    )
+
+
+def _encode(part: Contribution) -> dict[str, object]:
+    # By hand: orjson takes ten times as long for a dataclass with slots as for a dict.
+    return {
+        "index": part.index,
+        "label": part.label,
+        "attribution": part.attribution,
+        "at_bound": part.at_bound,
+        "source": part.source,
+        "intercept": part.intercept,
+    }
+
+
+@direct.get(
+    "/api/v1/runs/{run}/test/{test}/explanation",
+    operation_id="getExplanation",
+    summary="Which training images decided",
+    response_model=ExplanationModel,
+    responses=conditional.DOCUMENTED | documented(404, 422, 503),
+    openapi_extra={
+        "parameters": [
+            path_parameter("run", {"type": "string"}, "Identifier of a run.", "mnist-cnn"),
+            path_parameter("test", {"type": "integer", "minimum": 0}, "Position in the test set.", 115),
+            *query_parameters(ExplanationQuery),
+        ]
+    },
+)
+async def get_explanation(request: Request) -> Response:
+    """Return the strongest supporting and opposing training images of one decision, and exact totals over all."""
+    # The parameters are read here and not by FastAPI, whose handling of them takes longer than the answer.
+    lifecycle: Lifecycle = request.app.state.lifecycle
+    explainer = lifecycle.catalog.get(request.path_params["run"])
+    tag = run_tag(request, explainer.digest)
+    if matches(request, tag):
+        return not_modified(tag)
+    answers: AnswerCache = request.app.state.answers
+    if (kept := answers.get(tag)) is not None:
+        return json_response(kept, tag)
+    test = path_index("test", request.path_params["test"])
+    query = read_query(ExplanationQuery, request)
+    check_limit(query.limit, lifecycle.settings)
+    if query.indexed and query.limit <= explainer.run.manifest.per_sign:
+        explanation = explainer.explain(test, c=query.c, limit=query.limit)
+    else:
+        explanation = await run_in_threadpool(explainer.explain, test, **query.model_dump())
+    body = encode_explanation(explanation)
+    answers.put(tag, body)
+    return json_response(body, tag)
+
+
+@router.get(
+    "/api/v1/runs",
+    operation_id="listRuns",
+    summary="The runs that are served",
+    response_model=list[RunModel],
+    responses=conditional.DOCUMENTED | documented(503),
+)
+async def list_runs(request: Request, catalog: CatalogDep) -> Response:
+    """Return every run with its surrogates and their certificates."""
+    runs = [
+        {
+            "id": run.id,
+            "digest": run.digest,
+            "title": run.title,
+            "classes": run.classes,
+            "n_train": run.n_train,
+            "n_test": run.n_test,
+            "default_c": run.default_c,
+            "surrogates": [
+                {
+                    "c": entry.c,
+                    "n_support": entry.n_support,
+                    "relative_gap": entry.certificate.relative_gap,
+                    "agreement": entry.agreement,
+                }
+                for entry in run.surrogates
+            ],
+        }
+        for run in catalog.runs.values()
+    ]
+    body = orjson.dumps(runs)
+    tag = content_tag(body)
+    return not_modified(tag) if matches(request, tag) else json_response(body, tag)
+
+
+@router.get(
+    "/api/v1/runs/{run}/test",
+    operation_id="listTestImages",
+    summary="Test images, filtered and page by page",
+    response_model=TestPageModel,
+    responses=conditional.DOCUMENTED | documented(404, 422, 503),
+)
+async def list_test_images(
+    request: Request,
+    explainer: ExplainerDep,
+    settings: SettingsDep,
+    query: Annotated[GalleryQuery, Query()],
+) -> Response:
+    """Return the test images that match, and the cursors of the pages before and after."""
+    tag = run_tag(request, explainer.digest)
+    if matches(request, tag):
+        return not_modified(tag)
+    check_limit(query.limit, settings)
+    wanted = GalleryFilter(query.label, query.predicted, query.correct, query.disagrees, query.max_margin)
+    page = await run_in_threadpool(
+        explainer.gallery, wanted, c=query.c, order=query.order, limit=query.limit, cursor=query.cursor
+    )
+    body = orjson.dumps(
+        {
+            "items": page.items,
+            "total": page.total,
+            "next_cursor": page.next_cursor,
+            "previous_cursor": page.previous_cursor,
+        }
+    )
+    return json_response(body, tag)
+
+
+@router.get(
+    "/api/v1/runs/{run}/train/{train}",
+    operation_id="getTrainingSample",
+    summary="One training image",
+    response_model=TrainingSampleModel,
+    responses=conditional.DOCUMENTED | documented(404, 422, 503),
+)
+async def get_training_sample(
+    request: Request,
+    explainer: ExplainerDep,
+    settings: SettingsDep,
+    train: TrainIndex,
+    query: Annotated[TrainingQuery, Query()],
+) -> Response:
+    """Return its dual variables, self-influence and slack, and the test images it moves most."""
+    tag = run_tag(request, explainer.digest)
+    if matches(request, tag):
+        return not_modified(tag)
+    check_limit(query.limit, settings)
+    sample = await run_in_threadpool(explainer.training_sample, train, c=query.c, limit=query.limit)
+    return json_response(orjson.dumps(sample), tag)
+
+
+@router.get(
+    "/api/v1/runs/{run}/pairs/{test}/{train}/relevance",
+    operation_id="getPairRelevance",
+    summary="The two heat-maps of one pair, as numbers",
+    response_class=Response,
+    responses={
+        200: {
+            "description": (
+                "NumPy .npz: float32 `test` (H, W) and `train` (H, W), float64 `attribution` () as in the explanation, "
+                "and `intercept` (), its part that an augmented intercept adds and no map shows (0 without one)."
+            ),
+            "content": {"application/x-npz": {"schema": {"type": "string", "format": "binary"}}},
+        },
+        **conditional.DOCUMENTED,
+        **documented(404, 422, 503),
+    },
+)
+async def get_pair_relevance(
+    request: Request,
+    explainer: ExplainerDep,
+    settings: SettingsDep,
+    test: TestIndex,
+    train: TrainIndex,
+    query: Annotated[RelevanceQuery, Query()],
+) -> Response:
+    """Return both maps; each sums to attribution − intercept, up to the stabiliser of the propagation rule."""
+    tag = run_tag(request, explainer.digest)
+    if matches(request, tag):
+        return not_modified(tag)
+    future = await run_in_threadpool(explainer.relevance, test, [train], **query.model_dump())
+    (pair,) = await finished(future, settings)
+    name = f"{explainer.id}-test{test}-train{train}.npz"
+    headers = {
+        "ETag": tag,
+        "Cache-Control": REVALIDATE,
+        "Content-Disposition": f'attachment; filename="{name}"',
+    }
+    return Response(to_npz(pair), headers=headers, media_type="application/x-npz")

@@ -1,0 +1,1 @@
+"""HTTP around pages and JSON: conditional requests, errors, logs, metrics, middleware."""

@@ -1,0 +1,75 @@
+"""The description of the JSON API: FastAPI's, with the errors and the limits that this server has everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from xda.settings import Settings
+from xda.web.http.problems import PROBLEM_SCHEMA, documented
+
+EVERYWHERE = (400, 405, 413, 414, 431, 500, 503)
+"""Any request may get these: its host, method or size is refused, something goes wrong, or the server is starting."""
+
+PAGE_LENGTHS = ("limit", "show")
+"""Parameters and fields whose largest value is the setting ``max_page``."""
+
+
+class Description:
+    """Describes an application when it is first asked to.
+
+    Parameters
+    ----------
+    app : FastAPI
+        Its routes are described.
+    settings : Settings
+        Where its limits are.
+    """
+
+    def __init__(self, app: FastAPI, settings: Settings) -> None:
+        self._app = app
+        self._settings = settings
+
+    def __call__(self) -> dict[str, Any]:
+        """Return the OpenAPI document."""
+        app = self._app
+        if app.openapi_schema is None:
+            schema = get_openapi(
+                title=app.title, version=app.version, description=app.description, routes=app.routes, tags=None
+            )
+            schemas = schema.setdefault("components", {}).setdefault("schemas", {})
+            # FastAPI's own errors, which this application does not answer with
+            for name in ("HTTPValidationError", "ValidationError"):
+                schemas.pop(name, None)
+            schemas["Problem"] = PROBLEM_SCHEMA
+            for operation in _operations(schema):
+                operation["responses"] = {
+                    **{str(status): answer for status, answer in documented(*EVERYWHERE).items()},
+                    **operation["responses"],
+                }
+            for name, value in _named(schema["paths"]):
+                if name in PAGE_LENGTHS:
+                    value["maximum"] = self._settings.max_page
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+
+def _operations(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for path in schema["paths"].values():
+        yield from path.values()
+
+
+def _named(node: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the schemas of all parameters and fields with their names."""
+    if isinstance(node, dict):
+        if "in" in node and "name" in node:
+            yield node["name"], node["schema"]
+        yield from node.get("properties", {}).items()
+        for value in node.values():
+            yield from _named(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _named(value)

@@ -1,0 +1,239 @@
+"""Pictures of a run: originals, heat-maps as PNG, and their raw values; every address is that of unchanging content.
+
+The run's digest stands in the address, so an answer may be kept for a year. Which maps share a scale is in the query,
+and follows from it alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal, cast
+
+import numpy as np
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import Response
+from numpy.typing import NDArray
+
+from xda.attribution.results import PairRelevance
+from xda.errors import NotFoundError, XdaError
+from xda.present.colour import COLOURS, Colours, colorize, full_scale
+from xda.present.layers import layer
+from xda.settings import Settings
+from xda.web.dependencies import CatalogDep, SettingsDep
+from xda.web.http.conditional import IMMUTABLE, matches, not_modified, run_tag
+from xda.web.http.device_wait import finished
+from xda.web.view import DEFAULT_SHOWN, choice, flag, integer
+
+if TYPE_CHECKING:
+    from xda.explanation.run import Explainer
+
+router = APIRouter(include_in_schema=False)
+
+Digest = Annotated[str, Path(pattern=r"^[0-9a-f]{16}$")]
+_SUBJECT = re.compile(r"(\d{1,9})-(own|\d{1,9})-(\d{1,6})(?:-(\d{1,6}))?")
+_C = re.compile(r"c([0-9.e+-]{1,40})")
+KEPT_SCALES = 4096
+"""Scales of pages that are remembered; a few bytes each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Which heat-map is asked for."""
+
+    c: float
+    test: int
+    train: int | None
+    """None for the test image's own map."""
+    target: int
+    against: int | None
+
+    def own(self, explainer: Explainer) -> Future[list[PairRelevance]]:
+        """Ask for the test image's own map."""
+        return explainer.own_relevance(self.test, c=self.c, target=self.target, against=self.against)
+
+    def pairs(self, explainer: Explainer, train: Sequence[int]) -> Future[list[PairRelevance]]:
+        """Ask for the maps of the test image with training images."""
+        return explainer.relevance(self.test, train, c=self.c, target=self.target, against=self.against)
+
+
+def read_subject(c: str, subject: str) -> Subject:
+    """Read the two parts of a heat-map's address.
+
+    Raises
+    ------
+    NotFoundError
+        If they are not such an address.
+    """
+    found, value = _SUBJECT.fullmatch(subject), _C.fullmatch(c)
+    try:
+        if found is None or value is None:
+            raise ValueError
+        test, train, target, against = found.groups()
+        return Subject(
+            c=float(value[1]),
+            test=int(test),
+            train=None if train == "own" else int(train),
+            target=int(target),
+            against=None if against is None else int(against),
+        )
+    except ValueError:
+        raise NotFoundError("There is no heat-map at this address; open it from the page that shows it.") from None
+
+
+async def relevance_of(explainer: Explainer, subject: Subject, settings: Settings) -> PairRelevance:
+    """Return the maps of one subject; its own map is the ``test`` side."""
+    future = subject.own(explainer) if subject.train is None else subject.pairs(explainer, [subject.train])
+    return (await finished(future, settings))[0]
+
+
+def listed(explainer: Explainer, subject: Subject, shown: int, train_class: int | None) -> list[int]:
+    """Return the training images of a page, as its address says them."""
+    told = explainer.explain(
+        subject.test,
+        c=subject.c,
+        target=subject.target,
+        against=subject.against,
+        limit=shown,
+        train_class=train_class,
+    )
+    return [part.index for part in (*told.supporting, *told.opposing)]
+
+
+def start(explainer: Explainer, subject: Subject, shown: int, train_class: int | None) -> None:
+    """Have all heat-maps of a page computed in as few passes as possible, before the browser asks for each.
+
+    The test image's own map is the first picture of a page, so its request starts the rest; a page whose pictures
+    nobody fetches costs the device nothing. That the device is busy is no error here: the pictures ask again.
+    """
+    with suppress(XdaError):
+        subject.pairs(explainer, listed(explainer, subject, shown, train_class))
+
+
+class PageScales:
+    """The largest relevance of any pair on each page of late, so that not every map of a page collects all others."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[object, ...], float] = OrderedDict()
+
+    async def get(
+        self, explainer: Explainer, subject: Subject, shown: int, train_class: int | None, settings: Settings
+    ) -> float:
+        """Return the scale that the maps of all pairs on the page share."""
+        key = (explainer.digest, subject.c, subject.test, subject.target, subject.against, shown, train_class)
+        if key not in self._known:
+            partners = listed(explainer, subject, shown, train_class)
+            pairs = await finished(subject.pairs(explainer, partners), settings)
+            self._known[key] = full_scale(*(side for pair in pairs for side in (pair.test, pair.train)))
+            while len(self._known) > KEPT_SCALES:
+                self._known.popitem(last=False)
+        return self._known[key]
+
+
+def page_scales(request: Request) -> PageScales:
+    """Return the application's remembered scales."""
+    state = request.app.state
+    if not hasattr(state, "page_scales"):
+        state.page_scales = PageScales()
+    return cast(PageScales, state.page_scales)
+
+
+@router.get("/media/{digest}/{split}/{index}")
+async def get_image(
+    request: Request,
+    catalog: CatalogDep,
+    digest: Digest,
+    split: Literal["train", "test"],
+    index: int,
+    size: Annotated[str | None, Query(max_length=40)] = None,
+) -> Response:
+    """Return an image as pages show it: of bounded size (``view``, ``thumb``), or the ``original`` file."""
+    explainer = catalog.by_digest(digest)
+    tag = run_tag(request, digest)
+    if matches(request, tag):
+        return not_modified(tag, IMMUTABLE)
+    asked = cast(Literal["view", "thumb", "original"], choice("size", size, ("view", "thumb", "original")))
+    if asked == "original":
+        content, media_type = explainer.image(split, index)
+    else:
+        explainer.bounds.check_image(split, index)
+        if (shown := explainer.images.at_hand(split, index, asked)) is None:
+            # decoding a photograph would hold up everybody else
+            shown = await run_in_threadpool(explainer.images.shown, split, index, asked)
+        content, media_type = shown
+    return Response(content, headers={"ETag": tag, "Cache-Control": IMMUTABLE}, media_type=media_type)
+
+
+@router.get("/media/{digest}/relevance/{c}/{subject}/{side}.png")
+@router.get("/media/{digest}/relevance/{c}/{subject}/{side}.svg")
+async def get_heatmap(
+    request: Request,
+    catalog: CatalogDep,
+    settings: SettingsDep,
+    digest: Digest,
+    c: str,
+    subject: str,
+    side: Literal["test", "train"],
+    map: Annotated[str | None, Query(max_length=40)] = None,
+    scale: Annotated[str | None, Query(max_length=40)] = None,
+    show: Annotated[str | None, Query(max_length=40)] = None,
+    train_class: Annotated[str | None, Query(max_length=40)] = None,
+    alone: Annotated[str | None, Query(max_length=40)] = None,
+) -> Response:
+    """Return a heat-map as a transparent layer: as .png of the network's input, as .svg over the whole original.
+
+    ``scale`` is own, pair or page (all pairs of it); ``show`` and ``train_class`` say which page. The test image's own
+    map, the sum over all training images, is always on its own; ``alone`` says that its page shows no pairs.
+    """
+    explainer = catalog.by_digest(digest)
+    tag = run_tag(request, digest)
+    if matches(request, tag):
+        return not_modified(tag, IMMUTABLE)
+    asked = read_subject(c, subject)
+    colours = cast(Colours, choice("map", map, COLOURS))
+    reference = choice("scale", scale, ("own", "pair", "page"))
+    shown = integer("show", show, 1, settings.max_page) or DEFAULT_SHOWN
+    label = integer("train_class", train_class)
+    future = asked.own(explainer) if asked.train is None else asked.pairs(explainer, [asked.train])
+    if asked.train is None and not flag("alone", alone):
+        start(explainer, asked, shown, label)
+    pair = (await finished(future, settings))[0]
+    relevance = pair.test if side == "test" else pair.train
+    if reference == "page" and asked.train is not None:
+        full = await page_scales(request).get(explainer, asked, shown, label, settings)
+    elif reference == "pair":
+        full = full_scale(pair.test, pair.train)
+    else:
+        full = full_scale(relevance)
+    content, media_type = colorize(relevance, full, colours), "image/png"
+    if request.url.path.endswith(".svg"):
+        index = asked.test if side == "test" else asked.train
+        content, media_type = layer(content, explainer.images.place(side, -1 if index is None else index))
+    return Response(content, headers={"ETag": tag, "Cache-Control": IMMUTABLE}, media_type=media_type)
+
+
+@router.get("/media/{digest}/relevance/{c}/{subject}/{side}.f32")
+async def get_values(
+    request: Request,
+    catalog: CatalogDep,
+    settings: SettingsDep,
+    digest: Digest,
+    c: str,
+    subject: str,
+    side: Literal["test", "train"],
+) -> Response:
+    """Return the raw relevances: little-endian float32, row by row, of the size of the PNG."""
+    explainer = catalog.by_digest(digest)
+    tag = run_tag(request, digest)
+    if matches(request, tag):
+        return not_modified(tag, IMMUTABLE)
+    pair = await relevance_of(explainer, read_subject(c, subject), settings)
+    relevance: NDArray[np.float32] = pair.test if side == "test" else pair.train
+    content = np.ascontiguousarray(relevance, dtype="<f4").tobytes()
+    headers = {"ETag": tag, "Cache-Control": IMMUTABLE}
+    return Response(content, headers=headers, media_type="application/octet-stream")

@@ -1,0 +1,1 @@
+"""The pages, one package each: its context (what the template gets) beside its routes."""

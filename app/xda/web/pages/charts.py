@@ -1,0 +1,189 @@
+"""Geometry of the charts, computed here so that templates only place shapes (SVG attributes, no style, no script).
+
+All lengths are in the units of each chart's own view box, whose width is ``WIDTH``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from xda.attribution.results import Contribution
+from xda.numerals import count, number, signed
+
+WIDTH = 1000.0
+Sign = Literal["support", "oppose"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A bar from zero, to the left for negative values."""
+
+    x: str
+    width: str
+    zero: str
+
+
+def bars(values: Sequence[float], others: Sequence[float] = ()) -> tuple[Bar, ...]:
+    """Return bars on one common axis that holds zero and all values, also those of ``others``."""
+    low = min((*values, *others, 0.0))
+    high = max((*values, *others, 0.0))
+    span = (high - low) or 1.0
+
+    def place(value: float) -> float:
+        return (value - low) / span * WIDTH
+
+    zero = place(0.0)
+    return tuple(
+        Bar(x=_coordinate(min(zero, place(v))), width=_coordinate(abs(place(v) - zero)), zero=_coordinate(zero))
+        for v in values
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One contribution, or the rest of its sign together, in the waterfall."""
+
+    x: str
+    width: str
+    label: str
+    url: str | None
+    index: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Waterfall:
+    """From zero up by all that supports, back by all that opposes, to the logit."""
+
+    supporting: tuple[Segment, ...]
+    opposing: tuple[Segment, ...]
+    zero: str
+    top: str
+    """Where the supporting bar ends and the opposing one starts."""
+    total: str
+
+
+def waterfall(
+    supporting: Sequence[tuple[Contribution, str | None]],
+    opposing: Sequence[tuple[Contribution, str | None]],
+    sum_supporting: float,
+    sum_opposing: float,
+    n_supporting: int,
+    n_opposing: int,
+) -> Waterfall:
+    """Return the exact sum as two bars of segments.
+
+    Parameters
+    ----------
+    supporting, opposing : sequence of (Contribution, str)
+        Listed contributions, strongest first, with the address of each.
+    sum_supporting, sum_opposing : float
+        Totals over all training images; what is not listed becomes one segment.
+    n_supporting, n_opposing : int
+    """
+    total = sum_supporting + sum_opposing
+    low, high = min(0.0, total), max(sum_supporting, 0.0)
+    span = (high - low) or 1.0
+
+    def place(value: float) -> float:
+        return (value - low) / span * WIDTH
+
+    def side(
+        listed: Sequence[tuple[Contribution, str | None]], start: float, whole: float, n: int, word: str
+    ) -> tuple[Segment, ...]:
+        segments, at = [], start
+        for part, url in listed:
+            segments.append(
+                _segment(
+                    place(at),
+                    place(at + part.attribution),
+                    f"{signed(part.attribution)}: training image {count(part.index)}",
+                    url,
+                    part.index,
+                )
+            )
+            at += part.attribution
+        rest, others = start + whole - at, n - len(listed)
+        if others > 0 and abs(rest) > 1e-12 * span:
+            label = f"{signed(rest)}: {count(others)} more {'image' if others == 1 else 'images'} that {word}"
+            segments.append(_segment(place(at), place(at + rest), label, None, None))
+        return tuple(segments)
+
+    return Waterfall(
+        supporting=side(supporting, 0.0, sum_supporting, n_supporting, "support"),
+        opposing=side(opposing, sum_supporting, sum_opposing, n_opposing, "oppose"),
+        zero=_coordinate(place(0.0)),
+        top=_coordinate(place(sum_supporting)),
+        total=_coordinate(place(total)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A labelled place on an axis."""
+
+    at: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """The running sum over the rank, ranks on a logarithmic axis."""
+
+    points: str
+    area: str
+    zero: str
+    total: str
+    marker: str | None
+    """Where ``STRONGEST`` contributions have been added."""
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+
+
+CURVE_HEIGHT = 360.0
+
+
+def curve(running: Sequence[tuple[int, float]], mark: int) -> Curve | None:
+    """Return the running sum, in steps where every rank is known; None without contributions."""
+    if not running:
+        return None
+    n = running[-1][0]
+    values = [0.0, *(total for _, total in running)]
+    low, high = min(values), max(values)
+    span = (high - low) or 1.0
+
+    def x(rank: float) -> float:
+        return math.log1p(rank) / math.log1p(n) * WIDTH
+
+    def y(value: float) -> float:
+        return (high - value) / span * CURVE_HEIGHT
+
+    path, last = [(0.0, y(0.0))], 0
+    for rank, total in running:
+        if rank == last + 1:
+            path.append((x(rank), path[-1][1]))
+        path.append((x(rank), y(total)))
+        last = rank
+    steps = [power * lead for power in (1, 10, 100, 1000, 10_000, 100_000) for lead in (1, 3)]
+    # the last labels are dropped where they would run into that of n
+    ranks = [k for k in steps if x(k) < 0.86 * WIDTH] + [n]
+    points = " ".join(f"{_coordinate(a)},{_coordinate(b)}" for a, b in path)
+    return Curve(
+        points=points,
+        area=f"0,{_coordinate(y(0))} {points} {_coordinate(WIDTH)},{_coordinate(y(0))}",
+        zero=_coordinate(y(0.0)),
+        total=_coordinate(y(running[-1][1])),
+        marker=_coordinate(x(mark)) if n > mark else None,
+        x_ticks=tuple(Tick(_coordinate(x(k)), count(k)) for k in ranks),
+        y_ticks=tuple(Tick(_coordinate(y(value)), number(value)) for value in dict.fromkeys((high, 0.0, low))),
+    )
+
+
+def _segment(start: float, end: float, label: str, url: str | None, index: int | None) -> Segment:
+    return Segment(_coordinate(min(start, end)), _coordinate(abs(end - start)), label, url, index)
+
+
+def _coordinate(value: float) -> str:
+    return f"{value:.1f}"

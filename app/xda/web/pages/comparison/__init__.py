@@ -1,0 +1,1 @@
+"""The comparison of two surrogates on one test image."""

@@ -1,0 +1,341 @@
+"""The comparison page: the same test image under two surrogates, and what changed from the one to the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from xda.explanation.comparison import Comparison, Only, Side
+from xda.numerals import MINUS, addends, count, number, parameter, percent
+from xda.web.pages.chrome import Choice, Chrome, Option
+from xda.web.pages.class_tables import softmax
+from xda.web.pages.comparison.matched import (
+    KEYS,
+    Figure,
+    LabelLine,
+    LogitLine,
+    Row,
+    columns,
+    figures,
+    label_lines,
+    logit_lines,
+    rows,
+    side_query,
+)
+from xda.web.pages.comparison.view import PINNED, ROWS, CompareView
+from xda.web.pages.pictures import layer_name, map_query
+from xda.web.urls import Urls, fields
+
+if TYPE_CHECKING:
+    from xda.explanation.run import Explainer
+
+
+FILTERS: tuple[tuple[Only, str], ...] = (
+    ("all", "all"),
+    ("both", "on both sides"),
+    ("first", "only A"),
+    ("second", "only B"),
+    ("flipped", "sign flipped"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SideView:
+    """One side."""
+
+    key: str
+    run_id: str
+    run_title: str
+    c: str
+    image: str
+    own_map: str
+    """Empty where the run has no heat-maps."""
+    no_heatmaps: str
+    """Why not."""
+    explanation: str
+    predicted: str
+    confidence: str
+    correct: bool
+    surrogate_predicted: str
+    agrees: bool
+    logit: str
+    network_logit: str
+    sum_supporting: str
+    sum_opposing: str
+    n_supporting: str
+    n_opposing: str
+    n_support: str
+    n_train: str
+    n_without_effect: str
+    agreement: str
+    accuracy: str
+    gap: str
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonPage:
+    """Everything that the comparison template shows."""
+
+    chrome: Chrome
+    test_number: str
+    label: str
+    explanation: str
+    previous: str | None
+    following: str | None
+    question: str
+    target: str
+    against: str | None
+    action: str
+    targets: tuple[Option, ...]
+    contrasts: tuple[Option, ...]
+    others: tuple[tuple[str, tuple[Option, ...]], ...]
+    """Every run to compare with and its C."""
+    keep: tuple[tuple[str, str], ...]
+    swap: str
+    link: str
+    """This very state, spelt out."""
+    exports: tuple[Choice, ...]
+    sides: tuple[SideView, SideView]
+    verdict: str
+    ask_other: str | None
+    """The same question about the class that the network of the second side predicts."""
+    ask_other_name: str
+    notices: tuple[str, ...]
+    matching: str
+    logit_name: str
+    change: str
+    change_both: str
+    change_only_second: str
+    change_only_first: str
+    figures: tuple[Figure, ...]
+    columns: tuple[str, ...]
+    logits: tuple[LogitLine, ...]
+    logits_left_out: str
+    by_label: tuple[LabelLine, ...]
+    labels_left_out: str
+    filters: tuple[Choice, ...]
+    orders: tuple[Choice, ...]
+    found: str
+    rows: tuple[Row, ...]
+    more: str | None
+    more_label: str
+    fewer: str | None
+    colours: str
+    opacity: int
+    colour_choices: tuple[Choice, ...]
+    opacity_keep: tuple[tuple[str, str], ...]
+
+
+def build(
+    compared: Comparison,
+    state: CompareView,
+    chrome: Chrome,
+    urls: Urls,
+    runs: Sequence[Explainer],
+    *,
+    neighbours: tuple[int | None, int | None] = (None, None),
+) -> ComparisonPage:
+    """Make the page.
+
+    Parameters
+    ----------
+    compared : Comparison
+    state : CompareView
+        With both sides spelt out.
+    chrome : Chrome
+    urls : Urls
+    runs : sequence of Explainer
+        Those that the first side can be compared with.
+    neighbours : tuple
+        Test images before and after this one.
+    """
+    names, view = compared.classes, state.view
+    first, second = compared.sides
+    told = first.explanation
+    run, test = first.run_id, told.test
+    target = names[told.target]
+    against = None if told.against is None else names[told.against]
+    query = view.query(target=told.target)
+    both_c = first.explanation.c, second.explanation.c
+
+    def here(**changes: object) -> str:
+        return urls.comparison(run, test.index, state.query(**changes))
+
+    def neighbour(index: int | None) -> str | None:
+        elsewhere = replace(state, view=view.elsewhere())
+        return None if index is None else urls.comparison(run, index, elsewhere.query())
+
+    swapped: dict[str, Any] = {"c": both_c[1], "other": run, "other_c": both_c[0], "target": told.target}
+    if state.only in ("first", "second"):
+        swapped["only"] = "second" if state.only == "first" else "first"
+    spelt = state.query(c=both_c[0], target=told.target)
+    pins = {"at": first.run_digest[:PINNED], "with_at": second.run_digest[:PINNED]}
+    moved = compared.matched.change
+    parts, total = addends((moved.both, moved.only_second, moved.only_first), moved.total)
+    counts = compared.counts()
+    found = counts[state.only]
+    more = next((k for k in ROWS if k > state.rows), None)
+    logits, logits_left_out = logit_lines(compared)
+    by_label, labels_left_out = label_lines(compared)
+    exports = {**state.query(target=told.target, colours="red-blue", opacity=100), "rows": None}
+    other_class = second.explanation.test.predicted
+    return ComparisonPage(
+        chrome=chrome,
+        test_number=count(test.index),
+        label=names[test.label],
+        explanation=urls.explanation(run, test.index, query),
+        previous=neighbour(neighbours[0]),
+        following=neighbour(neighbours[1]),
+        question=f"Why {target}{'' if against is None else f' and not {against}'}?",
+        target=target,
+        against=against,
+        action=urls.comparison(run, test.index),
+        targets=tuple(Option(str(k), name, k == told.target) for k, name in enumerate(names)),
+        contrasts=(
+            Option("", "nothing", told.against is None),
+            *(Option(str(k), name, k == told.against) for k, name in enumerate(names)),
+        ),
+        others=tuple(
+            (
+                each.id,
+                tuple(
+                    Option(
+                        f"{each.id}:{c:g}",
+                        f"{each.id} · C {parameter(c)}",
+                        (each.id, c) == (second.run_id, both_c[1]),
+                    )
+                    for c in each.c_values
+                ),
+            )
+            for each in runs
+        ),
+        keep=fields({**state.query(target=None, against=None), "with": None, "with_c": None}),
+        swap=urls.comparison(second.run_id, test.index, state.query(**swapped)),
+        link=urls.comparison(run, test.index, {**spelt, **pins}),
+        exports=(
+            Choice("CSV", urls.comparison_export(run, test.index, "csv", exports), note="every contribution, exact"),
+            Choice("JSON", urls.comparison_export(run, test.index, "json", exports), note="all numbers, exact"),
+        ),
+        sides=(_side(first, 0, names, state, urls), _side(second, 1, names, state, urls)),
+        verdict=_verdict(compared),
+        ask_other=here(target=other_class, against=None) if other_class not in (test.predicted, told.target) else None,
+        ask_other_name=names[other_class],
+        notices=_notices(compared, state),
+        matching=_matching(compared),
+        logit_name=f"the surrogate’s logit for {target}" + ("" if against is None else f" minus that for {against}"),
+        change=total if total == "0" or total.startswith(MINUS) else f"+{total}",
+        change_both=parts[0],
+        change_only_second=parts[1],
+        change_only_first=parts[2],
+        figures=figures(compared),
+        columns=columns(compared),
+        logits=logits,
+        logits_left_out=logits_left_out,
+        by_label=by_label,
+        labels_left_out=labels_left_out,
+        filters=tuple(
+            Choice(words, here(only=only, rows=ROWS[0]), only == state.only, count(counts[only]))
+            for only, words in FILTERS
+        ),
+        orders=tuple(
+            Choice(words, here(order=order), order == state.order)
+            for order, words in (("strongest", "strongest first"), ("change", "most changed first"))
+        ),
+        found=f"{count(min(found, state.rows))} of {count(found)} training images",
+        rows=rows(compared, state, urls),
+        more=here(rows=more) if found > state.rows and more is not None else None,
+        more_label="" if more is None else f"Show {count(min(more, found))} of {count(found)}",
+        fewer=here(rows=ROWS[0]) if state.rows > ROWS[0] and found > ROWS[0] else None,
+        colours=view.colours,
+        opacity=view.opacity,
+        colour_choices=tuple(
+            Choice(words, here(colours=value), value == view.colours)
+            for value, words in (("red-blue", "red – blue"), ("orange-purple", "orange – purple"))
+        ),
+        opacity_keep=fields(state.query(opacity=100)),
+    )
+
+
+def _side(side: Side, place: int, names: Sequence[str], state: CompareView, urls: Urls) -> SideView:
+    told = side.explanation
+    test = told.test
+    network = test.network_logits
+    sums, logit = addends((told.sum_supporting, told.sum_opposing), told.surrogate_logit)
+    return SideView(
+        key=KEYS[place],
+        run_id=side.run_id,
+        run_title=side.run_title,
+        c=parameter(told.c),
+        image=urls.image(side.run_digest, "test", test.index),
+        own_map="" if side.no_heatmaps else _own_map(side, state, urls),
+        no_heatmaps=side.no_heatmaps,
+        explanation=urls.explanation(side.run_id, test.index, side_query(state, told, place)),
+        predicted=names[test.predicted],
+        confidence=percent(softmax(network)[test.predicted], 1),
+        correct=test.label == test.predicted,
+        surrogate_predicted=names[test.surrogate_predicted],
+        agrees=test.agrees,
+        logit=logit,
+        network_logit=number(network[told.target] - (0.0 if told.against is None else network[told.against])),
+        sum_supporting=sums[0],
+        sum_opposing=sums[1],
+        n_supporting=count(told.n_supporting),
+        n_opposing=count(told.n_opposing),
+        n_support=count(side.n_support),
+        n_train=count(told.n_train),
+        n_without_effect=count(told.n_train - side.n_support),
+        agreement=percent(side.agreement, 1),
+        accuracy=percent(side.accuracy, 1),
+        gap=number(max(0.0, side.relative_gap), 2),
+    )
+
+
+def _own_map(side: Side, state: CompareView, urls: Urls) -> str:
+    told = side.explanation
+    query = {**map_query(replace(state.view, scale="own"), "page"), "alone": True}
+    name = layer_name("test", side.place)
+    return urls.relevance(side.run_digest, told.c, told.test.index, None, told.target, told.against, name, query)
+
+
+def _verdict(compared: Comparison) -> str:
+    names = compared.classes
+    first, second = (side.explanation.test for side in compared.sides)
+    one_network = compared.matched_by == "run"
+    if one_network:
+        network = f"The network, the same on both sides, says {names[first.predicted]}"
+    elif first.predicted == second.predicted:
+        network = f"Both networks say {names[first.predicted]}"
+    else:
+        network = f"The networks disagree: A says {names[first.predicted]}, B says {names[second.predicted]}"
+    if first.surrogate_predicted == second.surrogate_predicted:
+        return f"{network}; both surrogates say {names[first.surrogate_predicted]}."
+    return (
+        f"{network}; the surrogates disagree: A says {names[first.surrogate_predicted]}, "
+        f"B says {names[second.surrogate_predicted]}."
+    )
+
+
+def _matching(compared: Comparison) -> str:
+    first, second = (side.explanation.n_train for side in compared.sides)
+    return {
+        "run": "Both sides are surrogates of one run, with the same training images.",
+        "data": f"Both runs were built from the same data; all {count(first)} training images are matched.",
+        "images": f"Both runs have the same {count(first)} training images, but not all with the same labels: "
+        f"{count(compared.n_relabelled)} of those that contribute here have another label in B.",
+        "content": f"The runs were built from different data. {count(compared.n_common)} training images are in both, "
+        f"matched by their content; A has {count(first)} in all, B {count(second)}.",
+    }[compared.matched_by]
+
+
+def _notices(compared: Comparison, state: CompareView) -> tuple[str, ...]:
+    pins = (state.pinned, state.other_pinned)
+    rebuilt = [
+        side.run_id
+        for side, pin in zip(compared.sides, pins, strict=True)
+        if pin and not side.run_digest.startswith(pin)
+    ]
+    return tuple(
+        f"Run {run} has been rebuilt since this link was copied; what is shown is its present state."
+        for run in dict.fromkeys(rebuilt)
+    )

@@ -1,0 +1,256 @@
+"""What the comparison page says of two sides together: figures of agreement, matched images, logits, labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from xda.attribution.results import Explanation
+from xda.explanation.comparison import ComparedImage, Comparison, Presence
+from xda.numerals import MINUS, count, number, percent, signed
+from xda.web.pages.charts import Bar, bars
+from xda.web.pages.chrome import origin
+from xda.web.pages.class_tables import MOST_ROWS
+from xda.web.pages.comparison.view import CompareView
+from xda.web.urls import Urls
+from xda.web.view import Listing
+
+KEYS = ("A", "B")
+PRESENCE_WORDS: dict[Presence, str] = {
+    "contributes": "",
+    "adds nothing": "adds nothing to this logit",
+    "without effect": "weight zero",
+    "absent": "not in this training set",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number with its name and what it means."""
+
+    name: str
+    value: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What one training image is on one side."""
+
+    key: str
+    attribution: str
+    """Empty where it does not contribute."""
+    share: str
+    kind: str
+    """support or oppose."""
+    bar: Bar
+    words: str
+    """Why it does not contribute; else empty."""
+    url: str | None
+    """The pair; None where the training set does not have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One training image."""
+
+    number: str
+    source: str
+    label: str
+    relabelled: bool
+    image: str
+    url: str
+    lines: tuple[Line, ...]
+    change: str
+    change_share: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A value with its bar."""
+
+    value: str
+    bar: Bar
+    kind: str
+    first: bool = False
+    """Whether it is the largest of its column."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogitLine:
+    """One class; cells in the order of the columns."""
+
+    name: str
+    is_label: bool
+    is_target: bool
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelLine:
+    """Training images of one label; a cell for each side."""
+
+    name: str
+    cells: tuple[Cell, ...]
+
+
+def side_query(state: CompareView, told: Explanation, place: int) -> dict[str, object]:
+    """Return the query under which one side's explanation and pairs are shown."""
+    # the gallery that the page was reached from is one of the first side's run
+    view = state.view if place == 0 else replace(state.view, listing=Listing())
+    return view.query(c=told.c, target=told.target)
+
+
+def figures(compared: Comparison) -> tuple[Figure, ...]:
+    """Return how far the two sides agree, each figure with its definition."""
+    found = compared.matched.agreement
+    return (
+        Figure(
+            "weight in common",
+            percent(found.shared_weight),
+            "share of all that is added and taken away which lies on the same training images with the same sign: "
+            "of the two shares of each image the smaller one, summed",
+        ),
+        Figure(
+            "the strongest",
+            f"{found.n_top_common} of {found.n_top}" if found.n_top else "none",
+            f"how many of the {found.n_top} strongest training images of each side are the same",
+        ),
+        Figure(
+            "images with effect",
+            f"{count(found.n_both)} in common",
+            f"of {count(found.n_first)} that contribute in A and {count(found.n_second)} in B: Jaccard index "
+            f"{number(found.jaccard)} (those in common over those on either side)",
+        ),
+        Figure(
+            "sign flipped",
+            count(found.n_flipped),
+            f"of the {count(found.n_both)} in common: they support on one side and oppose on the other",
+        ),
+        Figure(
+            "correlation",
+            _coefficient(found.pearson),
+            "Pearson’s, of the contributions over all images that contribute on either side, 0 where one does not",
+        ),
+        Figure("rank correlation", _coefficient(found.spearman), "Spearman’s: the same of their ranks, signs included"),
+    )
+
+
+def _coefficient(value: float | None) -> str:
+    return "not defined" if value is None else number(value)
+
+
+def rows(compared: Comparison, state: CompareView, urls: Urls) -> tuple[Row, ...]:
+    """Return the listed training images; all their bars share one axis."""
+    images = compared.images(state.only, state.order, state.rows)
+    axis = bars([share for image in images for share in image.share])
+    return tuple(_row(compared, image, (axis[2 * k], axis[2 * k + 1]), state, urls) for k, image in enumerate(images))
+
+
+def _row(compared: Comparison, image: ComparedImage, shapes: tuple[Bar, Bar], state: CompareView, urls: Urls) -> Row:
+    names, index = compared.classes, image.index
+    lines = []
+    for place, side in enumerate(compared.sides):
+        told, here = side.explanation, index[place]
+        value = image.attribution[place]
+        pair = None if here is None else urls.pair(side.run_id, told.test.index, here, side_query(state, told, place))
+        lines.append(
+            Line(
+                key=KEYS[place],
+                attribution=signed(value) if value else "",
+                share=percent(abs(image.share[place]), 1),
+                kind="support" if value > 0 else "oppose",
+                bar=shapes[place],
+                words=PRESENCE_WORDS[image.presence[place]],
+                url=pair,
+            )
+        )
+    main = 0 if index[0] is not None and abs(image.share[0]) >= abs(image.share[1]) else 1
+    digest, shown = compared.sides[main].run_digest, index[main]
+    labels = [names[label] for label in image.label if label is not None]
+    relabelled = len(set(labels)) > 1
+    numbers = [count(known) for known in index if known is not None]
+    only = [key for key, value in zip(KEYS, image.attribution, strict=True) if value]
+    return Row(
+        number=" / ".join(dict.fromkeys(numbers)),
+        source=origin(image.source[main], "train", shown if shown is not None else 0),
+        label=" → ".join(labels) if relabelled else labels[0],
+        relabelled=relabelled,
+        image=urls.image(digest, "train", shown if shown is not None else 0, thumb=True),
+        url=lines[main].url or "",
+        lines=tuple(lines),
+        change=signed(image.attribution[1] - image.attribution[0]),
+        change_share=_points(image.share[1] - image.share[0]),
+        note="sign flipped" if image.flipped else f"only {only[0]}" if len(only) == 1 else "",
+    )
+
+
+def _points(change: float) -> str:
+    """Return a change of a signed share in percentage points."""
+    value = round(100 * change, 1)
+    return f"{'+' if value > 0 else MINUS if value < 0 else '±'}{abs(value):.1f}"
+
+
+def columns(compared: Comparison) -> tuple[str, ...]:
+    """Return the names of the columns of logits: one network where both sides have the same one."""
+    networks = ("network",) if compared.matched_by == "run" else ("network A", "network B")
+    return (*networks, "surrogate A", "surrogate B")
+
+
+def logit_lines(compared: Comparison) -> tuple[tuple[LogitLine, ...], str]:
+    """Return a line for each class (or for those that matter), and words for what is left out."""
+    tests = [side.explanation.test for side in compared.sides]
+    networks = tests[:1] if compared.matched_by == "run" else tests
+    values = [*(test.network_logits for test in networks), *(test.surrogate_logits for test in tests)]
+    names = compared.classes
+    shown = list(range(len(names)))
+    if len(names) > MOST_ROWS:
+        top = sorted(shown, key=lambda k: -max(column[k] for column in values[: len(networks)]))[: MOST_ROWS - 4]
+        chosen = {*top, compared.target, tests[0].label, *(max(shown, key=column.__getitem__) for column in values)}
+        if compared.against is not None:
+            chosen.add(compared.against)
+        shown = sorted(chosen, key=lambda k: -tests[0].network_logits[k])
+    shapes = [bars([column[k] for k in shown]) for column in values]
+    largest = [max(range(len(names)), key=column.__getitem__) for column in values]
+    lines = tuple(
+        LogitLine(
+            name=names[k],
+            is_label=k == tests[0].label,
+            is_target=k == compared.target,
+            cells=tuple(
+                Cell(number(column[k]), shape[place], "ink" if c < len(networks) else "soft", k == top)
+                for c, (column, shape, top) in enumerate(zip(values, shapes, largest, strict=True))
+            ),
+        )
+        for place, k in enumerate(shown)
+    )
+    return lines, _left_out(len(names) - len(lines), "classes")
+
+
+def label_lines(compared: Comparison) -> tuple[tuple[LabelLine, ...], str]:
+    """Return what all training images of each label add on each side, as shares of that side's weight."""
+    sums = [{part.label: part.supporting + part.opposing for part in side.by_class} for side in compared.sides]
+    weights = [side.explanation.sum_supporting - side.explanation.sum_opposing or 1.0 for side in compared.sides]
+    strongest = sorted(
+        {label for side in sums for label in side},
+        key=lambda label: -max(abs(side.get(label, 0.0)) / w for side, w in zip(sums, weights, strict=True)),
+    )
+    listed = sorted(strongest[:MOST_ROWS])
+    shares = [[side.get(label, 0.0) / w for label in listed] for side, w in zip(sums, weights, strict=True)]
+    axis = bars([*shares[0], *shares[1]])
+    shapes = axis[: len(listed)], axis[len(listed) :]
+    lines = tuple(
+        LabelLine(
+            name=compared.classes[label],
+            cells=tuple(
+                Cell(signed(side.get(label, 0.0)), shape[place], "support" if side.get(label, 0.0) > 0 else "oppose")
+                for side, shape in zip(sums, shapes, strict=True)
+            ),
+        )
+        for place, label in enumerate(listed)
+    )
+    return lines, _left_out(len(strongest) - len(lines), "labels")
+
+
+def _left_out(n: int, what: str) -> str:
+    return "" if n <= 0 else f"{count(n)} more {what} are not listed here; the JSON export has all of them."

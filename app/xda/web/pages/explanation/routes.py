@@ -1,0 +1,204 @@
+"""The explanation page and what can be taken away from it: CSV, JSON and PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import orjson
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from xda.explanation.comparison import opponents
+from xda.numerals import parameter
+from xda.present.png_figure import explanation_png
+from xda.present.story import Story, tell
+from xda.runs.default_c import advice, clearly_better
+from xda.web.dependencies import CatalogDep, ExplainerDep, SettingsDep, TestIndexDep
+from xda.web.http.conditional import REVALIDATE, matches, not_modified, run_tag
+from xda.web.http.csv_table import csv_table
+from xda.web.http.device_wait import finished
+from xda.web.pages.chrome import Choice, Chrome, run_header
+from xda.web.pages.explanation import context as explanation_context
+from xda.web.pages.pictures import ServedPictures
+from xda.web.rendering import render, urls_of
+from xda.web.view import Listing, View, ViewDep
+
+if TYPE_CHECKING:
+    from xda.explanation.catalog import Catalog
+    from xda.explanation.run import Explainer
+    from xda.web.pages.explanation.context import Shared
+
+router = APIRouter(include_in_schema=False)
+
+
+def told(explainer: Explainer, test: int, view: View) -> Story:
+    """Ask for what a view shows."""
+    return tell(
+        explainer,
+        test,
+        c=view.c,
+        target=view.target,
+        against=view.against,
+        limit=view.shown,
+        train_class=view.train_class,
+    )
+
+
+def explanation_page(
+    request: Request, explainer: Explainer, catalog: Catalog, story: Story, view: View, shared: Shared | None = None
+) -> Response:
+    """Draw the explanation of a served run.
+
+    Parameters
+    ----------
+    request : Request
+    explainer : Explainer
+    catalog : Catalog
+    story : Story
+    view : View
+    shared : Shared, optional
+        Set for a shared page.
+    """
+    urls = urls_of(request)
+    test, names = story.explanation.test, story.classes
+
+    def with_c(value: float) -> str:
+        return urls.explanation(explainer.id, test.index, view.query(c=value, target=story.explanation.target))
+
+    def in_run(run: Explainer) -> str:
+        # what is listed there depends on what its network says
+        kept = replace(view, c=view.c if view.c in run.c_values else None, listing=Listing())
+        return urls.explanation(run.id, test.index, kept.query())
+
+    asked = view.query(c=story.explanation.c, target=story.explanation.target, train_class=None, shown=View().shown)
+    comparable = len(explainer.c_values) > 1 or len(opponents(explainer, catalog.runs)) > 1
+    header = run_header(
+        explainer,
+        catalog.runs,
+        urls,
+        c=story.explanation.c,
+        with_c=with_c,
+        keep=view.elsewhere().query(),
+        view=view,
+        in_run=in_run,
+        compare=urls.comparison(explainer.id, test.index, asked) if comparable else None,
+    )
+    chrome = Chrome(
+        explanation_context.title(story),
+        header,
+        f"Which training images made the network say {names[test.predicted]}.",
+    )
+    page = explanation_context.build(
+        story,
+        view,
+        chrome,
+        urls,
+        ServedPictures(urls, story, view, not explainer.no_heatmaps, explainer.images.place),
+        neighbours=explainer.neighbours(test.index, view.listing.choice, c=view.c, order=view.listing.order),
+        shared=shared,
+        predicted=partial(explainer.predicted, "train"),
+        better_c=_better_c(explainer, story.explanation.c, with_c),
+    )
+    return render(request, "pages/explanation.html", page)
+
+
+def _better_c(explainer: Explainer, shown: float, with_c: Callable[[float], str]) -> Choice | None:
+    other = clearly_better(shown, explainer.surrogates, explainer.n_test)
+    if other is None:
+        return None
+    note = advice(shown, explainer.surrogates, explainer.n_test)
+    return Choice(f"This decision under C = {parameter(other.c)}", with_c(other.c), note=note)
+
+
+@router.get("/r/{run}/test/{test}")
+async def get_explanation(
+    request: Request, catalog: CatalogDep, explainer: ExplainerDep, view: ViewDep, test: TestIndexDep
+) -> Response:
+    """Explain one decision."""
+    return explanation_page(request, explainer, catalog, told(explainer, test, view), view)
+
+
+def _attachment(story: Story, kind: str) -> dict[str, str]:
+    asked = story.explanation
+    contrast = "" if asked.against is None else f"-not-{asked.against}"
+    name = f"{story.run_id}-test-{asked.test.index}-why-{asked.target}{contrast}-c{asked.c:g}.{kind}"
+    return {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": REVALIDATE}
+
+
+@router.get("/r/{run}/test/{test}/explanation.csv")
+async def get_csv(explainer: ExplainerDep, view: ViewDep, test: TestIndexDep) -> Response:
+    """Return every non-zero contribution, exact, strongest first."""
+    story = told(explainer, test, view)
+    asked = story.explanation
+    parts = explainer.decompose(test, c=asked.c, target=asked.target, against=asked.against)
+    names = (story.classes[label] for label in parts.label.tolist())
+    values = [each.tolist() for each in (parts.index, parts.label, parts.attribution, parts.at_bound, parts.intercept)]
+    columns = ("train_index", "label", "label_name", "attribution", "at_bound", "intercept", "source")
+    table = csv_table(columns, zip(*values[:2], names, *values[2:], parts.sources(), strict=True))
+    return Response(table, headers=_attachment(story, "csv"), media_type="text/csv; charset=utf-8")
+
+
+@router.get("/r/{run}/test/{test}/explanation.json")
+async def get_json(explainer: ExplainerDep, view: ViewDep, test: TestIndexDep) -> Response:
+    """Return all numbers of the page and every non-zero contribution, exact."""
+    story = told(explainer, test, view)
+    asked = story.explanation
+    parts = explainer.decompose(test, c=asked.c, target=asked.target, against=asked.against)
+    document = {
+        "run": {"id": story.run_id, "title": story.run_title, "digest": story.run_digest},
+        "classes": story.classes,
+        "c": asked.c,
+        "test": asked.test,
+        "target": asked.target,
+        "against": asked.against,
+        "surrogate_logit": asked.surrogate_logit,
+        "intercept": asked.intercept,
+        "sum_supporting": asked.sum_supporting,
+        "sum_opposing": asked.sum_opposing,
+        "n_supporting": asked.n_supporting,
+        "n_opposing": asked.n_opposing,
+        "n_train": asked.n_train,
+        "sparsity": story.sparsity,
+        "agreement": story.agreement,
+        "by_class": story.by_class,
+        "contributions": {
+            "index": parts.index,
+            "label": parts.label,
+            "attribution": parts.attribution,
+            "at_bound": parts.at_bound,
+            "intercept": parts.intercept,
+            "source": parts.sources(),
+        },
+    }
+    body = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_INDENT_2)
+    return Response(body, headers=_attachment(story, "json"), media_type="application/json")
+
+
+@router.get("/r/{run}/test/{test}/explanation.png")
+async def get_png(
+    request: Request, explainer: ExplainerDep, settings: SettingsDep, view: ViewDep, test: TestIndexDep
+) -> Response:
+    """Return the explanation as a figure in the layout of the paper."""
+    tag = run_tag(request, explainer.digest)
+    if matches(request, tag):
+        return not_modified(tag)
+    story = told(explainer, test, view)
+    asked = story.explanation
+    listed = [part.index for part in (*asked.supporting, *asked.opposing)]
+    c, target, against = asked.c, asked.target, asked.against
+    own = await finished(explainer.own_relevance(test, c=c, target=target, against=against, blank=True), settings)
+    pairs = await finished(explainer.relevance(test, listed, c=c, target=target, against=against, blank=True), settings)
+    content = explanation_png(
+        story,
+        test_image=explainer.image("test", test)[0],
+        train_images={index: explainer.image("train", index)[0] for index in listed},
+        own_map=own[0].test,
+        pairs={pair.train_index: pair for pair in pairs},
+        preprocessing=explainer.preprocessing,
+        colours=view.colours,
+        one_scale=view.scale == "page",
+    )
+    return Response(content, headers={**_attachment(story, "png"), "ETag": tag}, media_type="image/png")

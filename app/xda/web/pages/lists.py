@@ -1,0 +1,78 @@
+"""Pages that list: the runs, a run's gallery; and the help page."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import RedirectResponse, Response
+
+from xda.errors import InvalidRequestError
+from xda.web.dependencies import CatalogDep, ExplainerDep
+from xda.web.pages.chrome import Chrome, run_header
+from xda.web.pages.gallery import context as gallery_context
+from xda.web.pages.help import HelpPage
+from xda.web.pages.runs import context as runs_context
+from xda.web.rendering import render, urls_of
+from xda.web.view import ListingDep, ViewDep, decimal, integer
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/")
+async def get_runs(request: Request, catalog: CatalogDep) -> Response:
+    """List the runs."""
+    return render(request, "pages/runs.html", runs_context.build(catalog.runs, catalog.refused, urls_of(request)))
+
+
+@router.get("/help")
+async def get_help(request: Request) -> Response:
+    """Explain the method and every number."""
+    return render(request, "pages/help.html", HelpPage(Chrome("Help")))
+
+
+@router.get("/r/{run}")
+async def get_gallery(
+    request: Request,
+    catalog: CatalogDep,
+    explainer: ExplainerDep,
+    listing: ListingDep,
+    c: Annotated[str | None, Query(max_length=40)] = None,
+) -> Response:
+    """List test images."""
+    urls, asked = urls_of(request), decimal("c", c)
+    found = explainer.gallery(
+        listing.choice, c=asked, order=listing.order, limit=gallery_context.PAGE, cursor=listing.cursor or None
+    )
+
+    def with_c(value: float) -> str:
+        return urls.gallery(explainer.id, {"c": f"{value:g}", **listing.from_the_start().query()})
+
+    header = run_header(
+        explainer,
+        catalog.runs,
+        urls,
+        c=explainer.bounds.resolve_c(asked),
+        with_c=with_c,
+        keep={"c": None if asked is None else f"{asked:g}"},
+    )
+    chrome = Chrome(f"Test images of {explainer.title}", header)
+    page = gallery_context.build(explainer, found, listing, asked, chrome, urls)
+    return render(request, "pages/gallery.html", page)
+
+
+@router.get("/r/{run}/go")
+async def go_to(
+    request: Request, explainer: ExplainerDep, view: ViewDep, test: Annotated[str | None, Query(max_length=40)] = None
+) -> Response:
+    """Lead to the test image whose number was typed.
+
+    Raises
+    ------
+    InvalidRequestError
+        If it is no number.
+    """
+    number = integer("test", test.replace(",", "").lstrip("#") if test else test, known=explainer.n_test - 1)
+    if number is None:
+        raise InvalidRequestError(f"Type the number of a test image, from 0 to {explainer.n_test - 1:,}.")
+    return RedirectResponse(urls_of(request).explanation(explainer.id, number, view.elsewhere().query()), 303)

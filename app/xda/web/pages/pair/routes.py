@@ -1,0 +1,134 @@
+"""The page of one pair and the page of one training image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from xda.attribution.results import Explanation
+from xda.present.pair import PairFacts, pair_facts
+from xda.web.dependencies import CatalogDep, ExplainerDep, TestIndexDep, TrainIndexDep
+from xda.web.pages.chrome import Chrome, run_header
+from xda.web.pages.pair import context as pair_context
+from xda.web.pages.pair.context import PairPictures
+from xda.web.pages.pictures import layer_name, map_query
+from xda.web.pages.training import context as training_context
+from xda.web.rendering import render, urls_of
+from xda.web.view import View, ViewDep, decimal
+
+if TYPE_CHECKING:
+    from xda.explanation.catalog import Catalog
+    from xda.explanation.run import Explainer
+    from xda.web.pages.explanation.context import Shared
+
+router = APIRouter(include_in_schema=False)
+
+INFLUENCES = 12
+"""Test images of each sign on the page of a training image."""
+
+
+def asked_pair(explainer: Explainer, test: int, train: int, view: View) -> tuple[PairFacts, Explanation]:
+    """Return one training image's share of the decision that a view asks about; errors as for ``Explainer.explain``."""
+    told = explainer.explain(test, c=view.c, target=view.target, against=view.against, limit=0)
+    return pair_facts(explainer, told, train), told
+
+
+def pair_page(
+    request: Request,
+    explainer: Explainer,
+    catalog: Catalog,
+    pair: PairFacts,
+    told: Explanation,
+    view: View,
+    shared: Shared | None = None,
+) -> Response:
+    """Draw a pair of a served run; ``shared`` is that of a shared page."""
+    urls = urls_of(request)
+    query = map_query(view, "pair")
+    kind = "oppose" if pair.attribution < 0 else "support"
+
+    def picture(name: str, colouring: dict[str, object] | None) -> str:
+        if explainer.no_heatmaps:
+            return ""
+        return urls.relevance(
+            explainer.digest, told.c, told.test.index, pair.train, told.target, told.against, name, colouring
+        )
+
+    def with_c(value: float) -> str:
+        return urls.pair(explainer.id, told.test.index, pair.train, view.query(c=value, target=told.target))
+
+    header = run_header(
+        explainer,
+        catalog.runs,
+        urls,
+        c=told.c,
+        with_c=with_c,
+        keep=view.elsewhere().query(),
+        view=view,
+    )
+    chrome = Chrome(
+        f"Training image {pair.train:,} for test image {told.test.index:,}",
+        header,
+        f"How one training image {kind}s the class {explainer.classes[told.target]}.",
+    )
+    places = explainer.images.place("test", told.test.index), explainer.images.place("train", pair.train)
+    pictures = PairPictures(
+        test=urls.image(explainer.digest, "test", told.test.index),
+        train=urls.image(explainer.digest, "train", pair.train),
+        test_map=picture(layer_name("test", places[0]), query),
+        train_map=picture(layer_name("train", places[1]), query),
+        test_values=picture("test.f32", None),
+        train_values=picture("train.f32", None),
+        test_grid=pair_context.grid_of(places[0]),
+        train_grid=pair_context.grid_of(places[1]),
+    )
+    page = pair_context.build(
+        pair,
+        told,
+        explainer.classes,
+        explainer.id,
+        view,
+        chrome,
+        urls,
+        pictures,
+        shared=shared,
+        predicted=explainer.predicted("train", pair.train),
+    )
+    return render(request, "pages/pair.html", page)
+
+
+@router.get("/r/{run}/test/{test}/train/{train}")
+async def get_pair(
+    request: Request,
+    catalog: CatalogDep,
+    explainer: ExplainerDep,
+    view: ViewDep,
+    test: TestIndexDep,
+    train: TrainIndexDep,
+) -> Response:
+    """Show a pair."""
+    return pair_page(request, explainer, catalog, *asked_pair(explainer, test, train, view), view)
+
+
+@router.get("/r/{run}/train/{train}")
+async def get_training(
+    request: Request,
+    catalog: CatalogDep,
+    explainer: ExplainerDep,
+    train: TrainIndexDep,
+    c: Annotated[str | None, Query(max_length=40)] = None,
+) -> Response:
+    """Show what surrogate and network make of a training image."""
+    urls, asked = urls_of(request), decimal("c", c)
+    sample = explainer.training_sample(train, c=asked, limit=INFLUENCES)
+    query: dict[str, object] = {"c": None if asked is None else f"{asked:g}"}
+
+    def with_c(value: float) -> str:
+        return urls.training(explainer.id, train, {"c": f"{value:g}"})
+
+    header = run_header(explainer, catalog.runs, urls, c=sample.c, with_c=with_c, keep=query)
+    chrome = Chrome(f"Training image {train:,}, label {explainer.classes[sample.label]}", header)
+    page = training_context.build(sample, explainer, chrome, urls, query)
+    return render(request, "pages/training.html", page)

@@ -1,0 +1,175 @@
+"""The page of one training image: its dual variables, what it moves most, and how far it can be trusted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from xda.attribution.results import TestInfluence, TrainingSample
+from xda.numerals import count, number, parameter, percent, signed
+from xda.web.pages.charts import Bar, bars
+from xda.web.pages.chrome import Chrome, origin
+from xda.web.pages.class_tables import MOST_ROWS, softmax
+from xda.web.urls import Urls
+
+if TYPE_CHECKING:
+    from xda.explanation.run import Explainer
+
+
+@dataclass(frozen=True, slots=True)
+class Influence:
+    """One test image that the training image supports or opposes."""
+
+    number: str
+    attribution: str
+    label: str
+    predicted: str
+    correct: bool
+    source: str
+    image: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlphaRow:
+    """One class."""
+
+    name: str
+    is_label: bool
+    alpha: str
+    alpha_bar: Bar
+    alpha_kind: str
+    """support or oppose."""
+    logit: str
+    logit_bar: Bar
+    network_first: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A training image with the same label and features."""
+
+    number: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPage:
+    """Everything that the training template shows."""
+
+    chrome: Chrome
+    number: str
+    source: str
+    """Where the image came from; empty where that says nothing."""
+    image: str
+    label: str
+    predicted: str
+    confidence: str
+    agrees: bool
+    """Whether the network predicts the label."""
+    c: str
+    is_support: bool
+    at_bound: bool
+    state: str
+    state_words: str
+    self_influence: str
+    slack: str
+    slack_rank: str
+    n_train: str
+    suspicious: bool
+    """Among the hundredth with the largest slack, and with one above the margin."""
+    rows: tuple[AlphaRow, ...]
+    left_out: str
+    supports: tuple[Influence, ...]
+    opposes: tuple[Influence, ...]
+    copies: tuple[Copy, ...]
+    """Training images with its label and features."""
+    previous: str | None
+    following: str | None
+
+
+def build(
+    sample: TrainingSample, explainer: Explainer, chrome: Chrome, urls: Urls, query: dict[str, object]
+) -> TrainingPage:
+    """Make the page.
+
+    Parameters
+    ----------
+    sample : TrainingSample
+    explainer : Explainer
+    chrome : Chrome
+    urls : Urls
+    query : dict
+        Carried along to the pages that this one leads to.
+    """
+    names, run = explainer.classes, explainer.id
+    label, predicted = names[sample.label], names[sample.predicted]
+    if not sample.is_support:
+        state, words = "weight zero", "Its dual variables are all zero: without it, the surrogate stays as it is."
+    elif sample.at_bound:
+        state, words = "at its bound", "The surrogate uses it as much as C allows; it lies inside the margin or beyond."
+    else:
+        state, words = "free", "The surrogate uses it, but less than C would allow; it lies exactly on the margin."
+    shown = list(range(len(names)))
+    if len(names) > MOST_ROWS:
+        strength = [abs(sample.dual_coef[k]) for k in shown]
+        first = sorted(shown, key=lambda k: (-strength[k], -sample.network_logits[k]))[: MOST_ROWS - 2]
+        shown = sorted({*first, sample.label, sample.predicted})
+    alpha_bars = bars([sample.dual_coef[k] for k in shown])
+    logit_bars = bars([sample.network_logits[k] for k in shown])
+    left_out = len(names) - len(shown)
+
+    def neighbour(index: int) -> str | None:
+        return urls.training(run, index, query) if 0 <= index < explainer.n_train else None
+
+    def influence(each: TestInfluence) -> Influence:
+        return Influence(
+            number=count(each.test),
+            attribution=signed(each.attribution),
+            label=names[each.label],
+            predicted=names[each.predicted],
+            correct=each.label == each.predicted,
+            source=origin(each.source, "test", each.test),
+            image=urls.image(explainer.digest, "test", each.test, thumb=True),
+            url=urls.pair(run, each.test, sample.index, query),
+        )
+
+    return TrainingPage(
+        chrome=chrome,
+        number=count(sample.index),
+        source=origin(sample.source, "train", sample.index),
+        image=urls.image(explainer.digest, "train", sample.index),
+        label=label,
+        predicted=predicted,
+        confidence=percent(softmax(sample.network_logits)[sample.predicted], 1),
+        agrees=sample.label == sample.predicted,
+        c=parameter(sample.c),
+        is_support=sample.is_support,
+        at_bound=sample.at_bound,
+        state=state,
+        state_words=words,
+        self_influence=number(sample.self_influence),
+        slack=number(sample.slack),
+        slack_rank=count(sample.slack_rank),
+        n_train=count(explainer.n_train),
+        suspicious=sample.slack > 1 and sample.slack_rank * 100 <= explainer.n_train,
+        rows=tuple(
+            AlphaRow(
+                name=names[k],
+                is_label=k == sample.label,
+                alpha=number(sample.dual_coef[k]),
+                alpha_bar=alpha_bars[place],
+                alpha_kind="oppose" if sample.dual_coef[k] < 0 else "support",
+                logit=number(sample.network_logits[k]),
+                logit_bar=logit_bars[place],
+                network_first=k == sample.predicted,
+            )
+            for place, k in enumerate(shown)
+        ),
+        left_out=f"{count(left_out)} more classes are not listed here." if left_out else "",
+        supports=tuple(influence(each) for each in sample.supports),
+        opposes=tuple(influence(each) for each in sample.opposes),
+        copies=tuple(Copy(count(each), urls.training(run, each, query)) for each in sample.copies),
+        previous=neighbour(sample.index - 1),
+        following=neighbour(sample.index + 1),
+    )

@@ -1,0 +1,150 @@
+"""Doubts: each mistake is found, and nothing is said where there is none."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.build.foreign import make_config, make_dataset
+from tests.world import World
+from xda.build.warnings import doubts_before, doubts_of_accuracy, warn
+from xda.data.dataset import ReadOtherwise
+
+FACTORY = {
+    "factory": "my_networks:network",
+    "preprocessing": {"mode": "RGB", "size": [24, 24], "mean": [0.5] * 3, "std": [0.5] * 3},
+}
+
+
+def test_a_sound_configuration_raises_none(world: World) -> None:
+    assert doubts_before(world.config, world.dataset) == []
+
+
+def test_the_same_images_in_both_splits(world: World) -> None:
+    (doubt,) = doubts_before(world.config, replace(world.dataset, test=world.dataset.train))
+    assert "training images are the test images too" in doubt
+
+
+def test_classes_without_a_test_image(world: World) -> None:
+    for most, words in ((9, "of class '9'"), (8, "of the classes '8', '9'"), (2, "'2', '3', '4', '5', '6' and 3 more")):
+        test = replace(world.dataset.test, labels=np.minimum(world.dataset.test.labels, most - 1))
+        (doubt,) = doubts_before(world.config, replace(world.dataset, test=test))
+        assert doubt.endswith(words)
+
+
+def test_a_factory_without_a_checkpoint() -> None:
+    network = FACTORY | {"checkpoint": "x.pt"}
+    preprocessing = network.pop("preprocessing")
+    assert isinstance(preprocessing, dict)
+    assert doubts_before(make_config(network, **preprocessing), make_dataset()) == []
+    del network["checkpoint"]
+    (doubt,) = doubts_before(make_config(network, **preprocessing), make_dataset())
+    assert "no checkpoint" in doubt
+    assert "'my_networks:network'" in doubt
+
+
+def test_images_that_torchvision_reads_otherwise_are_counted_and_named(world: World) -> None:
+    network = FACTORY | {"checkpoint": "x.pt"}
+    preprocessing = network.pop("preprocessing")
+    assert isinstance(preprocessing, dict)
+    config, dataset = make_config(network, **preprocessing), make_dataset()
+    some = replace(
+        dataset,
+        train=replace(dataset.train, otherwise=ReadOtherwise.of([f"{k}.jpg" for k in range(1_200)])),
+        test=replace(dataset.test, otherwise=ReadOtherwise.of(["a.tif"])),
+    )
+    (doubt,) = doubts_before(config, some)
+    assert doubt.startswith("1,201 image(s) are turned upright by their EXIF data, or hold grey of more than 8 bits")
+    assert "0.jpg, 1.jpg, 2.jpg …. torchvision's ImageFolder does neither" in doubt
+    assert (
+        doubts_before(
+            world.config, replace(world.dataset, train=replace(world.dataset.train, otherwise=ReadOtherwise.of(["a"])))
+        )
+        == []
+    )
+
+
+@pytest.mark.parametrize("n_classes", [2, 4, 10])
+def test_a_network_that_guesses_or_says_always_the_same_is_found(n_classes: int) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.choice(n_classes, 400, p=np.r_[0.7, np.full(n_classes - 1, 0.3 / (n_classes - 1))])
+    for predicted in (np.zeros(400, np.int64), np.full(400, n_classes - 1), rng.permutation(labels)):
+        (doubt,) = doubts_of_accuracy(labels, predicted, n_classes)
+        assert f"{(labels == predicted).sum()} of 400 test images" in doubt
+
+
+def test_the_number_of_guesses_is_that_of_independent_answers() -> None:
+    labels = np.repeat([0, 1], [30, 10])
+    (doubt,) = doubts_of_accuracy(labels, np.zeros(40, np.int64), 2)
+    assert "30 of 40" in doubt
+    assert "guessing would give about 30:" in doubt
+
+
+def test_nothing_is_said_of_so_few_images_that_nothing_can_be() -> None:
+    for n, n_doubts in ((1, 0), (9, 0), (10, 1)):
+        assert len(doubts_of_accuracy(np.arange(n) % 2, np.zeros(n, np.int64) + 1, 2)) == n_doubts
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 400])
+def test_a_network_that_knows_something_is_not_doubted(n: int) -> None:
+    labels = np.arange(n) % 4
+    assert doubts_of_accuracy(labels, labels, 4) == []
+    if n == 400:
+        mostly = np.where(np.arange(n) % 3 == 0, 0, labels)
+        assert doubts_of_accuracy(labels, mostly, 4) == []
+
+
+def test_network_worse_than_the_most_frequent_class_is_found() -> None:
+    labels = np.repeat([0, 1], [320, 80])
+    predicted = np.where(np.arange(400) % 5 < 2, 1 - labels, labels)
+    predicted[320:] = 1
+    assert (predicted == labels).mean() < 0.8
+    (doubt,) = doubts_of_accuracy(labels, predicted, 2)
+    assert (
+        "272 of 400 test images are classified as labelled, and always guessing the most frequent class would" in doubt
+    )
+    assert "would give 320:" in doubt
+
+
+@pytest.mark.parametrize("n_right", [320, 321, 360])
+def test_network_as_good_as_the_most_frequent_class_is_not_doubted(n_right: int) -> None:
+    labels = np.repeat([0, 1], [320, 80])
+    predicted = np.ones(400, np.int64)
+    predicted[: n_right - 80] = 0
+    assert (predicted == labels).sum() == n_right
+    assert doubts_of_accuracy(labels, predicted, 2) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]},
+            ["mean = [123.675, 116.28", "std = [58.395"],
+        ),
+        ({"mean": [123.675, 116.28, 103.53], "std": [1.0] * 3}, ["mean = [123.675, 116.28"]),
+        ({"mean": [0.0] * 3, "std": [255.0] * 3}, ["std = [255, 255, 255]"]),
+        ({"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}, []),
+        ({"mean": [0.0] * 3, "std": [1.0] * 3}, []),
+        ({"mean": [1.0] * 3, "std": [1 / 255] * 3}, []),
+    ],
+)
+def test_mean_and_std_in_units_of_0_to_255_are_found(changes: dict[str, list[float]], words: list[str]) -> None:
+    config = make_config(
+        {"factory": "my_networks:network", "checkpoint": "x.pt"}, **{"mode": "RGB", "size": [24, 24]} | changes
+    )
+    doubts = doubts_before(config, make_dataset())
+    assert len(doubts) == bool(words)
+    for doubt in doubts:
+        assert all(word in doubt for word in words)
+        assert f"{'look' if len(words) > 1 else 'looks'} like units of 0 to 255; pixels are scaled" in doubt
+        assert "divide mean and std by 255" in doubt
+
+
+def test_they_are_said_and_the_remark_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        warn(["this is odd"], remark="The network ends in a softmax.")
+    assert caplog.messages == ["The network ends in a softmax.", "Warning: this is odd."]

@@ -1,0 +1,194 @@
+"""The explorer over the synthetic world's real run, against recomputing everything from its arrays."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.reference import dualda
+from tests.world import N_TEST, N_TRAIN, World
+from xda.errors import InvalidRequestError, NoHeatmapsError, NotFoundError
+from xda.explanation.run import Explainer
+from xda.storage.run import layout
+
+
+def dense_dual(explainer: Explainer, c: float) -> NDArray[np.float64]:
+    dense = np.zeros((explainer.n_train, len(explainer.classes)))
+    support = explainer.surrogate(c).support
+    dense[support.index] = support.dual_coef.toarray()
+    return dense
+
+
+@pytest.mark.parametrize("test", [0, 17, N_TEST - 1])
+@pytest.mark.parametrize(("target", "against"), [(None, None), (4, None), (None, 8), (5, 2)])
+def test_explanation_equals_the_definition(
+    explainer: Explainer, test: int, target: int | None, against: int | None
+) -> None:
+    c = explainer.c_values[0]
+    predicted = explainer.explain(test).test.predicted
+    if against == (predicted if target is None else target):
+        against = (against + 1) % 10
+    result = explainer.explain(test, c=c, target=target, against=against, limit=N_TRAIN)
+    features = np.asarray(explainer.run.array(layout.features("train")), dtype=np.float64)
+    query = np.asarray(explainer.run.array(layout.features("test"))[test], dtype=np.float64)
+    dual = dense_dual(explainer, c)
+    tau = dual[:, result.target] * (features @ query)
+    if against is not None:
+        tau -= dual[:, against] * (features @ query)
+    assert result.target == (predicted if target is None else target)
+    assert result.sum_supporting == pytest.approx(tau[tau > 0].sum(), rel=1e-9)
+    assert result.sum_opposing == pytest.approx(tau[tau < 0].sum(), rel=1e-9)
+    assert (result.n_supporting, result.n_opposing) == ((tau > 0).sum(), (tau < 0).sum())
+    assert result.sum_supporting + result.sum_opposing == pytest.approx(result.surrogate_logit, rel=1e-5)
+    listed = {entry.index: entry.attribution for entry in result.supporting + result.opposing}
+    assert set(listed) == set(np.flatnonzero(tau))
+    np.testing.assert_allclose([listed[i] for i in sorted(listed)], tau[np.flatnonzero(tau)], rtol=1e-9)
+    for listed_side in (result.supporting, result.opposing):
+        magnitudes = [abs(entry.attribution) for entry in listed_side]
+        assert magnitudes == sorted(magnitudes, reverse=True)
+
+
+def test_index_and_on_demand_answers_are_the_same(explainer: Explainer) -> None:
+    for test in range(0, N_TEST, 7):
+        looked_up = explainer.explain(test, limit=12)
+        computed = explainer.explain(test, limit=12 + explainer.surrogate().index.per_sign)
+        for found, expected in (
+            (looked_up.supporting, computed.supporting),
+            (looked_up.opposing, computed.opposing),
+        ):
+            assert [entry.index for entry in found] == [entry.index for entry in expected[:12]]
+            assert [e.attribution for e in found] == pytest.approx([e.attribution for e in expected[:12]], rel=1e-12)
+        assert looked_up.sum_supporting == pytest.approx(computed.sum_supporting, rel=1e-12)
+        assert (looked_up.n_supporting, looked_up.n_opposing) == (computed.n_supporting, computed.n_opposing)
+
+
+def test_decomposition_lists_everything_and_sums_to_the_logit(explainer: Explainer) -> None:
+    for test in (1, 50):
+        whole = explainer.decompose(test)
+        summary = explainer.explain(test)
+        assert len(whole.index) == summary.n_supporting + summary.n_opposing
+        assert whole.total == pytest.approx(summary.surrogate_logit, rel=1e-9)
+        assert sum(part.supporting for part in whole.by_class) == pytest.approx(summary.sum_supporting, rel=1e-9)
+
+
+def test_a_train_class_filters_the_list_and_leaves_the_totals(explainer: Explainer) -> None:
+    whole = explainer.explain(3)
+    label = whole.opposing[0].label
+    part = explainer.explain(3, train_class=label, limit=N_TRAIN)
+    assert {entry.label for entry in part.supporting + part.opposing} == {label}
+    assert part.sum_opposing == pytest.approx(whole.sum_opposing, rel=1e-12)
+
+
+def test_both_heat_maps_sum_to_the_attribution(explainer: Explainer) -> None:
+    explanation = explainer.explain(5)
+    partners = [entry.index for entry in explanation.supporting[:4] + explanation.opposing[:4]]
+    expected = [entry.attribution for entry in explanation.supporting[:4] + explanation.opposing[:4]]
+    pairs = explainer.relevance(5, partners).result(60)
+    for pair, index, attribution in zip(pairs, partners, expected, strict=True):
+        assert pair.train_index == index
+        assert pair.attribution == pytest.approx(attribution, rel=1e-6)
+        assert pair.test.sum() == pytest.approx(attribution, rel=1e-3)
+        assert pair.train.sum() == pytest.approx(attribution, rel=1e-3)
+
+
+def test_own_map_is_the_sum_of_all_partners_maps(explainer: Explainer) -> None:
+    whole = explainer.decompose(5)
+    pairs = explainer.relevance(5, whole.index.tolist()).result(120)
+    own = explainer.own_relevance(5).result(60)[0]
+    total = np.sum([pair.test.astype(np.float64) for pair in pairs], axis=0)
+    scale = np.sum([np.abs(pair.test) for pair in pairs], axis=0).max()
+    np.testing.assert_allclose(own.test, total, atol=1e-4 * scale)
+
+
+def test_a_sample_without_effect_has_empty_maps(explainer: Explainer) -> None:
+    silent = next(i for i in range(explainer.n_train) if not explainer.training_sample(i).is_support)
+    (pair,) = explainer.relevance(0, [silent]).result(60)
+    assert pair.attribution == 0.0
+    assert not pair.test.any()
+    assert not pair.train.any()
+
+
+def test_training_sample_says_what_its_row_of_alpha_does(explainer: Explainer) -> None:
+    c = explainer.default_c
+    dual = dense_dual(explainer, c)
+    features = np.asarray(explainer.run.array(layout.features("train")), dtype=np.float64)
+    queries = np.asarray(explainer.run.array(layout.features("test")), dtype=np.float64)
+    predicted = np.asarray(explainer.run.array(layout.logits("test"))).argmax(axis=1)
+    for index in (int(explainer.surrogate(c).support.index[0]), int(explainer.surrogate(c).support.index[-1])):
+        sample = explainer.training_sample(index, limit=3)
+        tau = np.array(
+            [dualda.attribution(dual, features, query, index, p) for query, p in zip(queries, predicted, strict=True)]
+        )
+        np.testing.assert_allclose(sample.dual_coef, dual[index])
+        assert sum(sample.dual_coef) == pytest.approx(0.0, abs=1e-12)
+        assert sample.self_influence == pytest.approx(dual[index, sample.label] * features[index] @ features[index])
+        expected = [float(tau[i]) for i in np.argsort(-tau)[:3] if tau[i] > 0]
+        assert [entry.attribution for entry in sample.supports] == pytest.approx(expected)
+
+
+def test_slack_finds_wrong_labels(explainer: Explainer, world: World) -> None:
+    ranks = [explainer.training_sample(i).slack_rank for i in world.mislabelled.tolist()]
+    assert np.median(ranks) <= 2 * len(ranks)
+
+
+def test_equal_slacks_share_the_best_rank(explainer: Explainer) -> None:
+    served = explainer.surrogate()
+    expected = [1 + int(np.count_nonzero(served.slack > value)) for value in served.slack]
+    assert [served.slack_rank(index) for index in range(explainer.n_train)] == expected
+    assert len(set(expected)) < len(expected)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda e: e.explain(-1), NotFoundError, "test image -1"),
+        (lambda e: e.explain(10**18), NotFoundError, "test images are 0 to"),
+        (lambda e: e.explain("3"), InvalidRequestError, "by its number, a whole one, and not by '3'"),
+        (lambda e: e.explain(3.0), InvalidRequestError, "and not by 3.0"),
+        (lambda e: e.explain(0, target="owl"), NotFoundError, "No class is called 'owl'"),
+        (lambda e: e.relevance(0, 4), InvalidRequestError, "such as"),
+        (lambda e: e.explain(0, target=10), NotFoundError, "class 10"),
+        (lambda e: e.explain(0, against=-1), NotFoundError, "class -1"),
+        (lambda e: e.explain(0, target=3, against=3), InvalidRequestError, "two different"),
+        (lambda e: e.explain(0, c=0.5), NotFoundError, "it has C = 1e-4, 1e-2"),
+        (lambda e: e.explain(0, c=float("nan")), NotFoundError, "C = nan"),
+        (lambda e: e.explain(0, limit=-1), InvalidRequestError, "limit"),
+        (lambda e: e.explain(0, limit=2.5), InvalidRequestError, "limit is 2.5; it must be a whole number"),
+        (lambda e: e.training_sample(0, limit=True), InvalidRequestError, "limit is True"),
+        (lambda e: e.gallery(limit="3"), InvalidRequestError, "limit is '3'"),
+        (lambda e: e.explain(1.7), InvalidRequestError, "and not by 1.7"),
+        (lambda e: e.explain(True), InvalidRequestError, "and not by True"),
+        (lambda e: e.explain(0, target=1.7), InvalidRequestError, "its number or its name, and not by 1.7"),
+        (lambda e: e.explain(0, against=True), InvalidRequestError, "and not by True"),
+        (lambda e: e.explain(0, train_class=1.0), InvalidRequestError, "and not by 1.0"),
+        (lambda e: e.explain(0, c=True), InvalidRequestError, "C is a number, and not True"),
+        (lambda e: e.relevance(0, [0, True]), InvalidRequestError, "and not by True"),
+        (lambda e: e.image("train", False), InvalidRequestError, "and not by False"),
+        (lambda e: e.explain(0, train_class=99), NotFoundError, "class 99"),
+        (lambda e: e.relevance(0, [N_TRAIN]), NotFoundError, "training image 600"),
+        (lambda e: e.training_sample(-5), NotFoundError, "training image -5"),
+        (lambda e: e.image("test", N_TEST), NotFoundError, "test image 120"),
+        (lambda e: e.gallery(limit=0), InvalidRequestError, "limit"),
+    ],
+)
+def test_bad_requests_name_what_is_wrong(
+    explainer: Explainer, call: object, error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        call(explainer)  # type: ignore[operator]
+
+
+def test_a_run_built_without_heat_maps_stays_without(world: World, tmp_path: Path) -> None:
+    folder = shutil.copytree(world.run, tmp_path / "run")
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"composite": "", "no_heatmaps": "An old verdict."}))
+    with Explainer.open(folder, device="cpu") as opened:
+        assert opened.no_heatmaps == "An old verdict."
+        assert opened.composite == ""
+        with pytest.raises(NoHeatmapsError, match="An old verdict"):
+            opened.own_relevance(0)

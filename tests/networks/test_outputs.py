@@ -1,0 +1,65 @@
+"""What a network returns, told apart: scores, their softmax, several heads."""
+
+from __future__ import annotations
+
+import torch
+
+from xda.networks.outputs import form_of, remark, tensors
+
+SCORES = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+
+
+def test_each_form_is_recognised_and_nothing_else() -> None:
+    assert form_of(SCORES.clone(), SCORES) == "scores"
+    assert form_of(SCORES.softmax(1), SCORES) == "softmax"
+    assert form_of(SCORES.log_softmax(1), SCORES) == "log-softmax"
+    for other in (SCORES.relu(), SCORES[:, :3], SCORES.sigmoid(), 2 * SCORES):
+        assert form_of(other, SCORES) is None
+
+
+def test_logits_come_first_of_what_is_returned() -> None:
+    first, second = torch.zeros(1), torch.ones(1)
+    assert list(tensors({"features": second, "logits": first})) == [first, second]
+
+
+def test_there_is_nothing_to_say_of_a_network_that_returns_its_scores() -> None:
+    assert remark([SCORES], SCORES, "fc", chosen=False) == ""
+    assert remark([SCORES, torch.zeros(3, 512)], SCORES, "fc", chosen=False) == ""
+    assert remark([SCORES, SCORES.softmax(1)], SCORES, "fc", chosen=False) == ""
+
+
+def test_a_softmax_is_said() -> None:
+    for output, name in ((SCORES.softmax(1), "softmax"), (SCORES.log_softmax(1), "log-softmax")):
+        expected = f"The network ends in a {name}; the logits here are those of the linear layer 'fc' before it."
+        assert remark([output], SCORES, "fc", chosen=False) == expected
+
+
+def test_several_heads_are_said_unless_one_was_named() -> None:
+    outputs = [SCORES, SCORES.flip(1)]
+    said = remark(outputs, SCORES, "a", chosen=False)
+    assert said.startswith("The network returns 2 outputs with one value for each class; that of the linear layer 'a'")
+    assert remark(outputs, SCORES, "a", chosen=True) == ""
+
+
+def test_one_value_of_two_classes_is_their_difference_or_its_sigmoid() -> None:
+    scores = SCORES[:, :2]
+    difference = scores[:, 1] - scores[:, 0]
+    for output in (difference, difference[:, None]):
+        assert form_of(output, scores) == "difference"
+        assert form_of(output.sigmoid(), scores) == "sigmoid"
+        for other in (-output, output / 2, (output / 2).sigmoid(), output.tanh(), output.sigmoid().round()):
+            assert form_of(other, scores) is None
+    assert form_of(SCORES[:, 0], SCORES) is None
+
+
+def test_one_logit_is_said() -> None:
+    scores = torch.stack([torch.zeros(3), SCORES[:, 0]], dim=1)
+    plain = "the logits here are 0 for the first class and, for the second, that of the linear layer 'fc'"
+    assert remark([SCORES[:, :1]], scores, "fc", chosen=False) == f"The network returns one logit; {plain}."
+    assert remark([SCORES[:, 0].sigmoid()], scores, "fc", chosen=False) == (
+        f"The network returns the sigmoid of one logit; {plain} before the sigmoid."
+    )
+    said = remark([SCORES[:, 1] - SCORES[:, 0]], SCORES[:, :2], "fc", chosen=False)
+    assert said.startswith("The network returns the difference of two logits; the logits here are those of the linear")
+    beside = [SCORES[:, :2], torch.ones(3, 1)]
+    assert remark(beside, SCORES[:, :2], "fc", chosen=False) == ""

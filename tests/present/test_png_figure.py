@@ -1,0 +1,194 @@
+"""The figure and the card: their size, their places, their colours."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from xda.attribution.results import Contribution, PairRelevance
+from xda.data.preprocessing import Preprocessing
+from xda.explanation.run import Explainer
+from xda.numerals import signed
+from xda.present import canvas as canvas_module
+from xda.present import colour, png_figure
+from xda.present.canvas import Box, Canvas
+from xda.present.colour import Colours
+from xda.present.story import Story, tell
+
+
+def flat(split: int) -> bytes:
+    """Return a small encoded image of one grey."""
+    buffer = io.BytesIO()
+    Image.new("L", (8, 8), split).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def material(story: Story) -> dict[str, object]:
+    """Return images of one grey each and maps that are full support everywhere on one half."""
+    told = story.explanation
+    listed = [part.index for part in (*told.supporting, *told.opposing)]
+    relevance = np.zeros((8, 8), dtype=np.float32)
+    relevance[:, :4] = 1.0
+    return {
+        "test_image": flat(40),
+        "train_images": {index: flat(90) for index in listed},
+        "own_map": relevance,
+        "pairs": {index: PairRelevance(index, relevance, -relevance, 0.0) for index in listed},
+        "preprocessing": Preprocessing(mode="L", size=(8, 8), mean=(0.0,), std=(1.0,)),
+    }
+
+
+def pixels(content: bytes) -> NDArray[np.uint8]:
+    with Image.open(io.BytesIO(content)) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+@pytest.fixture(scope="module")
+def told(explainer: Explainer) -> Story:
+    return tell(explainer, 14, against=9, limit=3)
+
+
+def test_card_has_the_size_that_chat_programs_want(told: Story) -> None:
+    assert pixels(png_figure.card_png(told, **material(told))).shape == (630, 1200, 3)  # type: ignore[arg-type]
+
+
+def test_card_of_a_decision_that_nothing_opposes(explainer: Explainer) -> None:
+    told = tell(explainer, 14, limit=0)
+    assert pixels(png_figure.card_png(told, **material(told))).shape == (630, 1200, 3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("colours", colour.COLOURS)
+def test_figure_shows_every_map_in_full_colour(told: Story, colours: Colours) -> None:
+    image = pixels(png_figure.explanation_png(told, **material(told), colours=colours))  # type: ignore[arg-type]
+    table = colour.palette(colours)
+    n = len(told.explanation.supporting) + len(told.explanation.opposing)
+    assert n > 2
+    # train-side maps are opposition on their left half, test-side maps support: 80 x 160 pixels each
+    for entry in (table[0], table[-1]):
+        assert (image == entry).all(axis=2).sum() >= n * 80 * 160
+    assert (image == 90).all(axis=2).sum() >= n * 160 * 160 - 1000
+
+
+def test_figure_on_one_scale_pales_the_weaker_maps(told: Story) -> None:
+    given = material(told)
+    pairs = given["pairs"]
+    assert isinstance(pairs, dict)
+    weak = next(iter(pairs))
+    pairs[weak] = PairRelevance(weak, pairs[weak].test * 0.5, pairs[weak].train * 0.5, 0.0)
+    half = colour.palette()[colour.levels(np.full((1, 1), 0.5, np.float32), 1.0)[0, 0]]
+    own = pixels(png_figure.explanation_png(told, **given))  # type: ignore[arg-type]
+    shared = pixels(png_figure.explanation_png(told, **given, one_scale=True))  # type: ignore[arg-type]
+    assert (own == half).all(axis=2).sum() == 0
+    assert (shared == half).all(axis=2).sum() >= 80 * 160
+
+
+NAMES = {
+    "digits": tuple("0123456789"),
+    "nine letters": ("automobile", "submarine", "wheelchair", "crocodile", "butterfly", "orangutan", "spaghetti")
+    + ("x",) * 3,
+    "dog breeds": (
+        "German short-haired pointer",
+        "soft-coated wheaten terrier",
+        "Chesapeake Bay retriever",
+        "West Highland white terrier",
+        "Staffordshire bull terrier",
+        "black-and-tan coonhound of the northern mountains",
+        "Rindfleischetikettierungsüberwachungsaufgabe",
+        "x",
+        "flat-coated retriever",
+        "English foxhound",
+    ),
+}
+
+
+def overlap(first: Box, second: Box) -> bool:
+    """Return whether two boxes (left, top, right, bottom) have an area in common."""
+    return min(first[2], second[2]) - max(first[0], second[0]) > 0 and min(first[3], second[3]) > max(
+        first[1], second[1]
+    )
+
+
+def named(story: Story, names: tuple[str, ...], *, intercept: float = 0.0, logit: float | None = None) -> Story:
+    """Return a story told with other names of the classes, large counts and numbers, and long numbers of images."""
+    told = story.explanation
+
+    def part(each: Contribution, k: int) -> Contribution:
+        return replace(
+            each, index=1_234_560 + 10 * k + each.label, intercept=intercept, attribution=each.attribution * 1000
+        )
+
+    told = replace(
+        told,
+        supporting=tuple(part(each, k) for k, each in enumerate(told.supporting)),
+        opposing=tuple(part(each, k + 50) for k, each in enumerate(told.opposing)),
+        intercept=intercept,
+        n_supporting=100_000,
+        n_opposing=100_000,
+    )
+    if logit is not None:
+        told = replace(told, sum_supporting=4660.0 + logit, sum_opposing=-4660.0, surrogate_logit=logit)
+    return replace(story, classes=names, explanation=told)
+
+
+@pytest.mark.parametrize("names", NAMES)
+@pytest.mark.parametrize("limit", [0, 1, 2, 6])
+@pytest.mark.parametrize("draw", [png_figure.explanation_canvas, png_figure.card_canvas])
+@pytest.mark.parametrize("intercept", [0.0, -0.00123])
+def test_nothing_lies_on_anything_else_or_beyond_the_edge(
+    explainer: Explainer, names: str, limit: int, draw: Callable[..., Canvas], intercept: float
+) -> None:
+    story = named(tell(explainer, 14, against=9, limit=limit), NAMES[names], intercept=intercept, logit=0.69612)
+    canvas = draw(story, **material(story))
+    boxes = [(each.words, each.box) for each in canvas.texts] + [("a picture", box) for box in canvas.pictures]
+    for (one, first), (other, second) in combinations(boxes, 2):
+        assert not overlap(first, second), (one, other)
+    for words, (left, top, right, bottom) in boxes:
+        assert left >= 0, words
+        assert top >= 0, words
+        assert right <= canvas.image.width, words
+        assert bottom <= canvas.image.height, words
+
+
+def test_figure_names_every_training_image_by_number_attribution_and_class(told: Story) -> None:
+    story = named(told, NAMES["nine letters"])
+    words = [each.words for each in png_figure.explanation_canvas(story, **material(story)).texts]  # type: ignore[arg-type]
+    for part in (*story.explanation.supporting, *story.explanation.opposing):
+        assert f"#{part.index:,}" in words
+        assert signed(part.attribution) in words
+        assert story.classes[part.label] in words
+
+
+def test_text_without_the_vendored_font_stays_in_its_room(
+    monkeypatch: pytest.MonkeyPatch, told: Story, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(canvas_module, "resource_dir", lambda _: tmp_path)
+    canvas_module._font.cache_clear()
+    try:
+        story = named(told, NAMES["dog breeds"])
+        canvas = png_figure.explanation_canvas(story, **material(story))  # type: ignore[arg-type]
+    finally:
+        monkeypatch.undo()
+        canvas_module._font.cache_clear()
+    for one, other in combinations([each.box for each in canvas.texts], 2):
+        assert not overlap(one, other)
+
+
+def test_words(told: Story) -> None:
+    assert png_figure.question(told) == "Why 4 and not 9?"
+    assert png_figure.decision_in_words(told).startswith("label 4 · network ")
+    assert "the surrogate’s logit for 4 minus that for 9" in png_figure.sum_in_words(told)
+
+
+def test_figure_is_written_from_the_command_line(explainer: Explainer, tmp_path: Path) -> None:
+    path = tmp_path / "why.png"
+    png_figure.write_explanation_png(explainer, path, test=14, target=4, against=9, limit=2)
+    image = pixels(path.read_bytes())
+    assert image.shape[1] > image.shape[0] > 600

@@ -1,0 +1,55 @@
+"""A run is never written over something else; the cases of no run at all are in ``test_run_writer``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.storage.run.tiny_run import build, description, write_stages
+from xda.errors import ConflictError
+from xda.storage.run.folder import RunFolder
+from xda.storage.run.manifest import MANIFEST_NAME
+from xda.storage.run.place import refuse_taken_place
+from xda.storage.run.writer import RunWriter
+
+
+def test_a_run_of_another_id_stays(run_path: Path) -> None:
+    before = RunFolder.open(run_path).digest
+    with pytest.raises(ConflictError, match="holds another run, 'tiny', and this one is 'other'"):
+        refuse_taken_place(run_path, "other")
+    with pytest.raises(ConflictError, match="another run"), RunWriter(run_path, "other"):
+        pass
+    assert RunFolder.open(run_path, verify=True).digest == before
+
+
+def test_a_run_of_another_id_stays_though_it_came_during_the_build(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with RunWriter(out, "other") as writer:
+        write_stages(writer)
+        build(out.with_name("elsewhere"))[0].path.rename(out)
+        with pytest.raises(ConflictError, match="another run, 'tiny'"):
+            writer.commit(description().model_copy(update={"id": "other"}))
+    assert RunFolder.open(out, verify=True).manifest.id == "tiny"
+
+
+def test_a_run_of_another_version_stays_too(run_path: Path) -> None:
+    manifest = json.loads((run_path / MANIFEST_NAME).read_bytes())
+    (run_path / MANIFEST_NAME).write_text(json.dumps(manifest | {"schema_version": 99, "new": 1}))
+    with pytest.raises(ConflictError, match="another run"):
+        refuse_taken_place(run_path, "other")
+    refuse_taken_place(run_path, "tiny")
+
+
+def test_an_unfinished_build_of_another_id_stays(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with RunWriter(out, "tiny") as writer:
+        computed = write_stages(writer)
+    with pytest.raises(ConflictError, match="unfinished build of another run, 'tiny'"):
+        refuse_taken_place(out, "other")
+    with pytest.raises(ConflictError, match="unfinished"), RunWriter(out, "other"):
+        pass
+    refuse_taken_place(out, "tiny")
+    assert computed
+    assert not build(out)[1], "the build goes on with all its stages"

@@ -1,0 +1,37 @@
+"""Classes are asked for by number or by name."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from xda.decision import class_number
+from xda.errors import InvalidRequestError, NotFoundError, XdaError
+
+NAMES = ("cat", "Schiff groß", "2", "dog", "cat", "1")
+
+
+@pytest.mark.parametrize(
+    ("given", "number"),
+    [(3, 3), (np.int64(3), 3), ("dog", 3), ("Schiff groß", 1), ("2", 2), ("1", 5), ("0", 0), ("-1", -1), ("99", 99)],
+)
+def test_a_name_goes_before_a_number(given: int | str, number: int) -> None:
+    assert class_number(given, NAMES) == number
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        ("cat", InvalidRequestError, "2 classes are called 'cat'; give a number, 0 and 4"),
+        ("Dog", NotFoundError, "No class is called 'Dog'; did you mean 'dog'?"),
+        ("schiff gross", NotFoundError, "did you mean 'Schiff groß'"),
+        ("zebra", NotFoundError, "there are cat, Schiff groß, 2, dog, cat, 1."),
+        ("", NotFoundError, "there are"),
+        (1.7, InvalidRequestError, "by its number or its name, and not by 1.7"),
+        (True, InvalidRequestError, "and not by True"),
+        (None, InvalidRequestError, "and not by None"),
+    ],
+)
+def test_what_is_no_class_is_refused_with_what_there_is(given: str, error: type[XdaError], words: str) -> None:
+    with pytest.raises(error, match=words):
+        class_number(given, NAMES)

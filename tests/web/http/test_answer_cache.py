@@ -1,0 +1,33 @@
+"""The cache of encoded answers stays within its bounds and forgets what was not asked for longest."""
+
+from __future__ import annotations
+
+from xda.web.http.answer_cache import AnswerCache
+
+
+def test_bounds() -> None:
+    cache = AnswerCache(max_bytes=100)
+    for number in range(50):
+        cache.put(str(number), b"x" * 10)
+        assert cache.size <= 100
+    assert cache.get("49") == b"x" * 10
+    assert cache.get("0") is None
+
+
+def test_least_recently_used_goes_first() -> None:
+    cache = AnswerCache(max_bytes=100)
+    for number in range(10):
+        cache.put(str(number), b"x" * 10)
+    cache.get("0")
+    cache.put("new", b"x" * 10)
+    assert cache.get("0") is not None
+    assert cache.get("1") is None
+
+
+def test_large_and_repeated_answers() -> None:
+    cache = AnswerCache(max_bytes=100)
+    cache.put("large", b"x" * 13)
+    assert cache.get("large") is None
+    cache.put("a", b"x")
+    cache.put("a", b"y")
+    assert (cache.get("a"), cache.size) == (b"x", 1)
