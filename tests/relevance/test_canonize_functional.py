@@ -262,7 +262,7 @@ def test_refusal_names_the_part_that_asks_about_its_input_in_plain_words() -> No
     network.append(nn.Linear(6, 4))
     reason = (
         r"its part 'embedder' \(_Asking\) asks about its input while it runs \(an if, a loop or an assertion\) "
-        r"\(test_architectures_functional.py, line \d+\), so what it computes is no fixed sequence of layers. "
+        r"\(test_canonize_functional.py, line \d+\), so what it computes is no fixed sequence of layers. "
         "Attributions do without this: they are complete, only the heat-maps are missing"
     )
     refused(network, reason)
