@@ -9,6 +9,9 @@ BIN := .venv/bin
 APP := .venv/.installed
 DEV := .venv/.installed-dev
 PAGES := static/vendor/htmx.min.js
+NODE_BIN := frontend/node_modules/.bin
+NODE_DEV := $(NODE_BIN)/biome
+TEMPLATES := frontend/base.html frontend/macros frontend/pages frontend/partials
 TOOLS := .venv/.provisioned
 MNIST := data/mnist/train-images-idx3-ubyte
 COMPOSE := docker/compose.yaml docker/compose.gpu.yaml
@@ -27,18 +30,22 @@ serve: $(APP) $(PAGES) ## Serve a run folder: make serve RUN=runs/mnist-cnn
 test: lint $(TOOLS) $(PAGES) $(MNIST) ## Lint, then every test, those in a browser included
 	@CHROMIUM=$${CHROMIUM:-$$(cat $(TOOLS))} $(BIN)/python -m pytest
 
-lint: $(DEV) ## Style, types, walls between the libraries, Dockerfile and compose files
+lint: $(DEV) $(NODE_DEV) ## Style and types of Python, JavaScript, CSS, templates; walls; Dockerfile, compose files
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(NODE_BIN)/biome check --error-on-warnings
+	@$(NODE_BIN)/tsc -p frontend
+	@$(BIN)/djlint --lint --quiet $(TEMPLATES)
 	@$(BIN)/hadolint docker/Dockerfile
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec $(COMPOSE)
 	@for compose in 'docker compose' docker-compose; do if $$compose version >/dev/null 2>&1; then $$compose $(COMPOSE:%=-f %) config --quiet; break; fi; done
 
-format: $(DEV) ## Write the code in its one format
+format: $(DEV) $(NODE_DEV) ## Write the code in its one format
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+	@$(NODE_BIN)/biome check --write
 
 bench: $(DEV) $(PAGES) ## Measure the served explorer and print a table
 	@[ -d runs/mnist-cnn ] || $(BIN)/xda demo --no-serve
@@ -77,7 +84,11 @@ $(DEV): $(APP)
 
 $(PAGES): frontend/package.json frontend/package-lock.json frontend/vendor.mjs
 	@{ command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'; } >/dev/null || { echo "Node 20 or newer with npm is needed; install it and try again" >&2; exit 2; }
-	@npm ci --prefix frontend --no-audit --no-fund --loglevel=error
+	@npm ci --prefix frontend --omit=dev --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(NODE_DEV): $(PAGES)
+	@npm ci --prefix frontend --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 $(TOOLS): tests/provision.sh $(DEV)

@@ -1,5 +1,7 @@
+// @ts-check
 // What the pages do beyond links and forms. Everything works without it; each module says what it adds.
 import { installCopy } from "./copy.js";
+import { all } from "./elements.js";
 import { installHeatmaps } from "./heatmaps.js";
 import { installKeys } from "./keys.js";
 import { installMenus } from "./menus.js";
@@ -15,7 +17,7 @@ const onEveryPage = [installHeatmaps, installProbe, installQuestion, installThem
 for (const install of once) install();
 
 function enhance() {
-  for (const element of document.querySelectorAll("[data-js-only][hidden], [data-open][hidden]")) element.hidden = false;
+  for (const element of all("[data-js-only][hidden], [data-open][hidden]")) element.hidden = false;
   for (const install of onEveryPage) install();
 }
 

@@ -1,13 +1,19 @@
+// @ts-check
 // "Copy" beside a text puts it into the clipboard; without this module a click on the text selects it.
 import { announce } from "./announce.js";
+import { around } from "./elements.js";
 
 export function installCopy() {
   document.addEventListener("click", (event) => {
-    const button = event.target.closest?.("[data-copy-text]");
-    if (button) copy(button, button.previousElementSibling);
+    const button = around(event, "[data-copy-text]");
+    if (button?.previousElementSibling) copy(button, button.previousElementSibling);
   });
 }
 
+/**
+ * @param {HTMLElement} button
+ * @param {Element} text
+ */
 async function copy(button, text) {
   try {
     await navigator.clipboard.writeText(text.textContent);
@@ -15,7 +21,7 @@ async function copy(button, text) {
     announce("Copied");
   } catch {
     // no clipboard outside https and localhost: the text is selected, ready to be copied
-    getSelection().selectAllChildren(text);
+    getSelection()?.selectAllChildren(text);
     announce("Press Ctrl+C to copy");
   }
 }

@@ -1,16 +1,24 @@
+// @ts-check
 // Heat-maps come when the device has computed them. One that the server is too busy for is asked for again, with pauses
 // that grow; its place is kept meanwhile and shows that something is still to come.
 const FIRST_PAUSE = 800;
 const TRIES = 8;
 
 export function installHeatmaps() {
-  for (const image of document.querySelectorAll("img[data-heatmap]:not([data-watched])")) watch(image);
+  /** @type {NodeListOf<HTMLImageElement>} */
+  const images = document.querySelectorAll("img[data-heatmap]:not([data-watched])");
+  for (const image of images) watch(image);
 }
 
+/** @param {HTMLImageElement} image */
 function watch(image) {
   image.dataset.watched = "";
   let tries = 0;
   const settle = () => image.classList.remove("waiting");
+  const again = () => {
+    const { src } = image;
+    if (image.isConnected) image.src = src;
+  };
   const retry = () => {
     tries += 1;
     if (tries > TRIES) {
@@ -19,9 +27,7 @@ function watch(image) {
       return;
     }
     image.classList.add("waiting");
-    setTimeout(() => {
-      if (image.isConnected) image.src = image.getAttribute("src");
-    }, FIRST_PAUSE * 1.6 ** (tries - 1) * (0.75 + Math.random() / 2));
+    setTimeout(again, FIRST_PAUSE * 1.6 ** (tries - 1) * (0.75 + Math.random() / 2));
   };
   image.addEventListener("load", settle);
   image.addEventListener("error", retry);

@@ -1,5 +1,7 @@
+// @ts-check
 // Single-key shortcuts. They can be switched off in the sheet (WCAG 2.1.4), and never act while something is typed.
 import { announce } from "./announce.js";
+import { around } from "./elements.js";
 
 const STORE = "xda-shortcuts";
 
@@ -11,11 +13,14 @@ function enabled() {
   }
 }
 
-function typing(target) {
-  return target instanceof Element && target.closest("input:not([type=range]):not([type=checkbox]), select, textarea, [contenteditable]");
+/** @param {Event} event */
+function typing(event) {
+  return around(event, "input:not([type=range]):not([type=checkbox]), select, textarea, [contenteditable]");
 }
 
+/** @param {string} selector */
 function follow(selector) {
+  /** @type {HTMLElement | null} */
   const link = document.querySelector(selector);
   link?.click();
   return Boolean(link);
@@ -26,12 +31,17 @@ function follow(selector) {
 let stepping = false;
 let owed = 0;
 
+/** @param {number} by */
 function step(by) {
   stepping = follow(by < 0 ? '#page a[rel="prev"]' : '#page a[rel="next"]');
   if (!stepping) owed = 0;
   return stepping;
 }
 
+/**
+ * @param {number} by
+ * @param {boolean} held
+ */
 function press(by, held) {
   if (!stepping) return step(by);
   if (!held) owed += by;
@@ -51,10 +61,12 @@ function stay() {
   owed = 0;
 }
 
+/** @type {Record<string, (event: KeyboardEvent) => boolean>} */
 const actions = {
   ArrowLeft: (event) => press(-1, event.repeat),
   ArrowRight: (event) => press(1, event.repeat),
   "/": () => {
+    /** @type {HTMLInputElement | null} */
     const field = document.querySelector('[data-key="/"]');
     field?.focus();
     field?.select();
@@ -71,7 +83,7 @@ const actions = {
 };
 
 function openSheet() {
-  const sheet = document.getElementById("keys");
+  const sheet = /** @type {HTMLDialogElement} */ (document.getElementById("keys"));
   if (!sheet.open) sheet.showModal();
   return true;
 }
@@ -79,12 +91,12 @@ function openSheet() {
 export function installKeys() {
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (typing(event.target) || document.querySelector("dialog[open]")) return;
+    if (typing(event) || document.querySelector("dialog[open]")) return;
     const arrow = event.key.startsWith("Arrow");
     // arrows on a slider, in the pixel probe or in a scrolling table belong to it
-    if (arrow && event.target.closest?.("input, [data-probe], .scroll")) return;
+    if (arrow && around(event, "input, [data-probe], .scroll")) return;
     if (!arrow && !enabled()) return;
-    if (Object.hasOwn(actions, event.key) && actions[event.key](event)) event.preventDefault();
+    if (Object.hasOwn(actions, event.key) && actions[event.key]?.(event)) event.preventDefault();
   });
   document.addEventListener("htmx:after:swap", () => stepping && setTimeout(stepped));
   document.addEventListener("htmx:error", stay);
@@ -95,9 +107,9 @@ export function installKeys() {
   document.addEventListener("keyup", (event) => event.key === "h" && show());
   window.addEventListener("blur", show);
   document.addEventListener("click", (event) => {
-    if (event.target.closest('[data-open="keys"]')) openSheet();
+    if (around(event, '[data-open="keys"]')) openSheet();
   });
-  const box = document.querySelector("[data-shortcuts]");
+  const box = /** @type {HTMLInputElement} */ (document.querySelector("[data-shortcuts]"));
   box.checked = enabled();
   box.addEventListener("change", () => {
     try {

@@ -1,13 +1,19 @@
+// @ts-check
 // The slider fades the heat-maps without a request, and keeps its place in the address without an entry in the history.
+import { all, around } from "./elements.js";
+
+const SLIDER = "[data-opacity-form] input[type=range]";
+
 export function installOpacity() {
   document.addEventListener("input", (event) => {
-    const slider = event.target.closest?.("[data-opacity-form] input[type=range]");
-    if (!slider) return;
-    slider.closest("[data-opacity]").dataset.opacity = slider.value;
+    const slider = around(event, SLIDER);
+    /** @type {HTMLElement | null | undefined} */
+    const page = slider?.closest("[data-opacity]");
+    if (slider instanceof HTMLInputElement && page) page.dataset.opacity = slider.value;
   });
   document.addEventListener("change", (event) => {
-    const slider = event.target.closest?.("[data-opacity-form] input[type=range]");
-    if (!slider) return;
+    const slider = around(event, SLIDER);
+    if (!(slider instanceof HTMLInputElement)) return;
     const url = new URL(location.href);
     if (slider.value === "100") url.searchParams.delete("opacity");
     else url.searchParams.set("opacity", slider.value);
@@ -17,16 +23,18 @@ export function installOpacity() {
 }
 
 // Links and forms of the page lead on with the chosen opacity.
+/** @param {string} value */
 function carry(value) {
-  for (const link of document.querySelectorAll("#main a[href], .segments a[href]")) {
+  for (const link of all("#main a[href], .segments a[href]")) {
     // an SVG link's href is an object, so the attribute it is
-    const url = new URL(link.getAttribute("href"), location.href);
+    const url = new URL(link.getAttribute("href") ?? "", location.href);
     if (url.origin !== location.origin || !/\/test\/\d+/.test(url.pathname) || link.hasAttribute("download")) continue;
     if (value === "100") url.searchParams.delete("opacity");
     else url.searchParams.set("opacity", value);
     link.setAttribute("href", url.pathname + url.search + url.hash);
   }
-  for (const form of document.querySelectorAll("#main form.ask, #main form.share, form.go")) {
+  for (const form of all("#main form.ask, #main form.share, form.go")) {
+    /** @type {HTMLInputElement | null} */
     let field = form.querySelector("input[name=opacity]");
     if (!field) {
       field = Object.assign(document.createElement("input"), { type: "hidden", name: "opacity" });

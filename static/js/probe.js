@@ -1,53 +1,67 @@
+// @ts-check
 // Shows the raw relevance of the pixel under the pointer, or of the one reached with the arrow keys.
+import { all } from "./elements.js";
+
+/** @type {Record<string, [number, number]>} */
+const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+/** @type {Map<string, Promise<Float32Array>>} */
 const values = new Map();
 
+/** @param {string} url */
 function load(url) {
-  if (!values.has(url)) {
-    const answer = fetch(url).then(async (response) => {
-      if (!response.ok) throw new Error(`status ${response.status}`);
-      return new Float32Array(await response.arrayBuffer());
-    });
-    answer.catch(() => values.delete(url));
-    values.set(url, answer);
-  }
-  return values.get(url);
+  const known = values.get(url);
+  if (known) return known;
+  const answer = fetch(url).then(async (response) => {
+    if (!response.ok) throw new Error(`status ${response.status}`);
+    return new Float32Array(await response.arrayBuffer());
+  });
+  answer.catch(() => values.delete(url));
+  values.set(url, answer);
+  return answer;
 }
 
+/** @param {number} value */
 function text(value) {
   const shown = value === 0 ? "0" : Math.abs(value) < 1e-4 ? value.toExponential(2) : value.toPrecision(3);
   return (value > 0 ? "+" : "") + shown.replace("-", "\u2212").replace("e-", "e\u2212");
 }
 
 export function installProbe() {
-  for (const probe of document.querySelectorAll("[data-probe][data-values]:not([data-watched])")) watch(probe);
+  for (const probe of all("[data-probe][data-values]:not([data-watched])")) watch(probe);
 }
 
+/** @param {HTMLElement} probe */
 function watch(probe) {
   probe.dataset.watched = "";
-  const image = probe.querySelector("img.map");
-  const output = probe.parentElement.querySelector("[data-probe-value]");
+  const image = /** @type {HTMLImageElement} */ (probe.querySelector("img.map"));
+  const output = /** @type {HTMLElement} */ (probe.parentElement?.querySelector("[data-probe-value]"));
   const cross = Object.assign(document.createElement("span"), { className: "cross", hidden: true });
   probe.append(cross);
   // the map's pixels, and the part of the picture that they cover, in shares of it
-  const [width, height, ...seen] = probe.dataset.grid.split(" ").map(Number);
+  const [width = 0, height = 0, left = 0, top = 0, across = 0, down = 0] = (probe.dataset.grid ?? "")
+    .split(" ")
+    .map(Number);
+  /** @type {[number, number] | null} */
   let at = null;
 
   // what is asked before the map has come is answered when it has
   const loaded = new Promise((resolve) => {
-    if (image.naturalWidth) resolve();
-    else image.addEventListener("load", resolve, { once: true });
+    if (image.naturalWidth) resolve(image);
+    else image.addEventListener("load", () => resolve(image), { once: true });
   });
+  /** @type {(() => void) | null} */
   let latest = null;
-  const answer = async (question) => {
+  const answer = async (/** @type {() => void} */ question) => {
     latest = question;
     await loaded;
     if (latest === question) question();
   };
 
-  const show = async (column, row) => {
-    at = [Math.max(0, Math.min(width - 1, column)), Math.max(0, Math.min(height - 1, row))];
-    const [x, y] = at;
-    const box = fitted(image);
+  const show = async (/** @type {number} */ column, /** @type {number} */ row) => {
+    const x = Math.max(0, Math.min(width - 1, column));
+    const y = Math.max(0, Math.min(height - 1, row));
+    at = [x, y];
+    const box = fitted();
     cross.hidden = false;
     const [w, h] = [box.width / width, box.height / height];
     Object.assign(cross.style, {
@@ -57,9 +71,9 @@ function watch(probe) {
       height: `${Math.max(6, h)}px`,
     });
     try {
-      const relevance = await load(probe.dataset.values);
+      const relevance = await load(probe.dataset.values ?? "");
       if (at[0] !== x || at[1] !== y) return;
-      const value = relevance[y * width + x];
+      const value = relevance[y * width + x] ?? 0;
       const word = value > 0 ? "supports" : value < 0 ? "opposes" : "no relevance";
       output.textContent = `${text(value)} ${word}, column ${x}, row ${y}`;
     } catch {
@@ -68,22 +82,22 @@ function watch(probe) {
   };
 
   // where the map lies: the picture fills its square only if it is square itself, and the map may cover a part of it
-  function fitted(picture) {
+  function fitted() {
     const outer = probe.getBoundingClientRect();
-    const inner = picture.getBoundingClientRect();
-    const scale = Math.min(inner.width / picture.naturalWidth, inner.height / picture.naturalHeight);
-    const [across, down] = [picture.naturalWidth * scale, picture.naturalHeight * scale];
+    const inner = image.getBoundingClientRect();
+    const scale = Math.min(inner.width / image.naturalWidth, inner.height / image.naturalHeight);
+    const [shownWidth, shownHeight] = [image.naturalWidth * scale, image.naturalHeight * scale];
     return {
-      left: inner.left - outer.left + (inner.width - across) / 2 + seen[0] * across,
-      top: inner.top - outer.top + (inner.height - down) / 2 + seen[1] * down,
-      width: seen[2] * across,
-      height: seen[3] * down,
+      left: inner.left - outer.left + (inner.width - shownWidth) / 2 + left * shownWidth,
+      top: inner.top - outer.top + (inner.height - shownHeight) / 2 + top * shownHeight,
+      width: across * shownWidth,
+      height: down * shownHeight,
     };
   }
 
-  const point = (event) => {
+  const point = (/** @type {PointerEvent} */ event) => {
     const outer = probe.getBoundingClientRect();
-    const box = fitted(image);
+    const box = fitted();
     show(
       Math.floor(((event.clientX - outer.left - box.left) / box.width) * width),
       Math.floor(((event.clientY - outer.top - box.top) / box.height) * height),
@@ -93,7 +107,7 @@ function watch(probe) {
   probe.addEventListener("pointerdown", (event) => answer(() => point(event)));
   probe.addEventListener("pointermove", (event) => answer(() => point(event)));
   probe.addEventListener("keydown", (event) => {
-    const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    const step = STEPS[event.key];
     if (!step) return;
     event.preventDefault();
     answer(() => {

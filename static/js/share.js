@@ -1,37 +1,43 @@
+// @ts-check
 // "Copy link" makes the link in place and copies it; without this module its form leads to the shared page instead. Where
 // the address itself says everything it is a link to that, and this copies it.
 import { announce } from "./announce.js";
+import { all, around } from "./elements.js";
 
 const NUMBERS = new Set(["test", "train", "target", "against", "c", "train_class", "show", "opacity"]);
 
 export function installShare() {
   document.addEventListener("submit", (event) => {
-    const form = event.target.closest?.("[data-share]");
-    if (!form) return;
+    const form = around(event, "[data-share]");
+    if (!(form instanceof HTMLFormElement)) return;
     event.preventDefault();
     share(form);
   });
   document.addEventListener("click", (event) => {
-    const link = event.target.closest?.("a[data-copy]");
-    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    const link = around(event, "a[data-copy]");
+    if (!(link instanceof HTMLAnchorElement) || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
-    tell(link.parentElement, link.href);
+    if (link.parentElement) tell(link.parentElement, link.href);
   });
-  const dismiss = (inside) => {
-    for (const answer of document.querySelectorAll("[data-answer]")) {
-      if (!answer.parentElement.contains(inside)) answer.remove();
+  const dismiss = (/** @type {EventTarget | null} */ place) => {
+    const inside = place instanceof Node ? place : null;
+    for (const answer of all("[data-answer]")) {
+      if (!answer.parentElement?.contains(inside)) answer.remove();
     }
   };
   document.addEventListener("click", (event) => dismiss(event.target));
   document.addEventListener("keydown", (event) => event.key === "Escape" && dismiss(null));
 }
 
+/** @param {HTMLFormElement} form */
 async function share(form) {
-  const button = form.querySelector("button");
+  const button = /** @type {HTMLButtonElement} */ (form.querySelector("button"));
   button.disabled = true;
   try {
+    /** @type {Record<string, unknown>} */
     const state = {};
-    for (const [name, value] of new FormData(form)) if (value !== "") state[name] = NUMBERS.has(name) ? Number(value) : value;
+    for (const [name, value] of new FormData(form))
+      if (value !== "") state[name] = NUMBERS.has(name) ? Number(value) : value;
     const response = await fetch(form.action, {
       method: "POST",
       headers: { "Content-Type": "application/json", Accept: "application/json" },
@@ -41,12 +47,16 @@ async function share(form) {
     if (!response.ok) throw new Error(answer.detail || `The server answered with status ${response.status}.`);
     await tell(form, answer.url);
   } catch (error) {
-    say(form, error.message);
+    say(form, error instanceof Error ? error.message : String(error));
   } finally {
     button.disabled = false;
   }
 }
 
+/**
+ * @param {HTMLElement} form
+ * @param {string} url
+ */
 async function tell(form, url) {
   const field = Object.assign(document.createElement("input"), { readOnly: true, value: url, size: 30 });
   field.setAttribute("aria-label", "Link to this explanation");
@@ -67,7 +77,12 @@ async function tell(form, url) {
   }
 }
 
+/**
+ * @param {HTMLElement} form
+ * @param {string} words
+ */
 function say(form, words) {
+  /** @type {HTMLElement | null} */
   let answer = form.querySelector("[data-answer]");
   if (!answer) {
     answer = document.createElement("span");
@@ -75,6 +90,7 @@ function say(form, words) {
     answer.className = "share-answer";
     form.append(answer);
   }
+  /** @type {HTMLElement | null} */
   let message = answer.querySelector("[data-message]");
   if (!message) {
     message = document.createElement("span");

@@ -1,15 +1,19 @@
+// @ts-check
 // The button goes round: the system's theme, light, dark. The choice is applied by theme.js before the first paint.
+import { all } from "./elements.js";
+
 const ORDER = ["auto", "light", "dark"];
+/** @type {Record<string, string>} */
 const WORDS = { auto: "automatic", light: "light", dark: "dark" };
 
 export function installTheme() {
-  for (const button of document.querySelectorAll("[data-theme-toggle]:not([data-watched])")) {
+  for (const button of all("[data-theme-toggle]:not([data-watched])")) {
     button.dataset.watched = "";
     button.hidden = false;
     name(button);
     button.addEventListener("click", () => {
       const root = document.documentElement;
-      const theme = ORDER[(ORDER.indexOf(root.dataset.theme ?? "auto") + 1) % ORDER.length];
+      const theme = ORDER[(ORDER.indexOf(root.dataset.theme ?? "auto") + 1) % ORDER.length] ?? "auto";
       if (theme === "auto") delete root.dataset.theme;
       else root.dataset.theme = theme;
       try {
@@ -23,6 +27,7 @@ export function installTheme() {
   }
 }
 
+/** @param {HTMLElement} button */
 function name(button) {
   const words = `Colour theme: ${WORDS[document.documentElement.dataset.theme ?? "auto"]}`;
   button.setAttribute("aria-label", words);

@@ -1,3 +1,4 @@
+// @ts-check
 // Runs before the first paint, so that a chosen theme does not flash the other one; nothing else may be in here.
 (() => {
   const root = document.documentElement;
