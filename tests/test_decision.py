@@ -1,14 +1,24 @@
-"""Classes are asked for by number or by name."""
+"""A decision and its contrast; classes are asked for by number or by name."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pytest
 
-from xda.decision import class_number
+from xda.decision import Decision, class_number, contrast
 from xda.errors import InvalidRequestError, NotFoundError, XdaError
 
 NAMES = ("cat", "Schiff groß", "2", "dog", "cat", "1")
+
+
+@pytest.mark.parametrize("values", [(1.5, -2.0, 4.0), np.array([1.5, -2.0, 4.0]), np.arange(6.0).reshape(3, 2)])
+def test_contrast_subtracts_the_other_class(values: Any) -> None:
+    for against in (None, 0):
+        expected = values[2] - (0.0 if against is None else values[0])
+        np.testing.assert_array_equal(contrast(values, 2, against), expected)
+        np.testing.assert_array_equal(Decision(7, 1e-3, 2, against).contrast(values), expected)
 
 
 @pytest.mark.parametrize(

@@ -289,17 +289,14 @@ def _explain(options: argparse.Namespace) -> int:
     settings = _settings(options)
     with Explainer.open(options.run, device=settings.device, allow_factory=settings.allowed_factories) as explainer:
         test = explainer.find("test", options.test)
+        decision = explainer.decide(test, c=options.c, target=options.target, against=options.against)
         if options.png is not None:
             from xda.present.png_figure import write_explanation_png
 
-            write_explanation_png(
-                explainer, options.png, test=test, target=options.target, against=options.against, c=options.c
-            )
+            write_explanation_png(explainer, options.png, decision)
             print(f"{options.png} is written.")
             return 0
-        explanation = explainer.explain(
-            test, c=options.c, target=options.target, against=options.against, limit=options.limit
-        )
+        explanation = explainer.explain(decision, limit=options.limit)
         if options.json:
             import orjson
 

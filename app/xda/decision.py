@@ -1,4 +1,4 @@
-"""What may be asked of a run: which images, classes and C it has. Everything else is refused in words."""
+"""A decision that is asked about, and the images, classes and C that a run has; all others are refused in words."""
 
 from __future__ import annotations
 
@@ -7,15 +7,49 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xda.errors import InvalidRequestError, NotFoundError
 from xda.numerals import parameter
 
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, Split] = ("train", "test")
+
+V = TypeVar("V", float, NDArray[np.float64])
+V_co = TypeVar("V_co", covariant=True)
+
+
+class ByClass(Protocol[V_co]):
+    """Values of every class: logits, a row of alpha, the rows of W."""
+
+    def __getitem__(self, number: int, /) -> V_co:
+        """Return the value of one class."""
+
+
+def contrast(values: ByClass[V], target: int, against: int | None) -> V:
+    """Return the value of the target, less that of the contrast class if there is one (method section 2)."""
+    return values[target] if against is None else values[target] - values[against]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Why ``target``, and not ``against``, on a test image, as the surrogate of a C answers it.
+
+    An explainer's ``decide`` resolves it once from what a person asks; its other methods take it as it is.
+    """
+
+    test: int
+    """Position of the test image, in the test set or among the images asked about."""
+    c: float
+    target: int
+    against: int | None = None
+
+    def contrast(self, values: ByClass[V]) -> V:
+        """Return the value of the target, less that of the contrast class."""
+        return contrast(values, self.target, self.against)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ import orjson
 from fastapi import FastAPI
 from fastapi.responses import Response
 
+from xda.decision import Decision
 from xda.web.urls import Urls
 
 CONNECTIONS = 8
@@ -201,12 +202,9 @@ def compare_rates(port: int, bare_port: int, run: dict[str, Any]) -> tuple[float
 def heatmap_urls(run: dict[str, Any], explanation: dict[str, Any]) -> list[str]:
     """Addresses of the heat-maps of the strongest pairs of an explanation, as a page has them."""
     listed = [part["index"] for part in (*explanation["supporting"], *explanation["opposing"])][:HEATMAPS]
+    decision = Decision(explanation["test"]["index"], explanation["c"], explanation["target"])
     return [
-        Urls().relevance(
-            run["digest"], explanation["c"], explanation["test"]["index"], train, explanation["target"], None, name
-        )
-        for train in listed
-        for name in ("test.png", "train.png")
+        Urls().relevance(run["digest"], decision, train, name) for train in listed for name in ("test.png", "train.png")
     ]
 
 

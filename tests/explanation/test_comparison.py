@@ -46,7 +46,7 @@ def listed(compared: Comparison, side: int) -> dict[int | None, float]:
 
 @pytest.mark.parametrize(("target", "against"), [(None, None), (3, None), (3, 8)])
 def test_two_c_of_one_run(explainer: Explainer, target: int | None, against: int | None) -> None:
-    compared = compare(explainer, explainer, 14, c=LOW, other_c=HIGH, target=target, against=against)
+    compared = compare(explainer, explainer, explainer.decide(14, c=LOW, target=target, against=against), HIGH)
     first, second = (contributions(explainer, 14, c=c, target=target, against=against) for c in C_VALUES)
     assert compared.matched_by == "run"
     assert listed(compared, 0) == first
@@ -64,7 +64,7 @@ def test_two_checkpoints_are_asked_about_the_class_of_the_first(explainer: Expla
         [explainer.predicted("test", i) != retrained.predicted("test", i) for i in range(explainer.n_test)]
     )
     test = int(differ[0]) if len(differ) else 14
-    compared = compare(explainer, retrained, test)
+    compared = compare(explainer, retrained, explainer.decide(test))
     assert compared.matched_by == "data"
     assert compared.target == explainer.predicted("test", test)
     assert [side.explanation.target for side in compared.sides] == [compared.target] * 2
@@ -75,7 +75,7 @@ def test_two_checkpoints_are_asked_about_the_class_of_the_first(explainer: Expla
 
 
 def test_what_an_image_is_on_the_side_where_it_does_not_contribute(explainer: Explainer) -> None:
-    compared = compare(explainer, explainer, 14, c=LOW, other_c=HIGH)
+    compared = compare(explainer, explainer, explainer.decide(14, c=LOW), HIGH)
     seen = set()
     for image in compared.images():
         for index, attribution, presence, c in zip(
@@ -90,7 +90,7 @@ def test_what_an_image_is_on_the_side_where_it_does_not_contribute(explainer: Ex
 
 
 def test_choices_partition_what_is_listed(explainer: Explainer, retrained: Explainer) -> None:
-    compared = compare(explainer, retrained, 14)
+    compared = compare(explainer, retrained, explainer.decide(14))
     counts, agreement = compared.counts(), compared.matched.agreement
     assert {only: len(compared.images(only)) for only in ONLY} == counts
     assert counts["all"] == counts["both"] + counts["first"] + counts["second"]
@@ -103,7 +103,7 @@ def test_choices_partition_what_is_listed(explainer: Explainer, retrained: Expla
 
 
 def test_orders_and_limit(explainer: Explainer, retrained: Explainer) -> None:
-    compared = compare(explainer, retrained, 14)
+    compared = compare(explainer, retrained, explainer.decide(14))
     strongest = [max(map(abs, image.share)) for image in compared.images()]
     assert strongest == sorted(strongest, reverse=True)
     changes = [abs(image.share[1] - image.share[0]) for image in compared.images(order="change")]
@@ -112,7 +112,7 @@ def test_orders_and_limit(explainer: Explainer, retrained: Explainer) -> None:
 
 
 def test_corrected_labels_are_told(world: World, explainer: Explainer, relabelled: Explainer) -> None:
-    compared = compare(explainer, relabelled, 14, c=LOW, other_c=LOW)
+    compared = compare(explainer, relabelled, explainer.decide(14, c=LOW), LOW)
     assert compared.matched_by == "images"
     wrong = set(world.mislabelled.tolist())
     differ = {image.index[0] for image in compared.images() if image.label[0] != image.label[1]}
@@ -124,7 +124,7 @@ def test_corrected_labels_are_told(world: World, explainer: Explainer, relabelle
 
 def test_images_taken_away_are_told(world: World, explainer: Explainer, shuffled: Explainer) -> None:
     kept = variants.shuffled(world)[1]
-    compared = compare(explainer, shuffled, 14, c=LOW, other_c=LOW)
+    compared = compare(explainer, shuffled, explainer.decide(14, c=LOW), LOW)
     assert (compared.matched_by, compared.n_common) == ("content", len(kept))
     assert compared.sides[1].explanation.n_train == len(kept) < N_TRAIN
     absent = [image for image in compared.images() if image.presence[1] == "absent"]
@@ -137,7 +137,7 @@ def test_images_taken_away_are_told(world: World, explainer: Explainer, shuffled
         if image.index[1] is not None:
             assert kept[image.index[1]] == image.index[0]
     # and the other way round
-    turned = compare(shuffled, explainer, 14, c=LOW, other_c=LOW)
+    turned = compare(shuffled, explainer, shuffled.decide(14, c=LOW), LOW)
     assert turned.matched.agreement.jaccard == compared.matched.agreement.jaccard
     assert {image.index[::-1] for image in turned.images()} == {image.index for image in compared.images()}
 
@@ -172,8 +172,8 @@ def test_with_one_c_there_must_be_another_run(
 
 def test_what_is_not_there_is_said(explainer: Explainer, retrained: Explainer) -> None:
     with pytest.raises(NotFoundError, match="no surrogate with C = 7"):
-        compare(explainer, retrained, 0, other_c=7)
+        compare(explainer, retrained, explainer.decide(0), 7)
     with pytest.raises(NotFoundError, match="no test image 999"):
-        compare(explainer, retrained, 999)
+        compare(explainer, retrained, explainer.decide(999))
     with pytest.raises(InvalidRequestError, match="choose two different classes"):
-        compare(explainer, retrained, 0, target=3, against=3)
+        compare(explainer, retrained, explainer.decide(0, target=3, against=3))

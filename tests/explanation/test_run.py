@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 
 from tests.reference import dualda
 from tests.world import N_TEST, N_TRAIN, World
+from xda.decision import Decision
 from xda.errors import InvalidRequestError, NoHeatmapsError, NotFoundError
+from xda.explanation.map_requests import own_request, pair_requests
 from xda.explanation.run import Explainer
 from xda.storage.run import layout
 
@@ -74,6 +77,40 @@ def test_decomposition_lists_everything_and_sums_to_the_logit(explainer: Explain
         assert len(whole.index) == summary.n_supporting + summary.n_opposing
         assert whole.total == pytest.approx(summary.surrogate_logit, rel=1e-9)
         assert sum(part.supporting for part in whole.by_class) == pytest.approx(summary.sum_supporting, rel=1e-9)
+
+
+def test_decide_resolves_names_once_and_every_method_takes_the_decision(explainer: Explainer) -> None:
+    c = explainer.c_values[0]
+    decision = explainer.decide(14, c=c * (1 + 1e-9), target="4", against="9")
+    assert decision == Decision(14, c, 4, 9) == explainer.decide(decision)
+    assert explainer.decide(14) == Decision(14, explainer.default_c, explainer.predicted("test", 14))
+    asked = {"c": c, "target": 4, "against": 9}
+    told = explainer.explain(decision, limit=3)
+    assert told == explainer.explain(14, limit=3, **asked)  # type: ignore[arg-type]
+    assert told.decision == decision
+    np.testing.assert_array_equal(
+        explainer.decompose(decision).attribution,
+        explainer.decompose(14, **asked).attribution,  # type: ignore[arg-type]
+    )
+    (pair,) = explainer.relevance(decision, [told.supporting[0].index]).result(60)
+    assert pair.attribution == pytest.approx(told.supporting[0].attribution, rel=1e-9)
+    (own,) = explainer.own_relevance(decision).result(60)
+    assert own.attribution == pytest.approx(told.surrogate_logit, rel=1e-9)
+
+
+def test_heatmaps_keep_their_cache_keys(explainer: Explainer) -> None:
+    def key(*asked: object) -> str:
+        parts = ("3", explainer.digest, explainer.composite, "0.0001", *map(str, asked))
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    query = explainer.test_features[14].astype(np.float64)
+    for against in (None, 9):
+        decision = explainer.decide(14, c=1e-4, target=4, against=against)
+        served = explainer.surrogate(1e-4)
+        (pair,) = pair_requests(explainer.run, explainer.composite, served, query, decision, [7])
+        own = own_request(explainer.run, explainer.composite, served, query, decision)
+        assert pair.key == key("pair", 14, 7, 4, against)
+        assert own.key == key("own", 14, 4, against)
 
 
 def test_a_train_class_filters_the_list_and_leaves_the_totals(explainer: Explainer) -> None:
@@ -152,6 +189,10 @@ def test_equal_slacks_share_the_best_rank(explainer: Explainer) -> None:
         (lambda e: e.explain(3.0), InvalidRequestError, "and not by 3.0"),
         (lambda e: e.explain(0, target="owl"), NotFoundError, "No class is called 'owl'"),
         (lambda e: e.relevance(0, 4), InvalidRequestError, "such as"),
+        (lambda e: e.explain(Decision(999, 1e-4, 0)), NotFoundError, "test image 999"),
+        (lambda e: e.decompose(Decision(0, 0.5, 0)), NotFoundError, "it has C = 1e-4, 1e-2"),
+        (lambda e: e.relevance(Decision(0, 1e-4, 3, 3), [0]), InvalidRequestError, "two different"),
+        (lambda e: e.explain(Decision(0, 1e-4, 3), target=3), InvalidRequestError, "leave c, target and against out"),
         (lambda e: e.explain(0, target=10), NotFoundError, "class 10"),
         (lambda e: e.explain(0, against=-1), NotFoundError, "class -1"),
         (lambda e: e.explain(0, target=3, against=3), InvalidRequestError, "two different"),

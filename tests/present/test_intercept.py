@@ -110,7 +110,7 @@ def test_run_without_intercept_has_none_in_its_parts(explainer: Explainer) -> No
     assert (told.intercept, told.supporting[0].intercept, pair.intercept) == (0, 0, 0)
     assert not explainer.decompose(TEST).intercept.any()
     assert "intercept" not in explanation_text(explainer, told)
-    story = tell(explainer, TEST)
+    story = tell(explainer, explainer.decide(TEST))
     texts = explanation_canvas(story, **material(story)).texts  # type: ignore[arg-type]
     assert not [each.words for each in texts if "intercept" in each.words]
 
@@ -120,16 +120,16 @@ def test_figures_and_text_name_the_part_of_the_intercept(augmented: Explainer) -
     words = in_words(told.intercept)
     assert words.endswith("from the intercept, which has no place in an image")
     assert words.replace(MINUS, "-") in explanation_text(augmented, told)
-    story = tell(augmented, TEST, c=C, limit=2)
+    story = tell(augmented, augmented.decide(TEST, c=C), limit=2)
     assert words in [each.words for each in explanation_canvas(story, **material(story)).texts]  # type: ignore[arg-type]
-    drawn = draw(run_panel(augmented, TEST, c=C, limit=2))
+    drawn = draw(run_panel(augmented, augmented.decide(TEST, c=C), limit=2))
     assert words in drawn.get_supxlabel().replace("\n", " ")
     titles = [axis.get_title() for axis in drawn.subfigs[2].axes]
     assert f"intercept {signed(told.supporting[0].intercept)}" in titles
 
 
 def test_stored_files_keep_the_part_of_the_intercept_and_old_snapshots_stay_readable(augmented: Explainer) -> None:
-    story = tell(augmented, TEST, c=C)
+    story = tell(augmented, augmented.decide(TEST, c=C))
     snapshot = to_snapshot(story)
     assert from_snapshot(snapshot) == story
     del snapshot["explanation"]["intercept"]

@@ -33,7 +33,7 @@ TEST, AGAINST, LIMIT = 14, 9, 3
 
 @pytest.fixture(scope="module")
 def panel(explainer: Explainer) -> Panel:
-    return run_panel(explainer, TEST, against=AGAINST, limit=LIMIT)
+    return run_panel(explainer, explainer.decide(TEST, against=AGAINST), limit=LIMIT)
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def texts_of(figure: Figure) -> list[tuple[str, tuple[float, float, float, float
 def test_texts_with_long_names_overlap_neither_each_other_nor_the_edge(
     explainer: Explainer, names: str, limit: int
 ) -> None:
-    panel = run_panel(explainer, TEST, against=AGAINST, limit=limit)
+    panel = run_panel(explainer, explainer.decide(TEST, against=AGAINST), limit=limit)
     told = replace(
         panel.explanation,
         sum_supporting=4660.69612,

@@ -53,7 +53,7 @@ def pixels(content: bytes) -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="module")
 def told(explainer: Explainer) -> Story:
-    return tell(explainer, 14, against=9, limit=3)
+    return tell(explainer, explainer.decide(14, against=9), limit=3)
 
 
 def test_card_has_the_size_that_chat_programs_want(told: Story) -> None:
@@ -61,7 +61,7 @@ def test_card_has_the_size_that_chat_programs_want(told: Story) -> None:
 
 
 def test_card_of_a_decision_that_nothing_opposes(explainer: Explainer) -> None:
-    told = tell(explainer, 14, limit=0)
+    told = tell(explainer, explainer.decide(14), limit=0)
     assert pixels(png_figure.card_png(told, **material(told))).shape == (630, 1200, 3)  # type: ignore[arg-type]
 
 
@@ -145,7 +145,9 @@ def named(story: Story, names: tuple[str, ...], *, intercept: float = 0.0, logit
 def test_nothing_lies_on_anything_else_or_beyond_the_edge(
     explainer: Explainer, names: str, limit: int, draw: Callable[..., Canvas], intercept: float
 ) -> None:
-    story = named(tell(explainer, 14, against=9, limit=limit), NAMES[names], intercept=intercept, logit=0.69612)
+    story = named(
+        tell(explainer, explainer.decide(14, against=9), limit=limit), NAMES[names], intercept=intercept, logit=0.69612
+    )
     canvas = draw(story, **material(story))
     boxes = [(each.words, each.box) for each in canvas.texts] + [("a picture", box) for box in canvas.pictures]
     for (one, first), (other, second) in combinations(boxes, 2):
@@ -189,6 +191,6 @@ def test_words(told: Story) -> None:
 
 def test_figure_is_written_from_the_command_line(explainer: Explainer, tmp_path: Path) -> None:
     path = tmp_path / "why.png"
-    png_figure.write_explanation_png(explainer, path, test=14, target=4, against=9, limit=2)
+    png_figure.write_explanation_png(explainer, path, explainer.decide(14, target=4, against=9), limit=2)
     image = pixels(path.read_bytes())
     assert image.shape[1] > image.shape[0] > 600

@@ -28,7 +28,7 @@ def test_running_sum_keeps_first_and_last_of_many() -> None:
 
 
 def test_shares_by_definition(explainer: Explainer) -> None:
-    told = story.tell(explainer, 14, against=9, limit=3)
+    told = story.tell(explainer, explainer.decide(14, against=9), limit=3)
     parts = np.abs(explainer.decompose(14, against=9).attribution)
     asked = told.explanation
     listed = sum(abs(part.attribution) for part in (*asked.supporting, *asked.opposing))
@@ -42,6 +42,6 @@ def test_shares_by_definition(explainer: Explainer) -> None:
 
 @pytest.mark.parametrize("against", [None, 9])
 def test_a_snapshot_tells_the_same_story(explainer: Explainer, against: int | None) -> None:
-    told = story.tell(explainer, 14, against=against, limit=5, train_class=4)
+    told = story.tell(explainer, explainer.decide(14, against=against), limit=5, train_class=4)
     stored = json.loads(json.dumps(story.to_snapshot(told)))
     assert story.from_snapshot(stored) == told

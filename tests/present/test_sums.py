@@ -33,7 +33,7 @@ def cancelling(told: Explanation) -> Explanation:
 
 @pytest.fixture(scope="module")
 def story(explainer: Explainer) -> Story:
-    told = tell(explainer, 14, limit=2)
+    told = tell(explainer, explainer.decide(14), limit=2)
     row = ClassContribution(3, SUPPORTING, OPPOSING, 5, 6)
     return replace(told, explanation=cancelling(told.explanation), by_class=(row,))
 
@@ -51,7 +51,7 @@ def test_figure_headings_add_up_to_the_logit(story: Story) -> None:
 
 
 def test_matplotlib_headings_add_up_to_the_logit(explainer: Explainer) -> None:
-    panel = run_panel(explainer, 14, limit=2)
+    panel = run_panel(explainer, explainer.decide(14), limit=2)
     drawn = draw(replace(panel, explanation=cancelling(panel.explanation)))
     sums = [value(drawn.subfigs[k].get_suptitle().split(", ")[-1]) for k in (0, 2)]
     assert sum(sums) == pytest.approx(LOGIT, abs=6e-4)

@@ -105,7 +105,7 @@ def test_a_number_that_says_the_same_is_not_repeated() -> None:
 
 
 def test_a_link_keeps_sources_and_older_links_open_without(explainer: Explainer) -> None:
-    story = tell(explainer, 3)
+    story = tell(explainer, explainer.decide(3))
     stored = to_snapshot(story)
     assert from_snapshot(stored) == story
     del stored["explanation"]["test"]["source"]

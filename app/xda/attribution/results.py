@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xda.attribution.tables import contribution_table, to_pandas
+from xda.decision import Decision
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,6 +119,11 @@ class Explanation:
             f"{self.n_opposing:,} opposing = {self.surrogate_logit:.5g}; "
             f"{len(self.supporting)} + {len(self.opposing)} listed>"
         )
+
+    @property
+    def decision(self) -> Decision:
+        """The decision that is explained."""
+        return Decision(self.test.index, self.c, self.target, self.against)
 
     def to_arrow(self, classes: Sequence[str] | None = None) -> pa.Table:
         """Return the listed contributions as a table, strongest first; columns as in ``xda.attribution.tables``.

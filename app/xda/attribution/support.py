@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from xda.decision import contrast
+
 BOUND_RTOL = 1e-9
 """A dual variable within this relative distance of C counts as at its bound."""
 
@@ -89,15 +91,17 @@ class SupportSet:
             Positions within the support set with a non-zero weight, ascending.
         weights : ndarray of float64, shape (m,)
         """
-        rows, weights = self._columns[target]
         if against is None:
-            return rows, weights
-        difference = np.zeros(len(self))
-        difference[rows] = weights
-        other_rows, other_weights = self._columns[against]
-        difference[other_rows] -= other_weights
+            return self._columns[target]
+        difference = contrast({k: self._column(k) for k in (target, against)}, target, against)
         nonzero = np.flatnonzero(difference)
         return nonzero, difference[nonzero]
+
+    def _column(self, number: int) -> NDArray[np.float64]:
+        column = np.zeros(len(self))
+        rows, weights = self._columns[number]
+        column[rows] = weights
+        return column
 
     def row(self, train_index: int) -> NDArray[np.float64]:
         """Return the row of alpha of a training sample, shape (n_classes,): zeros if it is no support vector."""

@@ -7,7 +7,7 @@ contributes on either, and figures of how far the two agree; page, export and JS
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from xda.attribution.alignment import Matched, match
 from xda.attribution.results import ClassContribution, Explanation, SourceLookup
 from xda.data.geometry import Place
+from xda.decision import Decision
 from xda.errors import InvalidRequestError
 from xda.runs.matching import By, match_runs
 
@@ -227,30 +228,17 @@ def other_side(
     return explainer, neighbours[0]
 
 
-def compare(
-    first: Explainer,
-    second: Explainer,
-    test: int,
-    *,
-    c: float | None = None,
-    other_c: float | None = None,
-    target: int | None = None,
-    against: int | None = None,
-) -> Comparison:
+def compare(first: Explainer, second: Explainer, decision: Decision, other_c: float | None = None) -> Comparison:
     """Explain the same decision twice and match the contributions.
 
     Parameters
     ----------
     first, second : Explainer
         May be the same run.
-    test : int
-        Position in the test set of both.
-    c, other_c : float, optional
-        Surrogate of each side; default that of its run.
-    target : int, optional
-        Class to explain on both sides; default the class that the network of the first side predicts.
-    against : int, optional
-        Contrast class.
+    decision : Decision
+        As the first side resolves it; the second one explains the same classes.
+    other_c : float, optional
+        Surrogate of the second side; default that of its run.
 
     Raises
     ------
@@ -259,19 +247,15 @@ def compare(
     InvalidRequestError
         If the runs cannot be compared (see ``match_runs``), or the contrast class is the target.
     """
-    first.bounds.check_image("test", test)
-    second.bounds.check_image("test", test)
-    matching = match_runs(first.run, second.run, test)
-    if target is None:
-        target = first.predicted("test", test)
-    asked = ((first, first.bounds.resolve_c(c)), (second, second.bounds.resolve_c(other_c)))
-    parts = [run.decompose(test, c=value, target=target, against=against) for run, value in asked]
+    second.bounds.check_image("test", decision.test)
+    matching = match_runs(first.run, second.run, decision.test)
+    asked = ((first, decision), (second, replace(decision, c=second.bounds.resolve_c(other_c))))
+    parts = [run.decompose(each) for run, each in asked]
     matched = match(parts[0], parts[1], matching.forward, matching.backward)
     sides = [
-        _side(run, run.explain(test, c=value, target=target, against=against, limit=0), part.by_class)
-        for (run, value), part in zip(asked, parts, strict=True)
+        _side(run, run.explain(each, limit=0), part.by_class) for (run, each), part in zip(asked, parts, strict=True)
     ]
-    presence = [_presence(run, value, matched, k) for k, (run, value) in enumerate(asked)]
+    presence = [_presence(run, each.c, matched, k) for k, (run, each) in enumerate(asked)]
     label = [_labels(run, matched.index[:, k]) for k, (run, _) in enumerate(asked)]
     return Comparison(
         classes=first.classes,

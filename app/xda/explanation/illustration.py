@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from xda.attribution.results import Explanation, PairRelevance
 from xda.data.decoding import decode
+from xda.decision import Decision
 
 if TYPE_CHECKING:
     from xda.explanation.run import Explainer
@@ -34,24 +35,16 @@ class Panel:
     """By training image."""
 
 
-def run_panel(
-    explainer: Explainer,
-    test: int,
-    *,
-    c: float | None = None,
-    target: int | str | None = None,
-    against: int | str | None = None,
-    limit: int = 4,
-) -> Panel:
-    """Return what a figure shows of a test image of a run; parameters and errors as for ``Explainer.explain``."""
-    told = explainer.explain(test, c=c, target=target, against=against, limit=limit)
+def run_panel(explainer: Explainer, decision: Decision, *, limit: int = 4) -> Panel:
+    """Return what a figure shows of a decision of a run; parameters and errors as for ``Explainer.explain``."""
+    told = explainer.explain(decision, limit=limit)
     listed = [part.index for part in (*told.supporting, *told.opposing)]
-    own = explainer.own_relevance(test, c=told.c, target=told.target, against=told.against)
-    pairs = explainer.relevance(test, listed, c=told.c, target=told.target, against=told.against)
+    own = explainer.own_relevance(decision)
+    pairs = explainer.relevance(decision, listed)
     return Panel(
         explanation=told,
         classes=tuple(explainer.classes),
-        test_image=_decoded(explainer.image("test", test)[0]),
+        test_image=_decoded(explainer.image("test", decision.test)[0]),
         train_images={index: _decoded(explainer.image("train", index)[0]) for index in listed},
         own_map=own.result()[0].test,
         pairs={pair.train_index: pair for pair in pairs.result()},

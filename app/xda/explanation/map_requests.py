@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from xda.decision import Decision
 from xda.explanation.heatmaps import MapRequest, cache_key
 from xda.explanation.served_surrogate import ServedSurrogate
 from xda.storage.run import layout
@@ -18,10 +19,8 @@ def pair_requests(
     composite: str,
     served: ServedSurrogate,
     query: NDArray[np.float64],
-    test: int,
+    decision: Decision,
     train: Sequence[int],
-    target: int,
-    against: int | None,
 ) -> list[MapRequest]:
     r"""Ask for pairs: :math:`R = (\alpha_i^c - \alpha_i^e)\, \phi(x) \odot \phi(x_i)` for each training image.
 
@@ -33,11 +32,9 @@ def pair_requests(
     served : ServedSurrogate
     query : ndarray of shape (d,)
         phi(x).
-    test : int
+    decision : Decision
     train : sequence of int
         Positions in the training set, checked.
-    target : int
-    against : int, optional
 
     Returns
     -------
@@ -46,12 +43,12 @@ def pair_requests(
     """
     features = run.array(layout.features("train"))
     requests = []
+    asked = (decision.target, decision.against)
     for index in train:
-        row = served.support.row(index)
-        weight = row[target] - (row[against] if against is not None else 0.0)
+        weight = decision.contrast(served.support.row(index))
         requests.append(
             MapRequest(
-                key=cache_key(run.digest, composite, served.c, "pair", test, index, target, against),
+                key=cache_key(run.digest, composite, served.c, "pair", decision.test, index, *asked),
                 train_index=index,
                 train_image=run.image("train", index),
                 relevance=weight * query * features[index],
@@ -66,16 +63,14 @@ def own_request(
     composite: str,
     served: ServedSurrogate,
     query: NDArray[np.float64],
-    test: int,
-    target: int,
-    against: int | None,
+    decision: Decision,
 ) -> MapRequest:
     r"""Ask for the map of the surrogate's logit, :math:`R = (w_c - w_e) \odot \phi(x)`; parameters as above."""
-    weight = served.coef[target] - (served.coef[against] if against is not None else 0.0)
+    weight: NDArray[np.float64] = decision.contrast(served.coef)
     return MapRequest(
-        key=cache_key(run.digest, composite, served.c, "own", test, target, against),
+        key=cache_key(run.digest, composite, served.c, "own", decision.test, decision.target, decision.against),
         train_index=-1,
         train_image=None,
         relevance=weight[: len(query)] * query,
-        intercept=served.intercept(target, against),
+        intercept=served.intercept(decision.target, decision.against),
     )

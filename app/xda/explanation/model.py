@@ -19,7 +19,7 @@ from xda.attribution.fidelity import agreement
 from xda.attribution.results import UNLABELLED, Explanation, PairRelevance, TestSample
 from xda.attribution.support import SupportSet
 from xda.data.tensors import Images, LabelledImages, PreparedSet
-from xda.decision import Bounds
+from xda.decision import Bounds, contrast
 from xda.errors import InvalidRequestError
 from xda.explanation.classifier import FrozenClassifier
 from xda.explanation.illustration import Panel, displayable
@@ -204,7 +204,7 @@ class ModelExplainer:
                     ),
                     target=chosen,
                     against=against,
-                    surrogate_logit=float(own[i, chosen] - (own[i, against] if against is not None else 0.0)),
+                    surrogate_logit=float(contrast(own[i], chosen, against)),
                     sum_supporting=ranked.sum_supporting,
                     sum_opposing=ranked.sum_opposing,
                     n_supporting=ranked.n_supporting,
@@ -271,7 +271,7 @@ class ModelExplainer:
         surrogate = self.surrogate(c)
         pixels, query, chosen, against = self._decision(image, target, against)
         self._bounds.check_images("train", train)
-        weights = np.array([_weight(surrogate.support.row(index), chosen, against) for index in train])
+        weights = np.array([contrast(surrogate.support.row(index), chosen, against) for index in train])
         relevance = weights.reshape(-1, 1) * query * self.features[np.asarray(train, dtype=np.int64)]
         on_image, on_partners = self._model().pair_maps(
             pixels, [self._images.image(index) for index in train], relevance.astype(np.float32)
@@ -297,7 +297,7 @@ class ModelExplainer:
         """
         coef = self.surrogate(c).coef
         pixels, query, chosen, against = self._decision(image, target, against)
-        weights = _weight(coef[:, : len(query)], chosen, against)
+        weights = contrast(coef[:, : len(query)], chosen, against)
         maps = self._model().maps([pixels], (weights * query)[None].astype(np.float32))
         return np.asarray(maps[0])
 
@@ -380,8 +380,3 @@ class ModelExplainer:
         if self._relevance_model is None:
             self._relevance_model = self._classifier.relevance_model()
         return self._relevance_model
-
-
-def _weight(rows: NDArray[np.float64], target: int, against: int | None) -> NDArray[np.float64]:
-    """Return the row of the target, less that of the contrast class."""
-    return np.asarray(rows[target] - (rows[against] if against is not None else 0.0))

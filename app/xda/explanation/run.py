@@ -20,8 +20,8 @@ from xda.attribution.decomposition import self_influence
 from xda.attribution.fidelity import confidence_and_margin
 from xda.attribution.results import Decomposition, Explanation, PairRelevance, TestInfluence, TrainingSample
 from xda.data.preprocessing import Preprocessing
-from xda.decision import Bounds, Split, class_number
-from xda.errors import NoHeatmapsError, NoNetworkError, RunError
+from xda.decision import Bounds, Decision, Split, class_number
+from xda.errors import InvalidRequestError, NoHeatmapsError, NoNetworkError, RunError
 from xda.explanation.device_queue import DeviceQueue
 from xda.explanation.gallery import Gallery, GalleryFilter, GalleryOrder, GalleryPage, check_filter
 from xda.explanation.heatmaps import Heatmaps, MapCache, MapRequest
@@ -203,9 +203,48 @@ class Explainer:
 
     # Attribution
 
+    def decide(
+        self,
+        test: int | Decision,
+        *,
+        c: float | None = None,
+        target: int | str | None = None,
+        against: int | str | None = None,
+    ) -> Decision:
+        """Resolve which decision is asked about.
+
+        Parameters
+        ----------
+        test : int or Decision
+            Position in the test set; or a decision, which is checked and returned.
+        c : float, optional
+            Regularisation parameter of the surrogate; default ``default_c``.
+        target : int or str, optional
+            Class to explain, its number or name; default the class that the network predicts.
+        against : int or str, optional
+            Contrast class: explain why ``target`` and not ``against``.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such test image, class or C.
+        InvalidRequestError
+            If the contrast class is the target, or several classes have the name.
+        """
+        if isinstance(test, Decision):
+            if (c, target, against) != (None, None, None):
+                raise InvalidRequestError(f"{test} has C and classes already; leave c, target and against out.")
+            c, target, against, test = test.c, test.target, test.against, test.test
+        self.bounds.check_image("test", test)
+        c = self.bounds.resolve_c(c)
+        chosen = int(self.outcomes.predicted["test"][test]) if target is None else class_number(target, self.classes)
+        other = None if against is None else class_number(against, self.classes)
+        self.bounds.check_decision(chosen, other)
+        return Decision(int(test), c, chosen, other)
+
     def explain(
         self,
-        test: int,
+        test: int | Decision,
         *,
         c: float | None = None,
         target: int | str | None = None,
@@ -217,14 +256,8 @@ class Explainer:
 
         Parameters
         ----------
-        test : int
-            Position in the test set.
-        c : float, optional
-            Regularisation parameter of the surrogate; default ``default_c``.
-        target : int or str, optional
-            Class to explain, its number or name; default the class that the network predicts.
-        against : int or str, optional
-            Contrast class: explain why ``target`` and not ``against``.
+        test, c, target, against
+            As for ``decide``.
         limit : int
             Contributions listed of each sign.
         train_class : int or str, optional
@@ -232,12 +265,12 @@ class Explainer:
 
         Raises
         ------
-        NotFoundError
-            If there is no such test image, class or C.
-        InvalidRequestError
-            If the contrast class is the target, the limit is negative, or several classes have the name.
+        NotFoundError, InvalidRequestError
+            As for ``decide``, and if the limit is negative.
         """
-        served, target, against = self._resolve(test, c, target, against)
+        decision = self.decide(test, c=c, target=target, against=against)
+        test, target, against = decision.test, decision.target, decision.against
+        served = self._served[decision.c]
         self.bounds.check_limit(limit)
         if train_class is not None:
             train_class = class_number(train_class, self.classes)
@@ -257,7 +290,7 @@ class Explainer:
             test=self.outcomes.test_sample(test, logits),
             target=target,
             against=against,
-            surrogate_logit=logits[target] - (logits[against] if against is not None else 0.0),
+            surrogate_logit=decision.contrast(logits),
             sum_supporting=ranked.sum_supporting,
             sum_opposing=ranked.sum_opposing,
             n_supporting=ranked.n_supporting,
@@ -269,11 +302,17 @@ class Explainer:
         )
 
     def decompose(
-        self, test: int, *, c: float | None = None, target: int | str | None = None, against: int | str | None = None
+        self,
+        test: int | Decision,
+        *,
+        c: float | None = None,
+        target: int | str | None = None,
+        against: int | str | None = None,
     ) -> Decomposition:
-        """Return every non-zero contribution to a decision; parameters and errors as for ``explain``."""
-        served, target, against = self._resolve(test, c, target, against)
-        return served.decompose(self.test_features[test], target, against)
+        """Return every non-zero contribution to a decision; parameters and errors as for ``decide``."""
+        decision = self.decide(test, c=c, target=target, against=against)
+        served = self._served[decision.c]
+        return served.decompose(self.test_features[decision.test], decision.target, decision.against)
 
     def training_sample(self, index: int, *, c: float | None = None, limit: int = 12) -> TrainingSample:
         """Return what surrogate and network make of a training image, and which test images it moves most.
@@ -340,7 +379,7 @@ class Explainer:
 
     def relevance(
         self,
-        test: int,
+        test: int | Decision,
         train: Sequence[int],
         *,
         c: float | None = None,
@@ -357,20 +396,21 @@ class Explainer:
         Raises
         ------
         NotFoundError, InvalidRequestError
-            As for ``explain``.
+            As for ``decide``, and if there is no such training image.
         NoHeatmapsError
             If the run has none.
         BusyError
             If the queue in front of the device is full.
         """
-        served, target, against = self._resolve(test, c, target, against)
+        decision = self.decide(test, c=c, target=target, against=against)
         self.bounds.check_images("train", train)
-        requests = pair_requests(self.run, self.composite, served, self._query(test), test, train, target, against)
-        return self._maps(test, requests, blank)
+        served = self._served[decision.c]
+        requests = pair_requests(self.run, self.composite, served, self._query(decision), decision, train)
+        return self._maps(decision, requests, blank)
 
     def own_relevance(
         self,
-        test: int,
+        test: int | Decision,
         *,
         c: float | None = None,
         target: int | str | None = None,
@@ -382,16 +422,17 @@ class Explainer:
         The only element of the result has the map as ``test``, zeros as ``train`` and the logit as ``attribution``; the
         map sums to that less ``intercept``. Errors as for ``relevance``.
         """
-        served, target, against = self._resolve(test, c, target, against)
-        request = own_request(self.run, self.composite, served, self._query(test), test, target, against)
-        return self._maps(test, [request], blank)
+        decision = self.decide(test, c=c, target=target, against=against)
+        served = self._served[decision.c]
+        request = own_request(self.run, self.composite, served, self._query(decision), decision)
+        return self._maps(decision, [request], blank)
 
-    def _query(self, test: int) -> NDArray[np.float64]:
-        return np.asarray(self.test_features[test], dtype=np.float64)
+    def _query(self, decision: Decision) -> NDArray[np.float64]:
+        return np.asarray(self.test_features[decision.test], dtype=np.float64)
 
-    def _maps(self, test: int, requests: Sequence[MapRequest], blank: bool) -> Future[list[PairRelevance]]:
+    def _maps(self, decision: Decision, requests: Sequence[MapRequest], blank: bool) -> Future[list[PairRelevance]]:
         if not self.no_heatmaps:
-            return self.heatmaps.request(self.run.image("test", test), requests)
+            return self.heatmaps.request(self.run.image("test", decision.test), requests)
         if not blank:
             raise NoHeatmapsError(self.no_heatmaps)
         empty = np.zeros(self.preprocessing.size, dtype=np.float32)
@@ -475,14 +516,3 @@ class Explainer:
     def surrogate(self, c: float | None = None) -> ServedSurrogate:
         """Return the surrogate of a C, for those who want more than an explanation; NotFoundError if there is none."""
         return self._served[self.bounds.resolve_c(c)]
-
-    def _resolve(
-        self, test: int, c: float | None, target: int | str | None, against: int | str | None
-    ) -> tuple[ServedSurrogate, int, int | None]:
-        """Return what answers, and the numbers of target and contrast class."""
-        self.bounds.check_image("test", test)
-        served = self.surrogate(c)
-        chosen = int(self.outcomes.predicted["test"][test]) if target is None else class_number(target, self.classes)
-        other = None if against is None else class_number(against, self.classes)
-        self.bounds.check_decision(chosen, other)
-        return served, chosen, other

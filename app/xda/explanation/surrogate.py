@@ -16,6 +16,7 @@ from xda.attribution.decomposition import attributions, contributions, decompose
 from xda.attribution.index import SIGNS
 from xda.attribution.results import Contribution, Decomposition, SourceLookup
 from xda.attribution.support import SupportSet
+from xda.decision import contrast
 from xda.networks.products import DeviceFeatures
 
 REMEMBERED = 4
@@ -139,8 +140,7 @@ class FittedSurrogate:
         """Return the intercept's part of a logit (difference), which has no place in an image; 0 without one."""
         if not self.features.offset:
             return 0.0
-        own = self.coef[:, -1]
-        return float(own[target] - (own[against] if against is not None else 0.0))
+        return float(contrast(self.coef[:, -1], target, against))
 
     def intercepts(self, rows: NDArray[np.integer], target: int, against: int | None) -> NDArray[np.float64] | None:
         """Return the intercept's part of attributions, ``alpha_i^c`` (method section 2); None without an intercept.

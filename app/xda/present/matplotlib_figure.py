@@ -81,11 +81,11 @@ def figure(
     _figure_class()
     from xda.explanation.run import Explainer
 
-    asked: dict[str, Any] = {"c": c, "target": target, "against": against, "limit": limit}
+    asked: dict[str, Any] = {"c": c, "target": target, "against": against}
     panel = (
-        run_panel(explainer, query, **asked, **options)
+        run_panel(explainer, explainer.decide(query, **asked), limit=limit, **options)
         if isinstance(explainer, Explainer)
-        else explainer.panel(query, **asked, **options)
+        else explainer.panel(query, **asked, limit=limit, **options)
     )
     return draw(panel, one_scale=one_scale)
 

@@ -59,8 +59,8 @@ def pair_facts(explainer: Explainer, told: Explanation, train: int) -> PairFacts
         If there is no such training image.
     """
     sample = explainer.training_sample(train, c=told.c, limit=0)
-    weight = sample.dual_coef[told.target] - (0.0 if told.against is None else sample.dual_coef[told.against])
-    parts = explainer.decompose(told.test.index, c=told.c, target=told.target, against=told.against)
+    weight = told.decision.contrast(sample.dual_coef)
+    parts = explainer.decompose(told.decision)
     places = np.flatnonzero(parts.index == train)
     place = int(places[0]) if len(places) else None
     attribution = 0.0 if place is None else float(parts.attribution[place])

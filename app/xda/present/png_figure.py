@@ -18,6 +18,7 @@ from PIL import Image
 from xda.attribution.results import Contribution, PairRelevance
 from xda.data.decoding import decode, dimensions
 from xda.data.geometry import Resizing, place_of
+from xda.decision import Decision
 from xda.numerals import MINUS, addends, signed, terms
 from xda.present.canvas import FAINT, Canvas, Color, fitted, laid, line_height, sign_colors, wrapped
 from xda.present.colour import Colours, full_scale, rgb
@@ -217,25 +218,16 @@ def explanation_canvas(
     return canvas
 
 
-def write_explanation_png(
-    explainer: Explainer,
-    path: Path,
-    *,
-    test: int,
-    c: float | None = None,
-    target: int | str | None = None,
-    against: int | str | None = None,
-    limit: int = 6,
-) -> None:
+def write_explanation_png(explainer: Explainer, path: Path, decision: Decision, *, limit: int = 6) -> None:
     """Explain a decision and write the figure to a file; parameters and errors as for ``Explainer.explain``."""
-    story = tell(explainer, test, c=c, target=target, against=against, limit=limit)
+    story = tell(explainer, decision, limit=limit)
     told = story.explanation
     listed = [part.index for part in (*told.supporting, *told.opposing)]
-    own = explainer.own_relevance(test, c=told.c, target=told.target, against=told.against, blank=True)
-    pairs = explainer.relevance(test, listed, c=told.c, target=told.target, against=told.against, blank=True)
+    own = explainer.own_relevance(decision, blank=True)
+    pairs = explainer.relevance(decision, listed, blank=True)
     content = explanation_png(
         story,
-        test_image=explainer.image("test", test)[0],
+        test_image=explainer.image("test", decision.test)[0],
         train_images={index: explainer.image("train", index)[0] for index in listed},
         own_map=own.result()[0].test,
         pairs={pair.train_index: pair for pair in pairs.result()},

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xda.attribution.results import PairRelevance
-from xda.decision import Split
+from xda.decision import Decision, Split
 from xda.errors import BusyError
 from xda.present.colour import Colours, colorize, full_scale
 from xda.present.layers import layer
@@ -42,12 +42,9 @@ Media = dict[str, tuple[str, bytes]]
 class SharedState:
     """The state of a page, as far as it decides what is seen on it."""
 
-    test: int
+    decision: Decision
     train: int | None = None
     """Training image of a pair page; None: the explanation page."""
-    c: float | None = None
-    target: int | None = None
-    against: int | None = None
     train_class: int | None = None
     shown: int = 4
     colours: Colours = "red-blue"
@@ -100,7 +97,7 @@ def capture(explainer: Explainer, state: SharedState, *, wait_seconds: float, ca
         listed = (*drawn.explanation.supporting[:ON_CARD], *drawn.explanation.opposing[:ON_CARD])
         picture = card_png(
             drawn,
-            test_image=explainer.image("test", state.test)[0],
+            test_image=explainer.image("test", state.decision.test)[0],
             train_images={part.index: explainer.image("train", part.index)[0] for part in listed},
             own_map=own.test,
             pairs={pair.train_index: pair for pair in pairs},
@@ -112,15 +109,7 @@ def capture(explainer: Explainer, state: SharedState, *, wait_seconds: float, ca
 
 
 def _story(explainer: Explainer, state: SharedState, limit: int) -> Story:
-    return tell(
-        explainer,
-        state.test,
-        c=state.c,
-        target=state.target,
-        against=state.against,
-        limit=limit,
-        train_class=state.train_class,
-    )
+    return tell(explainer, state.decision, limit=limit, train_class=state.train_class)
 
 
 def _heatmaps(
@@ -131,8 +120,8 @@ def _heatmaps(
     sides = (told.supporting, told.opposing)
     ranked = [side[k].index for k in range(max(map(len, sides))) for side in sides if k < len(side)]
     listed = list(dict.fromkeys([*([] if state.train is None else [state.train]), *ranked]))
-    own = explainer.own_relevance(state.test, c=told.c, target=told.target, against=told.against, blank=True)
-    pairs = explainer.relevance(state.test, listed, c=told.c, target=told.target, against=told.against, blank=True)
+    own = explainer.own_relevance(state.decision, blank=True)
+    pairs = explainer.relevance(state.decision, listed, blank=True)
     deadline = time.monotonic() + wait_seconds
     try:
         return own.result(wait_seconds)[0], pairs.result(max(0.0, deadline - time.monotonic()))
@@ -149,6 +138,7 @@ def _pictures(
 
     The one scale of a page is that of the training images ``seen`` on it: the card may need more.
     """
+    test = state.decision.test
     one = full_scale(*(side for pair in pairs if pair.train_index in seen for side in (pair.test, pair.train)))
 
     def drawn(split: Split, index: int, relevance: NDArray[np.float32], scale: float) -> tuple[str, bytes]:
@@ -161,8 +151,8 @@ def _pictures(
         return kind, content
 
     media: Media = {
-        "test": original("test", state.test),
-        "map-own": drawn("test", state.test, own.test, full_scale(own.test)),
+        "test": original("test", test),
+        "map-own": drawn("test", test, own.test, full_scale(own.test)),
     }
     size = sum(len(content) for _, content in media.values())
     for position, pair in enumerate(pairs):
@@ -171,7 +161,7 @@ def _pictures(
         scale = full_scale(pair.test, pair.train) if j == state.train else one
         pictures: Media = {
             f"train-{j}": original("train", j),
-            f"map-{j}-test": drawn("test", state.test, pair.test, scale),
+            f"map-{j}-test": drawn("test", test, pair.test, scale),
             f"map-{j}-train": drawn("train", j, pair.train, scale),
         }
         size += sum(len(content) for _, content in pictures.values())

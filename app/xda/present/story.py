@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xda.attribution.results import ClassContribution, Contribution, Decomposition, Explanation, Sparsity, TestSample
+from xda.decision import Decision
 
 if TYPE_CHECKING:
     from xda.explanation.run import Explainer
@@ -91,24 +92,15 @@ def running_sum(attribution: NDArray[np.float64], points: int = CURVE_POINTS) ->
     return tuple((int(k), float(total[k - 1])) for k in ranks)
 
 
-def tell(
-    explainer: Explainer,
-    test: int,
-    *,
-    c: float | None = None,
-    target: int | str | None = None,
-    against: int | str | None = None,
-    limit: int = 4,
-    train_class: int | None = None,
-) -> Story:
+def tell(explainer: Explainer, decision: Decision, *, limit: int = 4, train_class: int | None = None) -> Story:
     """Explain one decision; parameters and errors are those of ``Explainer.explain``.
 
     Returns
     -------
     Story
     """
-    explanation = explainer.explain(test, c=c, target=target, against=against, limit=limit, train_class=train_class)
-    decomposition = explainer.decompose(test, c=c, target=target, against=against)
+    explanation = explainer.explain(decision, limit=limit, train_class=train_class)
+    decomposition = explainer.decompose(decision)
     surrogate = next(entry for entry in explainer.surrogates if entry.c == explanation.c)
     return Story(
         run_id=explainer.id,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from fastapi.responses import Response
 from numpy.typing import NDArray
 
 from xda.attribution.results import PairRelevance
+from xda.decision import Decision
 from xda.errors import NotFoundError, XdaError
 from xda.present.colour import COLOURS, Colours, colorize, full_scale
 from xda.present.layers import layer
@@ -46,73 +46,52 @@ KEPT_SCALES = 4096
 class Subject:
     """Which heat-map is asked for."""
 
-    c: float
-    test: int
+    decision: Decision
     train: int | None
     """None for the test image's own map."""
-    target: int
-    against: int | None
 
-    def own(self, explainer: Explainer) -> Future[list[PairRelevance]]:
-        """Ask for the test image's own map."""
-        return explainer.own_relevance(self.test, c=self.c, target=self.target, against=self.against)
-
-    def pairs(self, explainer: Explainer, train: Sequence[int]) -> Future[list[PairRelevance]]:
-        """Ask for the maps of the test image with training images."""
-        return explainer.relevance(self.test, train, c=self.c, target=self.target, against=self.against)
+    def maps(self, explainer: Explainer) -> Future[list[PairRelevance]]:
+        """Ask for it; the test image's own map is the ``test`` side."""
+        if self.train is None:
+            return explainer.own_relevance(self.decision)
+        return explainer.relevance(self.decision, [self.train])
 
 
-def read_subject(c: str, subject: str) -> Subject:
+def read_subject(explainer: Explainer, c: str, subject: str) -> Subject:
     """Read the two parts of a heat-map's address.
 
     Raises
     ------
-    NotFoundError
-        If they are not such an address.
+    NotFoundError, InvalidRequestError
+        If they are not such an address, or as for ``Explainer.decide``.
     """
     found, value = _SUBJECT.fullmatch(subject), _C.fullmatch(c)
     try:
         if found is None or value is None:
             raise ValueError
         test, train, target, against = found.groups()
-        return Subject(
-            c=float(value[1]),
-            test=int(test),
-            train=None if train == "own" else int(train),
-            target=int(target),
-            against=None if against is None else int(against),
-        )
+        asked = float(value[1])
     except ValueError:
         raise NotFoundError("There is no heat-map at this address; open it from the page that shows it.") from None
+    contrast = None if against is None else int(against)
+    decision = explainer.decide(int(test), c=asked, target=int(target), against=contrast)
+    return Subject(decision, None if train == "own" else int(train))
 
 
-async def relevance_of(explainer: Explainer, subject: Subject, settings: Settings) -> PairRelevance:
-    """Return the maps of one subject; its own map is the ``test`` side."""
-    future = subject.own(explainer) if subject.train is None else subject.pairs(explainer, [subject.train])
-    return (await finished(future, settings))[0]
-
-
-def listed(explainer: Explainer, subject: Subject, shown: int, train_class: int | None) -> list[int]:
+def listed(explainer: Explainer, decision: Decision, shown: int, train_class: int | None) -> list[int]:
     """Return the training images of a page, as its address says them."""
-    told = explainer.explain(
-        subject.test,
-        c=subject.c,
-        target=subject.target,
-        against=subject.against,
-        limit=shown,
-        train_class=train_class,
-    )
+    told = explainer.explain(decision, limit=shown, train_class=train_class)
     return [part.index for part in (*told.supporting, *told.opposing)]
 
 
-def start(explainer: Explainer, subject: Subject, shown: int, train_class: int | None) -> None:
+def start(explainer: Explainer, decision: Decision, shown: int, train_class: int | None) -> None:
     """Have all heat-maps of a page computed in as few passes as possible, before the browser asks for each.
 
     The test image's own map is the first picture of a page, so its request starts the rest; a page whose pictures
     nobody fetches costs the device nothing. That the device is busy is no error here: the pictures ask again.
     """
     with suppress(XdaError):
-        subject.pairs(explainer, listed(explainer, subject, shown, train_class))
+        explainer.relevance(decision, listed(explainer, decision, shown, train_class))
 
 
 class PageScales:
@@ -122,13 +101,13 @@ class PageScales:
         self._known: OrderedDict[tuple[object, ...], float] = OrderedDict()
 
     async def get(
-        self, explainer: Explainer, subject: Subject, shown: int, train_class: int | None, settings: Settings
+        self, explainer: Explainer, decision: Decision, shown: int, train_class: int | None, settings: Settings
     ) -> float:
         """Return the scale that the maps of all pairs on the page share."""
-        key = (explainer.digest, subject.c, subject.test, subject.target, subject.against, shown, train_class)
+        key = (explainer.digest, decision, shown, train_class)
         if key not in self._known:
-            partners = listed(explainer, subject, shown, train_class)
-            pairs = await finished(subject.pairs(explainer, partners), settings)
+            partners = listed(explainer, decision, shown, train_class)
+            pairs = await finished(explainer.relevance(decision, partners), settings)
             self._known[key] = full_scale(*(side for pair in pairs for side in (pair.test, pair.train)))
             while len(self._known) > KEPT_SCALES:
                 self._known.popitem(last=False)
@@ -194,25 +173,25 @@ async def get_heatmap(
     tag = run_tag(request, digest)
     if matches(request, tag):
         return not_modified(tag, IMMUTABLE)
-    asked = read_subject(c, subject)
+    asked = read_subject(explainer, c, subject)
     colours = cast(Colours, choice("map", map, COLOURS))
     reference = choice("scale", scale, ("own", "pair", "page"))
     shown = integer("show", show, 1, settings.max_page) or DEFAULT_SHOWN
     label = integer("train_class", train_class)
-    future = asked.own(explainer) if asked.train is None else asked.pairs(explainer, [asked.train])
+    future = asked.maps(explainer)
     if asked.train is None and not flag("alone", alone):
-        start(explainer, asked, shown, label)
+        start(explainer, asked.decision, shown, label)
     pair = (await finished(future, settings))[0]
     relevance = pair.test if side == "test" else pair.train
     if reference == "page" and asked.train is not None:
-        full = await page_scales(request).get(explainer, asked, shown, label, settings)
+        full = await page_scales(request).get(explainer, asked.decision, shown, label, settings)
     elif reference == "pair":
         full = full_scale(pair.test, pair.train)
     else:
         full = full_scale(relevance)
     content, media_type = colorize(relevance, full, colours), "image/png"
     if request.url.path.endswith(".svg"):
-        index = asked.test if side == "test" else asked.train
+        index = asked.decision.test if side == "test" else asked.train
         content, media_type = layer(content, explainer.images.place(side, -1 if index is None else index))
     return Response(content, headers={"ETag": tag, "Cache-Control": IMMUTABLE}, media_type=media_type)
 
@@ -232,7 +211,7 @@ async def get_values(
     tag = run_tag(request, digest)
     if matches(request, tag):
         return not_modified(tag, IMMUTABLE)
-    pair = await relevance_of(explainer, read_subject(c, subject), settings)
+    (pair,) = await finished(read_subject(explainer, c, subject).maps(explainer), settings)
     relevance: NDArray[np.float32] = pair.test if side == "test" else pair.train
     content = np.ascontiguousarray(relevance, dtype="<f4").tobytes()
     headers = {"ETag": tag, "Cache-Control": IMMUTABLE}

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote, urlencode
 
+from xda.decision import Decision
 from xda.settings import resource_dir
 
 Query = Mapping[str, object]
@@ -103,19 +104,16 @@ class Urls:
     def relevance(
         self,
         digest: str,
-        c: float,
-        test: int,
+        decision: Decision,
         train: int | None,
-        target: int,
-        against: int | None,
         name: str,
         query: Query | None = None,
     ) -> str:
         """Return the address of a heat-map file (``test.png``, ``train.f32`` …); ``train`` None is the image's own."""
         partner = "own" if train is None else str(train)
-        contrast = "" if against is None else f"-{against}"
-        path = f"{self.root}/media/{digest[:16]}/relevance/c{c!r}/{test}-{partner}-{target}{contrast}/{name}"
-        return with_query(path, query)
+        contrast = "" if decision.against is None else f"-{decision.against}"
+        subject = f"{decision.test}-{partner}-{decision.target}{contrast}"
+        return with_query(f"{self.root}/media/{digest[:16]}/relevance/c{decision.c!r}/{subject}/{name}", query)
 
     def shared(self, link: str) -> str:
         """Return the address of a shared explanation."""

@@ -8,13 +8,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args
 
 from fastapi import Depends, Query, Request
 
+from xda.decision import Decision
 from xda.errors import InvalidRequestError
 from xda.explanation.gallery import GalleryFilter, GalleryOrder
 from xda.present.colour import COLOURS, Colours
+
+if TYPE_CHECKING:
+    from xda.explanation.run import Explainer
 
 Scale = Literal["own", "page"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
@@ -94,6 +98,10 @@ class View:
             "opacity": None if view.opacity == 100 else view.opacity,
             **view.listing.query(),
         }
+
+    def decision(self, explainer: Explainer, test: int) -> Decision:
+        """Return the decision that is asked about; errors as for ``Explainer.decide``."""
+        return explainer.decide(test, c=self.c, target=self.target, against=self.against)
 
     def listed(self) -> dict[str, object]:
         """Return the part of the query that says which training images are listed."""

@@ -123,14 +123,14 @@ def test_a_shared_pair(client: TestClient, server: str, request: pytest.FixtureR
 
 
 def test_snapshot_is_what_was_told(explainer: Explainer) -> None:
-    kept = capture(explainer, SharedState(test=3, shown=5), wait_seconds=30)
-    assert from_snapshot(kept.snapshot["story"]) == kept.story == tell(explainer, 3, limit=5)
+    kept = capture(explainer, SharedState(explainer.decide(3), shown=5), wait_seconds=30)
+    assert from_snapshot(kept.snapshot["story"]) == kept.story == tell(explainer, explainer.decide(3), limit=5)
     assert kept.snapshot["pair"] is None
 
 
 @pytest.mark.parametrize("shown", [1, 2, 500])
 def test_snapshot_is_bounded(explainer: Explainer, shown: int) -> None:
-    kept = capture(explainer, SharedState(test=3, shown=shown), wait_seconds=60)
+    kept = capture(explainer, SharedState(explainer.decide(3), shown=shown), wait_seconds=60)
     told = kept.story.explanation
     assert len(told.supporting) <= min(shown, MAX_LISTED)
     assert {f"train-{part.index}" for part in (*told.supporting, *told.opposing)} <= set(kept.media)
@@ -139,7 +139,7 @@ def test_snapshot_is_bounded(explainer: Explainer, shown: int) -> None:
 
 def test_large_images_keep_fewer(explainer: Explainer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("xda.present.sharing.MAX_MEDIA_BYTES", 20_000)
-    kept = capture(explainer, SharedState(test=3, shown=40), wait_seconds=60, card=False)
+    kept = capture(explainer, SharedState(explainer.decide(3), shown=40), wait_seconds=60, card=False)
     told = kept.story.explanation
     assert 0 < len(told.supporting) < 40
     assert {f"map-{part.index}-test" for part in (*told.supporting, *told.opposing)} <= set(kept.media)
@@ -148,7 +148,7 @@ def test_large_images_keep_fewer(explainer: Explainer, monkeypatch: pytest.Monke
 
 def test_pair_facts(explainer: Explainer) -> None:
     part = explainer.explain(5, limit=9).opposing[8]
-    pair = capture(explainer, SharedState(test=5, train=part.index), wait_seconds=30).snapshot["pair"]
+    pair = capture(explainer, SharedState(explainer.decide(5), train=part.index), wait_seconds=30).snapshot["pair"]
     assert pair["attribution"] == pytest.approx(part.attribution, rel=1e-9)
     assert pair["weight"] * pair["product"] == pytest.approx(part.attribution, rel=1e-9)
     assert (pair["label"], pair["at_bound"], pair["rank"]) == (part.label, part.at_bound, 9)
@@ -158,7 +158,7 @@ def test_pair_facts(explainer: Explainer) -> None:
 def test_a_training_image_without_effect(client: TestClient, explainer: Explainer) -> None:
     parts = set(explainer.decompose(5).index.tolist())
     train = next(index for index in range(explainer.n_train) if index not in parts)
-    pair = capture(explainer, SharedState(test=5, train=train), wait_seconds=30).snapshot["pair"]
+    pair = capture(explainer, SharedState(explainer.decide(5), train=train), wait_seconds=30).snapshot["pair"]
     assert (pair["attribution"], pair["rank"]) == (0.0, None)
     assert client.get(f"/s/{share(client, test=5, train=train)}", headers=BROWSER).status_code == 200
 

@@ -67,14 +67,6 @@ async def get_comparison(
     tag = run_tag(request, explainer.digest + second.digest)
     if matches(request, tag):
         return not_modified(tag)
-    compared = await run_in_threadpool(
-        compare,
-        explainer,
-        second,
-        test,
-        c=query.c,
-        other_c=other_c,
-        target=query.target,
-        against=query.against,
-    )
+    decision = explainer.decide(test, c=query.c, target=query.target, against=query.against)
+    compared = await run_in_threadpool(compare, explainer, second, decision, other_c)
     return json_response(orjson.dumps(comparison_document(compared, query.only, query.by, query.limit)), tag)

@@ -165,11 +165,8 @@ async def create_link(request: Request, catalog: CatalogDep, links: LinkStoreDep
     if wanted.show > settings.max_page:
         raise InvalidRequestError(f"show={wanted.show} is more than a page lists: at most {settings.max_page}.")
     state = SharedState(
-        test=wanted.test,
+        explainer.decide(wanted.test, c=wanted.c, target=wanted.target, against=wanted.against),
         train=wanted.train,
-        c=wanted.c,
-        target=wanted.target,
-        against=wanted.against,
         train_class=wanted.train_class,
         shown=wanted.show,
         colours=wanted.map,

@@ -90,11 +90,8 @@ class ServedPictures:
         query = {**map_query(self.view, "page"), "scale": None, **self.view.listed()}
         return self.urls.relevance(
             self.story.run_digest,
-            told.c,
-            told.test.index,
+            told.decision,
             index,
-            told.target,
-            told.against,
             layer_name(side, None if self.place is None else self.place(side, shown)),
             query if index is None else map_query(self.view, "page"),
         )

@@ -43,7 +43,7 @@ def words(page: str) -> str:
 
 def test_the_page_says_what_the_comparison_says(both: TestClient, explainer: Explainer, retrained: Explainer) -> None:
     said = words(both.get(f"{PAGE}?c=1e-2&with={RETRAINED_ID}&with_c=1e-4").text)
-    compared = compare(explainer, retrained, 14, c=HIGH, other_c=LOW)
+    compared = compare(explainer, retrained, explainer.decide(14, c=HIGH), LOW)
     agreement = compared.matched.agreement
     for expected in (
         f"weight in common {numerals.percent(agreement.shared_weight)}",
@@ -131,7 +131,7 @@ def test_exports_hold_every_image_exactly(
 ) -> None:
     asked = f"c=1e-4&with={RETRAINED_ID}&with_c=1e-2{query}"
     decision = {"target": 3, "against": 8} if query else {}
-    compared = compare(explainer, retrained, 14, c=LOW, other_c=HIGH, **decision)
+    compared = compare(explainer, retrained, explainer.decide(14, c=LOW, **decision), HIGH)
     images = compared.images("both", "change") if query else compared.images()
     table = both.get(f"/r/{RUN_ID}/test/14/comparison.csv?{asked}")
     assert "attachment" in table.headers["content-disposition"]
@@ -150,7 +150,7 @@ def test_exports_hold_every_image_exactly(
 def test_json_is_the_comparison(both: TestClient, explainer: Explainer, retrained: Explainer) -> None:
     answer = both.get(f"{JSON}?c=1e-4&with={RETRAINED_ID}&with_c=1e-2&limit=5&by=change")
     told = ComparisonModel.model_validate_json(answer.content, strict=True)
-    compared = compare(explainer, retrained, 14, c=LOW, other_c=HIGH)
+    compared = compare(explainer, retrained, explainer.decide(14, c=LOW), HIGH)
     assert told.total == len(compared.images())
     assert [(image.index, image.attribution, image.presence) for image in told.images] == [
         (image.index, image.attribution, image.presence) for image in compared.images(order="change", limit=5)

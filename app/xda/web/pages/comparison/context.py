@@ -277,7 +277,7 @@ def _side(side: Side, place: int, names: Sequence[str], state: CompareView, urls
         surrogate_predicted=names[test.surrogate_predicted],
         agrees=test.agrees,
         logit=logit,
-        network_logit=number(network[told.target] - (0.0 if told.against is None else network[told.against])),
+        network_logit=number(told.decision.contrast(network)),
         sum_supporting=sums[0],
         sum_opposing=sums[1],
         n_supporting=count(told.n_supporting),
@@ -295,7 +295,7 @@ def _own_map(side: Side, state: CompareView, urls: Urls) -> str:
     told = side.explanation
     query = {**map_query(replace(state.view, scale="own"), "page"), "alone": True}
     name = layer_name("test", side.place)
-    return urls.relevance(side.run_digest, told.c, told.test.index, None, told.target, told.against, name, query)
+    return urls.relevance(side.run_digest, told.decision, None, name, query)
 
 
 def _verdict(compared: Comparison) -> str:

@@ -39,17 +39,7 @@ def asked_sides(explainer: Explainer, catalog: Catalog, state: CompareView) -> t
 
 async def compared_sides(explainer: Explainer, second: Explainer, state: CompareView, test: int) -> Comparison:
     """Compare in a thread: matching runs by content reads all their training images."""
-    view = state.view
-    return await run_in_threadpool(
-        compare,
-        explainer,
-        second,
-        test,
-        c=view.c,
-        other_c=state.other_c,
-        target=view.target,
-        against=view.against,
-    )
+    return await run_in_threadpool(compare, explainer, second, state.view.decision(explainer, test), state.other_c)
 
 
 def chosen_side(text: str, state: CompareView) -> CompareView:

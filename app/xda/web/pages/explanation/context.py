@@ -293,7 +293,7 @@ def build(
         logit=logit,
         logit_name=f"the surrogate’s logit for {target}" + ("" if against is None else f" minus that for {against}"),
         intercept=in_words(told.intercept),
-        network_logit=number(network[told.target] - (0.0 if told.against is None else network[told.against])),
+        network_logit=number(told.decision.contrast(network)),
         curve=curve(story.running_sum, STRONGEST),
         n_contributing=count(story.n_contributing),
         n_without_effect=count(story.n_without_effect),

@@ -36,15 +36,7 @@ router = APIRouter(include_in_schema=False)
 
 def told(explainer: Explainer, test: int, view: View) -> Story:
     """Ask for what a view shows."""
-    return tell(
-        explainer,
-        test,
-        c=view.c,
-        target=view.target,
-        against=view.against,
-        limit=view.shown,
-        train_class=view.train_class,
-    )
+    return tell(explainer, view.decision(explainer, test), limit=view.shown, train_class=view.train_class)
 
 
 def explanation_page(
@@ -133,7 +125,7 @@ async def get_csv(explainer: ExplainerDep, view: ViewDep, test: TestIndexDep) ->
     """Return every non-zero contribution, exact, strongest first."""
     story = told(explainer, test, view)
     asked = story.explanation
-    parts = explainer.decompose(test, c=asked.c, target=asked.target, against=asked.against)
+    parts = explainer.decompose(asked.decision)
     names = (story.classes[label] for label in parts.label.tolist())
     values = [each.tolist() for each in (parts.index, parts.label, parts.attribution, parts.at_bound, parts.intercept)]
     columns = ("train_index", "label", "label_name", "attribution", "at_bound", "intercept", "source")
@@ -146,7 +138,7 @@ async def get_json(explainer: ExplainerDep, view: ViewDep, test: TestIndexDep) -
     """Return all numbers of the page and every non-zero contribution, exact."""
     story = told(explainer, test, view)
     asked = story.explanation
-    parts = explainer.decompose(test, c=asked.c, target=asked.target, against=asked.against)
+    parts = explainer.decompose(asked.decision)
     document = {
         "run": {"id": story.run_id, "title": story.run_title, "digest": story.run_digest},
         "classes": story.classes,
@@ -188,9 +180,8 @@ async def get_png(
     story = told(explainer, test, view)
     asked = story.explanation
     listed = [part.index for part in (*asked.supporting, *asked.opposing)]
-    c, target, against = asked.c, asked.target, asked.against
-    own = await finished(explainer.own_relevance(test, c=c, target=target, against=against, blank=True), settings)
-    pairs = await finished(explainer.relevance(test, listed, c=c, target=target, against=against, blank=True), settings)
+    own = await finished(explainer.own_relevance(asked.decision, blank=True), settings)
+    pairs = await finished(explainer.relevance(asked.decision, listed, blank=True), settings)
     content = explanation_png(
         story,
         test_image=explainer.image("test", test)[0],

@@ -31,7 +31,7 @@ INFLUENCES = 12
 
 def asked_pair(explainer: Explainer, test: int, train: int, view: View) -> tuple[PairFacts, Explanation]:
     """Return one training image's share of the decision that a view asks about; errors as for ``Explainer.explain``."""
-    told = explainer.explain(test, c=view.c, target=view.target, against=view.against, limit=0)
+    told = explainer.explain(view.decision(explainer, test), limit=0)
     return pair_facts(explainer, told, train), told
 
 
@@ -52,9 +52,7 @@ def pair_page(
     def picture(name: str, colouring: dict[str, object] | None) -> str:
         if explainer.no_heatmaps:
             return ""
-        return urls.relevance(
-            explainer.digest, told.c, told.test.index, pair.train, told.target, told.against, name, colouring
-        )
+        return urls.relevance(explainer.digest, told.decision, pair.train, name, colouring)
 
     def with_c(value: float) -> str:
         return urls.pair(explainer.id, told.test.index, pair.train, view.query(c=value, target=told.target))
