@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from tests.attribution.problems import make_problem
 from tests.reference import dualda
 from xda.attribution import index as index_module
-from xda.attribution.index import ARRAYS, AttributionIndex, build_index
+from xda.attribution.index import AttributionIndex, build_index
+from xda.storage.run import layout
 
 
 @pytest.mark.parametrize("per_sign", [1, 3, 1000])
@@ -17,7 +18,9 @@ def test_index_holds_ranking_and_exact_totals(per_sign: int) -> None:
     problem = make_problem()
     targets = np.arange(len(problem.queries)) % 4
     arrays = build_index(problem.support, problem.products, problem.queries, targets, per_sign=per_sign, block=4)
-    assert set(arrays) == set(ARRAYS)
+    assert {name: array.dtype.str for name, array in arrays.items()} == {
+        name: array.dtype.str for name, array in layout.INDEX.items()
+    }
     index = AttributionIndex(arrays, per_sign)
     for test, target in enumerate(targets.tolist()):
         tau = dualda.attributions(problem.dual_coef, problem.features, problem.queries[test], target)

@@ -25,7 +25,7 @@ from xda.runs.sources import MOST_BYTES, Sources, pack, plain
 from xda.settings import Settings
 from xda.storage.files import fingerprint
 from xda.storage.run.folder import RunFolder
-from xda.storage.run.layout_check import source_files
+from xda.storage.run.layout import source_files
 from xda.storage.run.writer import RunWriter
 
 NAMES = ("train/cat/a.png", "train/dog/a.png", "train/cat/b c.png", "train/dog/ü.png", "data/p.parquet, row 0", "a.png")

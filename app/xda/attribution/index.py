@@ -19,11 +19,6 @@ from xda.attribution.support import SupportSet
 
 Sign = Literal["supporting", "opposing"]
 SIGNS: tuple[tuple[Sign, int], ...] = (("supporting", 1), ("opposing", -1))
-ARRAYS = (
-    "l0",
-    "hoyer",
-    *(f"{name}_{sign}" for sign, _ in SIGNS for name in ("indptr", "position", "attribution", "sum", "count")),
-)
 
 BLOCK_VALUES = 1 << 24
 """Contributions held at once while an index is built: 128 MiB in float64."""
@@ -53,7 +48,7 @@ class AttributionIndex:
     Parameters
     ----------
     arrays : mapping of str to ndarray
-        The arrays named by ``ARRAYS``; they may be memory-mapped.
+        The arrays that :func:`build_index` returns; they may be memory-mapped.
     per_sign : int
         Contributions kept of each sign.
     """
@@ -61,27 +56,18 @@ class AttributionIndex:
     arrays: Mapping[str, NDArray[Any]]
     per_sign: int
 
-    def check(self, n_test: int, n_support: int) -> None:
-        """Refuse arrays that do not belong together, or to so many test images and support vectors.
+    def check(self, n_support: int) -> None:
+        """Refuse offsets and positions that lead outside the arrays or the support set; storage has checked the shapes.
 
         Raises
         ------
         ValueError
             The message names the array.
         """
-        for name in ("l0", "hoyer", *(f"{name}_{sign}" for sign, _ in SIGNS for name in ("sum", "count"))):
-            if self.arrays[name].shape != (n_test,):
-                raise ValueError(f"index/{name} has shape {self.arrays[name].shape}, not {(n_test,)}")
         for sign, _ in SIGNS:
-            indptr, position, attribution = (
-                self.arrays[f"{name}_{sign}"] for name in ("indptr", "position", "attribution")
-            )
-            if indptr.shape != (n_test + 1,) or indptr.dtype.kind not in "iu" or position.dtype.kind not in "iu":
-                raise ValueError(f"index/indptr_{sign} or index/position_{sign} is not what an index holds")
+            indptr, position = self.arrays[f"indptr_{sign}"], self.arrays[f"position_{sign}"]
             if indptr[0] != 0 or (np.diff(indptr) < 0).any() or indptr[-1] != len(position):
                 raise ValueError(f"index/indptr_{sign} does not divide index/position_{sign}")
-            if position.shape != attribution.shape or position.ndim != 1:
-                raise ValueError(f"index/position_{sign} and index/attribution_{sign} are of different lengths")
             if len(position) and not 0 <= position.min() <= position.max() < n_support:
                 raise ValueError(f"index/position_{sign} names support vectors that are not among the {n_support}")
 
@@ -129,7 +115,7 @@ def build_index(
     Returns
     -------
     dict of str to ndarray
-        The arrays named by ``ARRAYS``: the sparsity figures ``l0`` and ``hoyer`` (n_test,); for each
+        The sparsity figures ``l0`` and ``hoyer`` (n_test,); for each
         sign ``indptr`` (n_test + 1,), ``position`` and ``attribution`` (nnz,), ``sum`` and ``count`` (n_test,).
     """
     n_test = len(queries)

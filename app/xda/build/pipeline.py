@@ -41,7 +41,6 @@ from xda.settings import DeviceChoice
 from xda.storage.files import fingerprint
 from xda.storage.run import layout
 from xda.storage.run.folder import RunFolder
-from xda.storage.run.layout_check import source_files
 from xda.storage.run.manifest import (
     CertificateEntry,
     Counts,
@@ -175,8 +174,9 @@ class _Build:
             inputs = fingerprint([FORMAT, sha256(content).hexdigest()])
             if not self.writer.finished(f"sources: {split}", inputs):
                 with self.writer.stage(f"sources: {split}", inputs):
-                    self.writer.write_bytes(source_files(split)[0], content)
-                    self.writer.write_array(source_files(split)[1], offsets)
+                    content_name, offsets_name = layout.source_files(split)
+                    self.writer.write_bytes(content_name, content)
+                    self.writer.write_array(offsets_name, offsets)
 
     def _write_features(self) -> None:
         preprocessing = self.network.preprocessing
@@ -194,9 +194,8 @@ class _Build:
             if self.writer.finished(f"features: {split}", inputs):
                 continue
             network = self.network.classifier
-            names = layout.features(split), layout.logits(split)
-            widths = dict(zip(names, output_widths(network), strict=True))
-            forms = {name: ((len(images), width), np.float32) for name, width in widths.items()}
+            arrays = zip((layout.FEATURES, layout.LOGITS), output_widths(network), strict=True)
+            forms = {layout.split_array(split, array): ((len(images), width), array.dtype) for array, width in arrays}
             with self.writer.growing_stage(f"features: {split}", inputs, forms) as growing:
                 batches = extract_batches(
                     network,
@@ -208,7 +207,7 @@ class _Build:
                     stage=f"Features: {split}",
                 )
                 for batch in batches:
-                    growing.append(dict(zip(names, batch, strict=True)))
+                    growing.append(dict(zip(forms, batch, strict=True)))
 
     def _write_surrogates(self) -> None:
         """Fit all C, each warm from the one before."""
@@ -242,17 +241,17 @@ class _Build:
         for span in blocks.spans(*queries.shape):
             test_logits[span] = blocks.read(queries, span, augment=augment) @ coef.T
         dual = svc.dual_coef_[svc.support_]
-        arrays: dict[str, NDArray[Any]] = {
+        arrays: dict[layout.ArraySpec, NDArray[Any]] = {
             layout.COEF: coef,
-            layout.SUPPORT: svc.support_.astype(np.int64),
-            layout.DUAL_DATA: dual.data.astype(np.float64),
-            layout.DUAL_INDICES: dual.indices.astype(np.int32),
-            layout.DUAL_INDPTR: dual.indptr.astype(np.int64),
-            layout.SLACK: svc.slack_.astype(np.float32),
+            layout.SUPPORT: svc.support_,
+            layout.DUAL_DATA: dual.data,
+            layout.DUAL_INDICES: dual.indices,
+            layout.DUAL_INDPTR: dual.indptr,
+            layout.SLACK: svc.slack_,
             layout.TEST_LOGITS: test_logits,
         }
-        for name, array in arrays.items():
-            self.writer.write_array(layout.surrogate(svc.C, name), array)
+        for spec, array in arrays.items():
+            self.writer.write_array(layout.surrogate(svc.C, spec), np.asarray(array, spec.dtype))
         certificate = json.dumps(svc.certificate_.to_dict()).encode()
         self.writer.write_bytes(layout.certificate(svc.C), certificate)
 
@@ -325,10 +324,12 @@ class _Build:
             support = read_support(self.writer.array, c, train_labels, len(self.dataset.classes))
             own = np.zeros(len(train_labels))
             own[support.index] = support.own_dual_coef
-            columns["train"][f"slack {name}"] = self.writer.array(layout.surrogate(c, layout.SLACK))
-            columns["train"][f"self_influence {name}"] = self_influence(own, norms)
+            columns["train"][layout.surrogate_column("slack", name)] = self.writer.array(
+                layout.surrogate(c, layout.SLACK)
+            )
+            columns["train"][layout.surrogate_column("self_influence", name)] = self_influence(own, norms)
             test_logits = self.writer.array(layout.surrogate(c, layout.TEST_LOGITS))
-            columns["test"][f"surrogate_predicted {name}"] = test_logits.argmax(axis=1)
+            columns["test"][layout.surrogate_column("surrogate_predicted", name)] = test_logits.argmax(axis=1)
         with self.writer.stage("tables", inputs):
             for split in SPLITS:
                 self.writer.write_table(layout.table(split), pa.table(columns[split]))
@@ -339,7 +340,8 @@ class _Build:
         inputs = fingerprint([FORMAT, rows])
         if not rows or self.writer.finished("left out", inputs):
             return
-        columns = dict(zip(("split", "name", "reason"), map(list, zip(*rows, strict=True)), strict=True))
+        names = [column.name for column in layout.TABLES[layout.LEFT_OUT]]
+        columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
         with self.writer.stage("left out", inputs):
             self.writer.write_table(layout.LEFT_OUT, pa.table(columns))
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xda.attribution.decomposition import attributions
-from xda.attribution.index import ARRAYS, SIGNS, AttributionIndex
+from xda.attribution.index import SIGNS, AttributionIndex
 from xda.decision import SPLITS
 from xda.errors import NoNetworkError, RunError, XdaError
 from xda.networks.device import resolve_device
@@ -137,7 +137,7 @@ def _check_decomposition(run: RunFolder, entry: SurrogateEntry, device: DeviceCh
     queries = run.array(layout.features("test"))
     targets = run.array(layout.logits("test")).argmax(axis=1)
     logits = run.array(layout.surrogate(c, layout.TEST_LOGITS))
-    index = AttributionIndex({name: run.array(layout.index(c, name)) for name in ARRAYS}, run.manifest.per_sign)
+    index = AttributionIndex({name: run.array(layout.index(c, name)) for name in layout.INDEX}, run.manifest.per_sign)
     worst = worst_index = 0.0
     for start in range(0, len(queries), BLOCK):
         members = np.arange(start, min(start + BLOCK, len(queries)))

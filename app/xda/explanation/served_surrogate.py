@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from xda.attribution.decomposition import contributions
-from xda.attribution.index import ARRAYS, SIGNS, AttributionIndex, Sign
+from xda.attribution.index import SIGNS, AttributionIndex, Sign
 from xda.attribution.results import Contribution, SourceLookup
 from xda.errors import RunError
 from xda.explanation.surrogate import FittedSurrogate, Ranked
@@ -49,8 +49,8 @@ class ServedSurrogate(FittedSurrogate):
         device: torch.device,
         sources: SourceLookup | None = None,
     ) -> None:
-        def array(name: str) -> NDArray[np.generic]:
-            return np.asarray(run.array(layout.surrogate(c, name)))
+        def array(spec: layout.ArraySpec) -> NDArray[np.generic]:
+            return np.asarray(run.array(layout.surrogate(c, spec)))
 
         coef = np.asarray(array(layout.COEF), dtype=np.float64)
         try:
@@ -66,10 +66,10 @@ class ServedSurrogate(FittedSurrogate):
         super().__init__(c, coef, support, features, np.asarray(array(layout.SLACK), dtype=np.float32), sources)
         self.test_logits = np.asarray(array(layout.TEST_LOGITS), dtype=np.float64)
         self.index = AttributionIndex(
-            {name: np.asarray(run.array(layout.index(c, name))) for name in ARRAYS}, run.manifest.per_sign
+            {name: np.asarray(run.array(layout.index(c, name))) for name in layout.INDEX}, run.manifest.per_sign
         )
         try:
-            self.index.check(len(self.test_logits), len(support))
+            self.index.check(len(support))
         except ValueError as error:
             raise _damaged(run, c, error) from error
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from xda.attribution.alignment import NOWHERE
 from xda.decision import Split
 from xda.errors import InvalidRequestError
-from xda.storage.run.layout_check import image_files
+from xda.storage.run.layout import image_files
 
 if TYPE_CHECKING:
     from xda.storage.run.folder import RunFolder

@@ -17,7 +17,7 @@ from xda.data.checking import for_people
 from xda.decision import Split
 from xda.errors import NotFoundError, RunError
 from xda.storage.run.folder import RunFolder
-from xda.storage.run.layout_check import source_files
+from xda.storage.run.layout import source_files
 
 MOST_BYTES = 4096
 """Longest source, as long as Linux lets a path be; of longer ones the beginning is cut off."""

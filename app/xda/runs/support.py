@@ -33,8 +33,8 @@ def read_support(
         The arrays do not belong together.
     """
     data, indices, indptr, index = (
-        np.array(read(layout.surrogate(c, name)))
-        for name in (layout.DUAL_DATA, layout.DUAL_INDICES, layout.DUAL_INDPTR, layout.SUPPORT)
+        np.array(read(layout.surrogate(c, array)))
+        for array in (layout.DUAL_DATA, layout.DUAL_INDICES, layout.DUAL_INDPTR, layout.SUPPORT)
     )
     _check_positions(index, len(train_labels))
     dual_coef = sparse.csr_array((data, indices, indptr), shape=(len(index), n_classes))

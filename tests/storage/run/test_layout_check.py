@@ -37,6 +37,14 @@ REQUIRED = [
         f"{SURROGATE}/{array}.npy"
         for array in ("coef", "support", "dual_data", "dual_indices", "dual_indptr", "slack", "test_logits")
     ),
+    *(
+        f"{SURROGATE}/index/{array}.npy"
+        for array in (
+            *("l0", "hoyer", "indptr_supporting", "indptr_opposing", "position_supporting", "position_opposing"),
+            *("attribution_supporting", "attribution_opposing", "sum_supporting", "sum_opposing"),
+            *("count_supporting", "count_opposing"),
+        )
+    ),
 ]
 
 
@@ -54,7 +62,7 @@ def test_every_array_has_its_type_and_shape(manifest: Manifest, name: str) -> No
         check_layout(changed(manifest, name, dtype="<f2"), "run")
     with pytest.raises(RunError, match=f"{name} holds values of type None"):
         check_layout(changed(manifest, name, dtype=None), "run")
-    if not name.endswith("dual_data.npy"):
+    if not name.endswith(("dual_data.npy", "position_supporting.npy", "position_opposing.npy")):
         with pytest.raises(RunError, match=rf"{name} has shape \[99\], but the manifest says"):
             check_layout(changed(manifest, name, shape=(99,)), "run")
 
@@ -62,6 +70,14 @@ def test_every_array_has_its_type_and_shape(manifest: Manifest, name: str) -> No
 def test_the_dual_variables_have_one_class_each(manifest: Manifest) -> None:
     with pytest.raises(RunError, match=r"dual_indices.npy has shape \[4\], but the manifest says 3 dual variables"):
         check_layout(changed(manifest, f"{SURROGATE}/dual_data.npy", shape=(3,)), "run")
+
+
+def test_check_layout_index_with_fewer_positions_than_attributions_is_refused(manifest: Manifest) -> None:
+    name = f"{SURROGATE}/index/position_opposing.npy"
+    with pytest.raises(RunError, match=r"attribution_opposing.npy has shape \[2\], .* 3 opposing contributions"):
+        check_layout(changed(manifest, name, shape=(3,)), "run")
+    for dtype in ("|u1", "<u2", "<u4"):
+        check_layout(changed(manifest, name, dtype=dtype), "run")
 
 
 def test_an_intercept_widens_the_weights(manifest: Manifest) -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from xda.storage.files import fingerprint
+from xda.storage.run import layout
 from xda.storage.run.folder import RunFolder
 from xda.storage.run.manifest import (
     CertificateEntry,
@@ -132,7 +133,10 @@ def write_surrogate(writer: RunWriter, seed: int) -> None:
     writer.write_array(f"{SURROGATE}/dual_indptr.npy", np.array([0, 2, 4]))
     writer.write_array(f"{SURROGATE}/slack.npy", np.zeros(COUNTS.train, np.float32))
     writer.write_array(f"{SURROGATE}/test_logits.npy", random.normal(size=(COUNTS.test, len(CLASSES))))
-    writer.write_array(f"{SURROGATE}/index/totals.npy", np.zeros((COUNTS.test, 2)))
+    for name, array in layout.INDEX.items():
+        counted = {"test images": COUNTS.test, "test images plus one": COUNTS.test + 1}
+        values = np.zeros(counted.get(array.dimensions[0], 2), array.dtype)
+        writer.write_array(f"{SURROGATE}/index/{name}.npy", values)
 
 
 STAGES: dict[str, Callable[[RunWriter, int], None]] = {

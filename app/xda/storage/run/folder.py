@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from xda.errors import NotFoundError, RunError
 from xda.storage.files import sha256_file
 from xda.storage.run.arrays import read_array_header
-from xda.storage.run.layout_check import NEEDED_COLUMNS, check_layout, image_files, table_columns, table_rows
+from xda.storage.run.layout import image_files
+from xda.storage.run.layout_check import check_layout, needed_columns, table_columns, table_rows
 from xda.storage.run.manifest import (
     MANIFEST_NAME,
     MAX_MANIFEST_BYTES,
@@ -142,7 +143,7 @@ class RunFolder:
         """
         content = self.content(name)
         known = table_columns(self.manifest, name)
-        needed = NEEDED_COLUMNS.get(name, ()) if columns is None else columns
+        needed = needed_columns(name) if columns is None else columns
         chosen = known if columns is None else {column: known[column] for column in columns}
         try:
             table = read_table(pa.BufferReader(content), chosen, table_rows(self.manifest, name))

@@ -1,37 +1,147 @@
-"""Names of the arrays and tables in a run folder: what the build writes and the explorer reads."""
+"""The one declaration of what a run folder holds: arrays with types and dimensions, tables with columns, plain files.
+
+File names, the forms of the arrays that a build fills, the columns that are read, and the check when a run is committed
+and opened (:mod:`xda.storage.run.layout_check`) follow from it. ``docs/how-to/add-a-run-array.md`` adds an array.
+"""
 
 from __future__ import annotations
 
-from xda.decision import Split
-from xda.storage.run import layout_check as stored
-from xda.storage.run.layout_check import WEIGHTS, surrogate_folder
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-NETWORK = WEIGHTS
+import numpy as np
+
+from xda.decision import Split
+from xda.storage.run.tables import ColumnType
+
+
+@dataclass(frozen=True, slots=True)
+class ArraySpec:
+    """One array of a split or of a surrogate."""
+
+    name: str
+    """File name in the folder of the split or surrogate, without ``.npy``."""
+    dtypes: tuple[str, ...]
+    """NumPy type strings of which it has one."""
+    dimensions: tuple[str, ...]
+    """What each axis counts, in the words of messages. Where the manifest does not give that number (``layout_check``
+    has the list), the first array of the folder does."""
+    optional: bool = False
+    """Whether a run may lack it, as runs of earlier versions do."""
+    content: str | None = None
+    """The plain file that these offsets divide; a run has both or neither."""
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """Its type, or the first where there are several: the writer then takes the smallest that is enough."""
+        return np.dtype(self.dtypes[0])
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnSpec:
+    """One column of a table."""
+
+    name: str
+    type: ColumnType
+    needed: bool = False
+    """Whether a table without it is refused."""
+    of_surrogate: bool = False
+    """Whether there is one for each surrogate, named as in :func:`surrogate_column`."""
+
+
+IMAGE_OFFSETS = ArraySpec("image_offsets", ("<i8",), ("{split} images plus one",), content="images.bin")
+SOURCE_OFFSETS = ArraySpec(
+    "source_offsets", ("<i8",), ("{split} images plus one",), optional=True, content="sources.bin"
+)
+FEATURES = ArraySpec("features", ("<f4",), ("{split} images", "features"))
+LOGITS = ArraySpec("logits", ("<f4",), ("{split} images", "classes"))
+SPLIT_ARRAYS: tuple[ArraySpec, ...] = (IMAGE_OFFSETS, SOURCE_OFFSETS, FEATURES, LOGITS)
+
+COEF = ArraySpec("coef", ("<f8",), ("classes", "features and intercept"))
+SUPPORT = ArraySpec("support", ("<i8",), ("support vectors",))
+DUAL_DATA = ArraySpec("dual_data", ("<f8",), ("dual variables",))
+DUAL_INDICES = ArraySpec("dual_indices", ("<i4",), ("dual variables",))
+DUAL_INDPTR = ArraySpec("dual_indptr", ("<i8",), ("support vectors plus one",))
+SLACK = ArraySpec("slack", ("<f4",), ("train images",))
+TEST_LOGITS = ArraySpec("test_logits", ("<f8",), ("test images", "classes"))
+INDEX = {
+    name: ArraySpec(f"index/{name}", dtypes, (dimension,))
+    for name, dtypes, dimension in (
+        ("l0", ("<f8",), "test images"),
+        ("hoyer", ("<f8",), "test images"),
+        *(
+            (f"{name}_{sign}", dtypes, dimension.format(sign=sign))
+            for sign in ("supporting", "opposing")
+            for name, dtypes, dimension in (
+                ("indptr", ("<i8",), "test images plus one"),
+                ("position", ("|u1", "<u2", "<u4"), "{sign} contributions"),
+                ("attribution", ("<f8",), "{sign} contributions"),
+                ("sum", ("<f8",), "test images"),
+                ("count", ("<i8",), "test images"),
+            )
+        ),
+    )
+}
+"""The attribution index by its own names of the arrays; ``xda.attribution.index`` builds and reads it."""
+SURROGATE_ARRAYS: tuple[ArraySpec, ...] = (
+    *(COEF, SUPPORT, DUAL_DATA, DUAL_INDICES, DUAL_INDPTR, SLACK, TEST_LOGITS),
+    *INDEX.values(),
+)
+
+NETWORK = "network.safetensors"
 CODE = "code/"
 """Folder of the source files of a factory's module. Only in runs built with ``keep_code``."""
-LEFT_OUT = stored.LEFT_OUT
+LEFT_OUT = "left_out.parquet"
 """Images that could not be used: split, name, reason. Only in runs built with ``skip_bad`` that left some out."""
-COEF = "coef"
-SUPPORT = "support"
-DUAL_DATA = "dual_data"
-DUAL_INDICES = "dual_indices"
-DUAL_INDPTR = "dual_indptr"
-SLACK = "slack"
-TEST_LOGITS = "test_logits"
+
+_OUTCOME = (
+    ColumnSpec("label", "integer", needed=True),
+    ColumnSpec("predicted", "integer", needed=True),
+    ColumnSpec("confidence", "number"),
+    ColumnSpec("margin", "number"),
+)
+TABLES: Mapping[str, tuple[ColumnSpec, ...]] = {
+    "train.parquet": (
+        *_OUTCOME,
+        ColumnSpec("slack", "number", of_surrogate=True),
+        ColumnSpec("self_influence", "number", of_surrogate=True),
+    ),
+    "test.parquet": (*_OUTCOME, ColumnSpec("surrogate_predicted", "integer", of_surrogate=True)),
+    LEFT_OUT: tuple(ColumnSpec(name, "text", needed=True) for name in ("split", "name", "reason")),
+}
+"""Columns of the tables that are read; others in a file are not."""
+
+
+def split_array(split: str, array: ArraySpec) -> str:
+    """Return the name of an array of a split."""
+    return f"{split}/{array.name}.npy"
 
 
 def features(split: Split) -> str:
-    """Return the name of the features, float32 (N, d)."""
-    return f"{split}/features.npy"
+    """Return the name of the features of a split."""
+    return split_array(split, FEATURES)
 
 
 def logits(split: Split) -> str:
-    """Return the name of the network's logits, float32 (N, K)."""
-    return f"{split}/logits.npy"
+    """Return the name of the network's logits of a split."""
+    return split_array(split, LOGITS)
+
+
+def image_files(split: str) -> tuple[str, str]:
+    """Return the names of the file of all encoded images of a split and of the array of their offsets."""
+    return f"{split}/{IMAGE_OFFSETS.content}", split_array(split, IMAGE_OFFSETS)
+
+
+def source_files(split: str) -> tuple[str, str]:
+    """Return the names of the file of all sources of a split's images and of the array of their offsets.
+
+    A source says where an image came from. Runs of earlier versions have neither file.
+    """
+    return f"{split}/{SOURCE_OFFSETS.content}", split_array(split, SOURCE_OFFSETS)
 
 
 def table(split: Split) -> str:
-    """Return the name of the table with one row for each image: label, predicted, and figures for people."""
+    """Return the name of the table with one row for each image of a split."""
     return f"{split}.parquet"
 
 
@@ -40,14 +150,24 @@ def surrogate_name(c: float) -> str:
     return f"c-{c:.9g}"
 
 
-def surrogate(c: float, array: str) -> str:
+def surrogate_folder(name: str) -> str:
+    """Return the folder of a surrogate, relative to the run."""
+    return f"surrogates/{name}"
+
+
+def surrogate_column(column: str, name: str) -> str:
+    """Return the name of a column of which a table has one for each surrogate."""
+    return f"{column} {name}"
+
+
+def surrogate(c: float, array: ArraySpec) -> str:
     """Return the name of an array of the surrogate with regularisation parameter C."""
-    return f"{surrogate_folder(surrogate_name(c))}/{array}.npy"
+    return f"{surrogate_folder(surrogate_name(c))}/{array.name}.npy"
 
 
 def index(c: float, array: str) -> str:
     """Return the name of an array of the attribution index of the surrogate with regularisation parameter C."""
-    return f"{surrogate_folder(surrogate_name(c))}/index/{array}.npy"
+    return surrogate(c, INDEX[array])
 
 
 def certificate(c: float) -> str:

@@ -1,47 +1,21 @@
-"""Which files a run consists of, and how their shapes depend on each other.
+"""Which files a run must consist of, and how their shapes depend on each other: what ``layout`` declares, held.
 
-The table is checked when a run is committed and when one is opened, from the manifest alone; that the files are what
-the manifest says is the business of :mod:`xda.storage.run.folder`.
+Checked when a run is committed and when one is opened, from the manifest alone; that the files are what the manifest
+says is the business of :mod:`xda.storage.run.folder`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable
 
+from xda.decision import SPLITS
 from xda.errors import RunError
-from xda.storage.run.manifest import FileEntry, Manifest, SurrogateEntry
+from xda.storage.run import layout
+from xda.storage.run.layout import ArraySpec
+from xda.storage.run.manifest import FileEntry, Manifest
 from xda.storage.run.tables import ColumnType
 
-WEIGHTS = "network.safetensors"
-LEFT_OUT = "left_out.parquet"
-
-NEEDED_COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "train.parquet": ("label", "predicted"),
-    "test.parquet": ("label", "predicted"),
-    LEFT_OUT: ("split", "name", "reason"),
-}
-"""Columns without which a table is refused."""
-
-Dimension = tuple[str, int]
-"""What is counted, and how many there must be."""
-
-
-def image_files(split: str) -> tuple[str, str]:
-    """Return the names of the file of all encoded images of a split and of the array of their offsets."""
-    return f"{split}/images.bin", f"{split}/image_offsets.npy"
-
-
-def source_files(split: str) -> tuple[str, str]:
-    """Return the names of the file of all sources of a split's images and of the array of their offsets.
-
-    A source says where an image came from. Runs of earlier versions have neither file.
-    """
-    return f"{split}/sources.bin", f"{split}/source_offsets.npy"
-
-
-def surrogate_folder(name: str) -> str:
-    """Return the folder of a surrogate, relative to the run."""
-    return f"surrogates/{name}"
+_PLUS_ONE = " plus one"
 
 
 def table_rows(manifest: Manifest, name: str) -> int | None:
@@ -49,65 +23,26 @@ def table_rows(manifest: Manifest, name: str) -> int | None:
     left_out = manifest.dataset.left_out
     rows = {"train.parquet": manifest.counts.train, "test.parquet": manifest.counts.test}
     if left_out is not None:
-        rows[LEFT_OUT] = left_out.train + left_out.test
+        rows[layout.LEFT_OUT] = left_out.train + left_out.test
     return rows.get(name)
 
 
 def table_columns(manifest: Manifest, name: str) -> dict[str, ColumnType]:
     """Return the columns that a table of a run may have, with their types; others in the file are never read."""
-    if name == LEFT_OUT:
-        return dict.fromkeys(NEEDED_COLUMNS[LEFT_OUT], "text")
-    if name not in NEEDED_COLUMNS:
-        return {}
-    columns: dict[str, ColumnType] = dict.fromkeys(("label", "predicted"), "integer")
-    columns |= dict.fromkeys(("confidence", "margin"), "number")
-    for surrogate in manifest.surrogates:
-        if name == "train.parquet":
-            columns |= dict.fromkeys((f"slack {surrogate.name}", f"self_influence {surrogate.name}"), "number")
-        else:
-            columns[f"surrogate_predicted {surrogate.name}"] = "integer"
-    return columns
-
-
-def _split_arrays(manifest: Manifest, split: str, count: int) -> Iterator[tuple[str, str, tuple[Dimension, ...]]]:
-    images = (f"{split} images", count)
-    yield image_files(split)[1], "<i8", ((f"{split} images plus one", count + 1),)
-    if any(name in manifest.files for name in source_files(split)):
-        yield source_files(split)[1], "<i8", ((f"{split} images plus one", count + 1),)
-    yield f"{split}/features.npy", "<f4", (images, ("features", manifest.counts.features))
-    yield f"{split}/logits.npy", "<f4", (images, ("classes", len(manifest.classes)))
-
-
-def _surrogate_arrays(
-    manifest: Manifest, surrogate: SurrogateEntry
-) -> Iterator[tuple[str, str, tuple[Dimension, ...]]]:
-    folder = surrogate_folder(surrogate.name)
-    classes = ("classes", len(manifest.classes))
-    width = ("features and intercept", manifest.counts.features + (manifest.intercept == "augment"))
-    entry = manifest.files.get(f"{folder}/dual_data.npy")
-    entries = ("dual variables", entry.shape[0] if entry is not None and entry.shape else 0)
-    yield f"{folder}/coef.npy", "<f8", (classes, width)
-    yield f"{folder}/support.npy", "<i8", (("support vectors", surrogate.n_support),)
-    yield f"{folder}/dual_data.npy", "<f8", (entries,)
-    yield f"{folder}/dual_indices.npy", "<i4", (entries,)
-    yield f"{folder}/dual_indptr.npy", "<i8", (("support vectors plus one", surrogate.n_support + 1),)
-    yield f"{folder}/slack.npy", "<f4", (("train images", manifest.counts.train),)
-    yield f"{folder}/test_logits.npy", "<f8", (("test images", manifest.counts.test), classes)
-
-
-def _check_array(where: str, name: str, entry: FileEntry, dtype: str, dimensions: tuple[Dimension, ...]) -> None:
-    if entry.dtype != dtype:
-        raise RunError(
-            f"{where}: {name} holds values of type {entry.dtype}, a run needs {dtype}. Rebuild it with `xda build`."
+    return {
+        column: spec.type
+        for spec in layout.TABLES.get(name, ())
+        for column in (
+            [layout.surrogate_column(spec.name, each.name) for each in manifest.surrogates]
+            if spec.of_surrogate
+            else [spec.name]
         )
-    found = entry.shape or ()
-    expected = tuple(size for _, size in dimensions)
-    if found != expected:
-        meaning = " x ".join(f"{size} {what}" for what, size in dimensions)
-        raise RunError(
-            f"{where}: {name} has shape {list(found)}, but the manifest says {meaning}: "
-            "these parts do not belong together. Rebuild the run with `xda build`."
-        )
+    }
+
+
+def needed_columns(name: str) -> list[str]:
+    """Return the columns without which a table is refused."""
+    return [spec.name for spec in layout.TABLES.get(name, ()) if spec.needed]
 
 
 def check_layout(manifest: Manifest, where: str) -> None:
@@ -127,18 +62,60 @@ def check_layout(manifest: Manifest, where: str) -> None:
         features were computed with; the message names both sides.
     """
     counts = {"train": manifest.counts.train, "test": manifest.counts.test}
-    plain = [WEIGHTS, *(f"{split}.parquet" for split in counts), *(image_files(split)[0] for split in counts)]
-    plain += [source_files(split)[0] for split in counts if source_files(split)[1] in manifest.files]
-    arrays = [row for split, count in counts.items() for row in _split_arrays(manifest, split, count)]
-    arrays += [row for surrogate in manifest.surrogates for row in _surrogate_arrays(manifest, surrogate)]
-    for name in [*plain, *(name for name, _, _ in arrays)]:
-        if name not in manifest.files:
-            raise RunError(f"{where}: the manifest does not list {name}. Rebuild the run with `xda build`.")
-    for name, dtype, dimensions in arrays:
-        _check_array(where, name, manifest.files[name], dtype, dimensions)
-    weights = manifest.files[WEIGHTS].sha256
+    sizes = {f"{split} images": count for split, count in counts.items()} | {
+        "classes": len(manifest.classes),
+        "features": manifest.counts.features,
+        "features and intercept": manifest.counts.features + (manifest.intercept == "augment"),
+    }
+    for name in (layout.NETWORK, *map(layout.table, SPLITS)):
+        _entry(manifest, where, name)
+    for split in counts:
+        _check_arrays(manifest, where, split, layout.SPLIT_ARRAYS, sizes)
+    for surrogate in manifest.surrogates:
+        folder = layout.surrogate_folder(surrogate.name)
+        own = {"support vectors": surrogate.n_support}
+        _check_arrays(manifest, where, folder, layout.SURROGATE_ARRAYS, sizes | own)
+    weights = manifest.files[layout.NETWORK].sha256
     if weights != manifest.network.weights_sha256:
         raise RunError(
-            f"{where}: {WEIGHTS} has SHA-256 {weights}, but the features were computed with the weights "
+            f"{where}: {layout.NETWORK} has SHA-256 {weights}, but the features were computed with the weights "
             f"{manifest.network.weights_sha256}. Rebuild the run with `xda build`."
         )
+
+
+def _check_arrays(
+    manifest: Manifest, where: str, folder: str, arrays: Iterable[ArraySpec], sizes: dict[str, int]
+) -> None:
+    """Check the arrays of one split or surrogate; a size that nothing gives is set by the first array that has it."""
+    sizes = dict(sizes)
+    for array in arrays:
+        name = f"{folder}/{array.name}.npy"
+        names = [name] if array.content is None else [name, f"{folder}/{array.content}"]
+        if array.optional and not any(each in manifest.files for each in names):
+            continue
+        entry, *_ = [_entry(manifest, where, each) for each in names]
+        if entry.dtype not in array.dtypes:
+            raise RunError(
+                f"{where}: {name} holds values of type {entry.dtype}, a run needs {' or '.join(array.dtypes)}. "
+                "Rebuild it with `xda build`."
+            )
+        found = entry.shape or ()
+        dimensions = [dimension.format(split=folder) for dimension in array.dimensions]
+        for axis, dimension in enumerate(dimensions):
+            if dimension.endswith(_PLUS_ONE):
+                sizes[dimension] = sizes[dimension.removesuffix(_PLUS_ONE)] + 1
+            elif axis < len(found):
+                sizes.setdefault(dimension, found[axis])
+        if list(found) != [sizes.get(dimension) for dimension in dimensions]:
+            meaning = " x ".join(f"{sizes.get(dimension, 0)} {dimension}" for dimension in dimensions)
+            raise RunError(
+                f"{where}: {name} has shape {list(found)}, but the manifest says {meaning}: "
+                "these parts do not belong together. Rebuild the run with `xda build`."
+            )
+
+
+def _entry(manifest: Manifest, where: str, name: str) -> FileEntry:
+    entry = manifest.files.get(name)
+    if entry is None:
+        raise RunError(f"{where}: the manifest does not list {name}. Rebuild the run with `xda build`.")
+    return entry

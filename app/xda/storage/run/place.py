@@ -8,7 +8,7 @@ from pathlib import Path
 
 from xda.errors import ConflictError
 from xda.storage.run.build_state import BuildState
-from xda.storage.run.layout_check import WEIGHTS
+from xda.storage.run.layout import NETWORK
 from xda.storage.run.manifest import MANIFEST_NAME
 from xda.storage.run.swap import building_path
 
@@ -31,7 +31,7 @@ def refuse_taken_place(path: Path, run_id: str) -> None:
     """
     if path.exists():
         inside = {entry.name for entry in os.scandir(path)} if path.is_dir() else {"a file"}
-        if inside and not {MANIFEST_NAME, WEIGHTS} <= inside:
+        if inside and not {MANIFEST_NAME, NETWORK} <= inside:
             raise ConflictError(f"{path} exists and is not a run folder. Choose another folder, or remove it first.")
         found = _id_of_run(path)
         if found not in (None, run_id):

@@ -27,7 +27,8 @@ from xda.storage.files import atomic_write, file_lock, sha256_file
 from xda.storage.run import arrays, swap
 from xda.storage.run.build_state import STATE_NAME, BuildState
 from xda.storage.run.folder import RunFolder
-from xda.storage.run.layout_check import check_layout, image_files
+from xda.storage.run.layout import image_files
+from xda.storage.run.layout_check import check_layout
 from xda.storage.run.manifest import MANIFEST_NAME, FileEntry, RunDescription, Split, describe
 from xda.storage.run.place import refuse_taken_place
 from xda.storage.run.stages import StagedFolder
