@@ -37,7 +37,7 @@ def test_waterfall_closes_without_a_gap(supporting: float, opposing: float) -> N
     for segment in drawn.supporting:
         assert float(segment.x) == pytest.approx(at, abs=0.11)
         at += float(segment.width)
-    assert at == pytest.approx(float(drawn.top), abs=0.3)
+    assert at == pytest.approx((supporting - low) / span * WIDTH, abs=0.3)
     for segment in drawn.opposing:
         at -= float(segment.width)
         assert float(segment.x) == pytest.approx(at, abs=0.4)

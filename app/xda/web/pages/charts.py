@@ -60,8 +60,6 @@ class Waterfall:
     supporting: tuple[Segment, ...]
     opposing: tuple[Segment, ...]
     zero: str
-    top: str
-    """Where the supporting bar ends and the opposing one starts."""
     total: str
 
 
@@ -115,7 +113,6 @@ def waterfall(
         supporting=side(supporting, 0.0, sum_supporting, n_supporting, "support"),
         opposing=side(opposing, sum_supporting, sum_opposing, n_opposing, "oppose"),
         zero=_coordinate(place(0.0)),
-        top=_coordinate(place(sum_supporting)),
         total=_coordinate(place(total)),
     )
 

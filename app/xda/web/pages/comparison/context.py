@@ -67,7 +67,6 @@ class SideView:
     n_opposing: str
     n_support: str
     n_train: str
-    n_without_effect: str
     agreement: str
     accuracy: str
     gap: str
@@ -84,8 +83,6 @@ class ComparisonPage:
     previous: str | None
     following: str | None
     question: str
-    target: str
-    against: str | None
     action: str
     targets: tuple[Option, ...]
     contrasts: tuple[Option, ...]
@@ -188,8 +185,6 @@ def build(
         previous=neighbour(neighbours[0]),
         following=neighbour(neighbours[1]),
         question=f"Why {target}{'' if against is None else f' and not {against}'}?",
-        target=target,
-        against=against,
         action=urls.comparison(run, test.index),
         targets=tuple(Option(str(k), name, k == told.target) for k, name in enumerate(names)),
         contrasts=(
@@ -284,7 +279,6 @@ def _side(side: Side, place: int, names: Sequence[str], state: CompareView, urls
         n_opposing=count(told.n_opposing),
         n_support=count(side.n_support),
         n_train=count(told.n_train),
-        n_without_effect=count(told.n_train - side.n_support),
         agreement=percent(side.agreement, 1),
         accuracy=percent(side.accuracy, 1),
         gap=number(max(0.0, side.relative_gap), 2),

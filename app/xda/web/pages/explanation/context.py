@@ -21,7 +21,6 @@ from xda.web.view import MORE, View
 class Tile:
     """One training image with its two heat-maps."""
 
-    index: int
     number: str
     attribution: str
     label: str
@@ -86,9 +85,7 @@ class ExplanationPage:
     """Everything that the explanation template shows."""
 
     chrome: Chrome
-    test: int
     test_number: str
-    run_id: str
     source: str
     """Where the test image came from; empty where that says nothing."""
     previous: str | None
@@ -249,9 +246,7 @@ def build(
     (totals, _), (sums, logit) = terms(both, told.surrogate_logit), addends(both, told.surrogate_logit)
     return ExplanationPage(
         chrome=chrome,
-        test=test.index,
         test_number=count(test.index),
-        run_id=run,
         source=origin(test.source, "test", test.index),
         previous=neighbour(neighbours[0]),
         following=neighbour(neighbours[1]),
@@ -340,7 +335,6 @@ def _tile(
 ) -> Tile:
     says = part.label if predicted is None else predicted(part.index)
     return Tile(
-        index=part.index,
         number=count(part.index),
         attribution=signed(part.attribution),
         label=names[part.label],

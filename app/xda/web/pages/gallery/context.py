@@ -33,7 +33,6 @@ class Thumb:
     correct: bool
     agrees: bool
     surrogate: str
-    confidence: str
     source: str
     """Where it came from; empty where that says nothing."""
 
@@ -130,7 +129,6 @@ def build(
                 correct=item.label == item.predicted,
                 agrees=item.predicted == item.surrogate_predicted,
                 surrogate=names[item.surrogate_predicted],
-                confidence=percent(item.confidence),
                 source=origin(item.source, "test", item.index),
             )
             for item in found.items

@@ -38,7 +38,6 @@ class PairPage:
     """Everything that the pair template shows."""
 
     chrome: Chrome
-    run_id: str
     test_number: str
     train_number: str
     explanation: str | None
@@ -52,8 +51,6 @@ class PairPage:
     intercept: str
     """The intercept's part of the attribution; empty without one."""
     verdict: str
-    target: str
-    against: str | None
     logit: str
     weight: str | None
     weight_name: str
@@ -160,7 +157,6 @@ def build(
         rank = f"the {place} of {count(pair.n_same_sign)} that {verb.removesuffix('s')}"
     return PairPage(
         chrome=chrome,
-        run_id=run,
         test_number=count(test.index),
         train_number=count(pair.train),
         explanation=None if frozen else urls.explanation(run, test.index, asked),
@@ -171,8 +167,6 @@ def build(
         spread=parts.spread,
         intercept=parts.intercept,
         verdict=f"{verb} {aim}",
-        target=target,
-        against=against,
         logit=number(told.surrogate_logit),
         weight=None if pair.weight is None else number(pair.weight),
         weight_name="α" if against is None else "α difference",

@@ -68,8 +68,6 @@ class TrainingPage:
     agrees: bool
     """Whether the network predicts the label."""
     c: str
-    is_support: bool
-    at_bound: bool
     state: str
     state_words: str
     self_influence: str
@@ -144,8 +142,6 @@ def build(
         confidence=percent(softmax(sample.network_logits)[sample.predicted], 1),
         agrees=sample.label == sample.predicted,
         c=parameter(sample.c),
-        is_support=sample.is_support,
-        at_bound=sample.at_bound,
         state=state,
         state_words=words,
         self_influence=number(sample.self_influence),
