@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import xda
 from tests.build.foreign import FACTORY, write_tree
 from xda.cli import main
 from xda.explanation.gallery import GalleryFilter
@@ -26,6 +27,10 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
         status = int(end.code or 0)
     captured = capsys.readouterr()
     return status, captured.out, captured.err
+
+
+def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "--version") == (0, f"xda {xda.__version__}\n", "")
 
 
 def test_info_for_people_and_for_machines(capsys: pytest.CaptureFixture[str], run_path: Path) -> None:

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from xda.explanation.run import Explainer
     from xda.present.matplotlib_figure import figure
 
-__all__ = ["Explainer", "QuandaExplainer", "explain", "figure"]
+__all__ = ["Explainer", "QuandaExplainer", "__version__", "explain", "figure"]
+
+__version__ = "0.1.0"
+"""The one place of the version: the wheel, ``xda --version``, ``GET /version`` and each run's record read it."""
 
 _HOMES = {
     "Explainer": "xda.explanation.run",

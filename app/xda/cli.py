@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from pydantic import ValidationError
 
+from xda import __version__
 from xda.errors import BadImagesError, ConfigError, RunError, XdaError
 from xda.progress import TerminalProgress
 from xda.settings import Settings
@@ -86,6 +87,7 @@ def _complain(message: str, listed: Sequence[str] = ()) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="xda", description="Which training images made the network decide as it did, and where.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
 
     def add(name: str, command: Callable[[argparse.Namespace], int], summary: str) -> argparse.ArgumentParser:

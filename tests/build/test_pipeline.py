@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import xda
 from tests.storage.run.small_disk import leave_free, small_disk
 from tests.world import World, make_config
 from xda.build.pipeline import build_run
@@ -52,6 +53,7 @@ def test_manifest_says_what_was_measured(run_path: Path, world: World) -> None:
         assert entry.certificate.relative_gap <= 1e-6
         assert 0 < entry.agreement <= 1
     assert {"torch", "zennit", "numpy"} <= manifest.libraries.keys()
+    assert manifest.libraries["dualxda-explorer"] == xda.__version__
 
 
 def test_tables_hold_what_people_sort_by(run_path: Path, world: World) -> None:

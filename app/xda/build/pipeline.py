@@ -19,6 +19,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
+from xda import __version__
 from xda.attribution.decomposition import self_influence
 from xda.attribution.fidelity import agreement, confidence_and_margin
 from xda.attribution.index import build_index
@@ -378,7 +379,8 @@ class _Build:
             intercept=self.config.surrogate.intercept,
             per_sign=self.config.index.per_sign,
             surrogates=tuple(self._entry(c) for c in self.config.surrogate.c),
-            libraries={"python": platform.python_version()} | {name: version(name) for name in self._libraries},
+            libraries={"dualxda-explorer": __version__, "python": platform.python_version()}
+            | {name: version(name) for name in self._libraries},
         )
 
 

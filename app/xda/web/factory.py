@@ -14,11 +14,11 @@ from anyio import CapacityLimiter
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
+from xda import __version__
 from xda.settings import Settings, resource_dir
 from xda.web.http import logging as web_logging
 from xda.web.http import openapi, problems
 from xda.web.http.answer_cache import AnswerCache
-from xda.web.http.conditional import package_version
 from xda.web.http.metrics import Metrics
 from xda.web.http.middleware import HostsMiddleware, LimitsMiddleware, PrefixMiddleware, RequestMiddleware
 from xda.web.http.static_files import HashedStaticFiles
@@ -65,7 +65,7 @@ def create_app(settings: Settings, catalog: Catalog | None = None) -> FastAPI:
     app = FastAPI(
         title="DualXDA Explorer",
         description=DESCRIPTION,
-        version=package_version(),
+        version=__version__,
         lifespan=lifespan,
         openapi_url="/api/v1/openapi.json",
         # Their pages load scripts from a CDN, which neither works offline nor under this Content-Security-Policy.

@@ -6,6 +6,7 @@ import re
 
 from starlette.testclient import TestClient
 
+import xda
 from tests.web.conftest import MakeClient
 from tests.world import RUN_ID
 
@@ -21,10 +22,12 @@ def test_readyz_names_the_runs(client: TestClient) -> None:
     assert answer.headers["cache-control"] == "no-store"
 
 
-def test_version(client: TestClient) -> None:
+def test_version_is_that_of_the_package(client: TestClient) -> None:
     answer = client.get("/version").json()
     assert answer["name"] == "dualxda-explorer"
     assert re.fullmatch(r"\d+\.\d+.*", answer["version"])
+    assert answer["version"] == xda.__version__
+    assert client.get("/api/v1/openapi.json").json()["info"]["version"] == xda.__version__
 
 
 def test_metrics_count_by_route_template(make_client: MakeClient) -> None:

@@ -8,9 +8,9 @@ import orjson
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, RedirectResponse, Response
 
+from xda import __version__
 from xda.web.api.models import HealthModel, ReadinessModel, VersionModel
 from xda.web.dependencies import LifecycleDep
-from xda.web.http.conditional import package_version
 from xda.web.http.metrics import CONTENT_TYPE, Metrics
 from xda.web.http.problems import Problem, documented, problem_response
 
@@ -49,7 +49,7 @@ async def readyz(request: Request, lifecycle: LifecycleDep) -> Response:
 @router.get("/version", operation_id="getVersion", summary="Which version is this?", response_model=VersionModel)
 async def get_version() -> Response:
     """Name the program's version and that of Python."""
-    return _json({"name": "dualxda-explorer", "version": package_version(), "python": platform.python_version()})
+    return _json({"name": "dualxda-explorer", "version": __version__, "python": platform.python_version()})
 
 
 @router.get("/docs", include_in_schema=False)

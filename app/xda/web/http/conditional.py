@@ -7,13 +7,13 @@ anything is computed.
 
 from __future__ import annotations
 
-from functools import cache
 from hashlib import blake2b
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from fastapi import Request
 from fastapi.responses import Response
+
+from xda import __version__
 
 REVALIDATE = "no-cache"
 """Keep it, but ask each time whether it still holds (the address names a run, which may be rebuilt)."""
@@ -24,15 +24,6 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
     304: {"description": "Not modified: what `If-None-Match` names by its entity tag still holds."}
 }
 """The answer to a conditional request, for the ``responses`` of a route in OpenAPI."""
-
-
-@cache
-def package_version() -> str:
-    """Version of this program."""
-    try:
-        return version("dualxda-explorer")
-    except PackageNotFoundError:  # run from a checkout that was never installed
-        return "0"
 
 
 def run_tag(request: Request, digest: str) -> str:
@@ -46,7 +37,7 @@ def run_tag(request: Request, digest: str) -> str:
         Digest of the run.
     """
     scope = request.scope
-    key = f"{package_version()} {digest} {scope['path']}?".encode() + scope["query_string"]
+    key = f"{__version__} {digest} {scope['path']}?".encode() + scope["query_string"]
     return f'"{blake2b(key, digest_size=12).hexdigest()}"'
 
 
