@@ -53,6 +53,9 @@ bench: $(DEV) $(PAGES) ## Measure the served explorer and print a table
 	@$(BIN)/python -m tests.benchmarks.bench_surrogate --run runs/mnist-cnn --sets mnist
 	@$(BIN)/python -m tests.benchmarks.bench_growth --quick
 
+dist: $(DEV) $(PAGES) ## Build wheel and source distribution into dist/
+	@$(BIN)/python -m build
+
 screenshots: $(TOOLS) $(PAGES) ## Take the README's pictures anew
 	@[ -d runs/mnist-cnn ] || $(BIN)/xda demo --no-serve
 	@CHROMIUM=$${CHROMIUM:-$$(cat $(TOOLS))} $(BIN)/python -m tests.screenshots
@@ -66,7 +69,7 @@ lock: $(DEV) ## Write requirements.lock from what is installed
 clean: ## Remove what the verbs installed; data, runs and links stay
 	@rm -rf .venv frontend/node_modules static/vendor .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist build
 
-.PHONY: help demo serve test lint format bench screenshots image lock clean
+.PHONY: help demo serve test lint format bench dist screenshots image lock clean
 
 .venv/bin/python:
 	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or newer is needed; install it, or name one: make PYTHON=/path/to/python3" >&2; exit 2; }
