@@ -69,7 +69,7 @@ def test_build_without_vendored_files_is_refused_with_what_to_do(tmp_path: Path)
     for name in ("pyproject.toml", "README.md", "LICENSE", "hatch_build.py"):
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "app" / "xda").mkdir(parents=True)
-    shutil.copy(ROOT / "app" / "xda" / "__init__.py", tmp_path / "app" / "xda")
+    shutil.copy(ROOT / "app" / "xda" / "version.py", tmp_path / "app" / "xda")
     (tmp_path / "static").mkdir()
     ended = build(tmp_path, tmp_path / "dist")
     assert ended.returncode != 0

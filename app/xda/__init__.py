@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from xda.version import __version__
+
 if TYPE_CHECKING:
     from xda.evaluate.quanda import QuandaExplainer
     from xda.explanation.fit import explain
@@ -12,9 +14,6 @@ if TYPE_CHECKING:
     from xda.present.matplotlib_figure import figure
 
 __all__ = ["Explainer", "QuandaExplainer", "__version__", "explain", "figure"]
-
-__version__ = "0.1.0"
-"""The one place of the version: the wheel, ``xda --version``, ``GET /version`` and each run's record read it."""
 
 _HOMES = {
     "Explainer": "xda.explanation.run",

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 from pydantic import ValidationError
 
-from xda import __version__
 from xda.errors import BadImagesError, ConfigError, RunError, XdaError
 from xda.progress import TerminalProgress
 from xda.settings import Settings
+from xda.version import __version__
 
 if TYPE_CHECKING:
     from xda.build.config import BuildConfig

@@ -19,7 +19,6 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from xda import __version__
 from xda.attribution.decomposition import self_influence
 from xda.attribution.fidelity import agreement, confidence_and_margin
 from xda.attribution.index import build_index
@@ -55,6 +54,7 @@ from xda.storage.run.manifest import (
 from xda.storage.run.writer import RunWriter
 from xda.surrogate import CrammerSingerSVC, blocks
 from xda.surrogate.fit_progress import STAGE, gap_progress
+from xda.version import __version__
 
 LIBRARIES = ("dualxda-explorer", "numpy", "scipy", "scikit-learn", "numba", "torch", "torchvision", "zennit")
 FORMAT = 1

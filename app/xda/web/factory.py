@@ -14,8 +14,8 @@ from anyio import CapacityLimiter
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
-from xda import __version__
 from xda.settings import Settings, resource_dir
+from xda.version import __version__
 from xda.web.http import logging as web_logging
 from xda.web.http import openapi, problems
 from xda.web.http.answer_cache import AnswerCache

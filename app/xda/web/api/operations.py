@@ -8,7 +8,7 @@ import orjson
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, RedirectResponse, Response
 
-from xda import __version__
+from xda.version import __version__
 from xda.web.api.models import HealthModel, ReadinessModel, VersionModel
 from xda.web.dependencies import LifecycleDep
 from xda.web.http.metrics import CONTENT_TYPE, Metrics

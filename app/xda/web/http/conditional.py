@@ -13,7 +13,7 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import Response
 
-from xda import __version__
+from xda.version import __version__
 
 REVALIDATE = "no-cache"
 """Keep it, but ask each time whether it still holds (the address names a run, which may be rebuilt)."""
