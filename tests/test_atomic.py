@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from xda.atomic import open_regular, read_regular, replacing
+from xda.atomic import replacing
 
 
 def test_the_file_appears_with_its_folder(tmp_path: Path) -> None:
@@ -59,17 +61,49 @@ def test_what_a_kill_left_behind_is_swept_away(tmp_path: Path) -> None:
     assert {entry.name for entry in tmp_path.iterdir()} == {path.name, names[1], names[2], *other}
 
 
-def test_read_regular_refuses_pipes_devices_folders_and_large_files(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "zero").symlink_to("/dev/zero")
-    (tmp_path / "large").write_bytes(b"12345")
-    (tmp_path / "link").symlink_to("large")
-    for name in ("pipe", "zero", "."):
-        for use in (read_regular, open_regular):
-            with pytest.raises(OSError, match="not a plain file"):
-                use(tmp_path / name)
-    with pytest.raises(OSError, match="more than 4 bytes"):
-        read_regular(tmp_path / "large", 4)
-    with pytest.raises(FileNotFoundError):
-        read_regular(tmp_path / "absent")
-    assert read_regular(tmp_path / "link", 5) == b"12345"
+def write(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write a file at once."""
+    with replacing(path, durable=durable) as file:
+        file.write(content)
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_write_replaces_a_file(tmp_path: Path, durable: bool) -> None:
+    path = tmp_path / "file"
+    write(path, b"old", durable=durable)
+    write(path, b"new", durable=durable)
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_content_reaches_the_disk_before_its_name_and_the_name_before_the_return(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    replace = Path.replace
+
+    def sync(descriptor: int) -> None:
+        steps.append("sync folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "sync file")
+
+    def rename(path: Path, target: Path) -> Path:
+        steps.append("rename")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(Path, "replace", rename)
+    write(tmp_path / "file", b"x")
+    assert steps == ["sync file", "rename", "sync folder"]
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    write(path, b"old")
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["file"]

@@ -98,11 +98,11 @@ def test_nothing_is_kept_that_is_too_large_or_when_switched_off(tmp_path: Path) 
 def test_rests_of_killed_processes_go_after_a_while(tmp_path: Path) -> None:
     (tmp_path / "ab").mkdir()
     for name, age in (("old", 7200), ("young", 10)):
-        path = tmp_path / "ab" / f".x.{name}.tmp"
+        path = tmp_path / "ab" / f".x.{name}.part"
         path.write_bytes(b"x")
         os.utime(path, (time.time() - age,) * 2)
     BlobCache(tmp_path, 1000).put("a", b"x")
-    assert sorted(path.name for path in (tmp_path / "ab").glob(".*")) == [".x.young.tmp"]
+    assert sorted(path.name for path in (tmp_path / "ab").glob(".*")) == [".x.young.part"]
 
 
 def test_a_full_disk_is_logged_once_and_skipped(
@@ -112,7 +112,7 @@ def test_a_full_disk_is_logged_once_and_skipped(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     cache = BlobCache(tmp_path, 1000)
-    monkeypatch.setattr(blob_cache, "atomic_write", full)
+    monkeypatch.setattr(blob_cache, "replacing", full)
     with caplog.at_level(logging.WARNING):
         cache.put("a", b"x")
         cache.put("b", b"x")
@@ -136,4 +136,4 @@ def test_processes_and_threads_share_a_cache(tmp_path: Path) -> None:
         assert list(pool.map(run, range(3))) == [0, 0, 0]
     # Each of the three may exceed the size by an eighth.
     assert sum(path.stat().st_size for path in entries(tmp_path)) <= 20_000 * (1 + 3 / 8)
-    assert not list(tmp_path.rglob("*.tmp"))
+    assert not list(tmp_path.rglob("*.part"))

@@ -1,12 +1,10 @@
-"""Whole writes, streamed hashes and locks between processes."""
+"""Streamed hashes and locks between processes."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import signal
-import stat
 import subprocess
 import sys
 import time
@@ -16,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from xda.errors import ConflictError, RunError
-from xda.storage.files import atomic_write, file_lock, fingerprint, sha256_file
+from xda.storage.files import file_lock, fingerprint, sha256_file
 
 HOLD_LOCK = (
     "import sys, time; from pathlib import Path; from xda.storage.files import file_lock\n"
@@ -53,48 +51,6 @@ def test_fingerprints_depend_on_content_and_not_on_key_order() -> None:
         fingerprint(float("nan"))
     with pytest.raises(TypeError):
         fingerprint(b"bytes")
-
-
-@pytest.mark.parametrize("durable", [True, False])
-def test_atomic_write_replaces_a_file(tmp_path: Path, durable: bool) -> None:
-    path = tmp_path / "file"
-    atomic_write(path, b"old", durable=durable)
-    atomic_write(path, b"new", durable=durable)
-    assert path.read_bytes() == b"new"
-    assert os.listdir(tmp_path) == ["file"]
-
-
-def test_content_reaches_the_disk_before_its_name_and_the_name_before_the_return(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    steps: list[str] = []
-    replace = Path.replace
-
-    def sync(descriptor: int) -> None:
-        steps.append("sync folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "sync file")
-
-    def rename(path: Path, target: Path) -> Path:
-        steps.append("rename")
-        return replace(path, target)
-
-    monkeypatch.setattr(os, "fsync", sync)
-    monkeypatch.setattr(Path, "replace", rename)
-    atomic_write(tmp_path / "file", b"x")
-    assert steps == ["sync file", "rename", "sync folder"]
-
-
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "file"
-    atomic_write(path, b"old")
-
-    def full(_descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        atomic_write(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["file"]
 
 
 def test_a_lock_excludes_another_holder_and_names_it(tmp_path: Path) -> None:

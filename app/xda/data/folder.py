@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from xda.atomic import read_regular
 from xda.data.checking import examine_files, for_people, is_text
 from xda.data.dataset import ImageSplit, LeftOut, ReadOtherwise
+from xda.data.regular_files import read_regular
 from xda.errors import DataError
 from xda.progress import Progress, silent
 

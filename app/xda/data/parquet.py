@@ -23,9 +23,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from xda.atomic import open_regular
 from xda.data.checking import examine_files, for_people
 from xda.data.dataset import ImageDataset, ImageSplit, LeftOut, ReadOtherwise
+from xda.data.regular_files import open_regular
 from xda.errors import ConfigError, DataError
 from xda.progress import Progress, silent
 

@@ -20,10 +20,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from xda.atomic import read_regular
 from xda.data.checking import examine, for_people
 from xda.data.dataset import ImageDataset, ImageSplit, LeftOut, ReadOtherwise
 from xda.data.decoding import BadImageError, eight_bit
+from xda.data.regular_files import read_regular
 from xda.errors import DataError
 from xda.plugins import import_function
 from xda.progress import Progress, silent

@@ -18,7 +18,8 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from xda.atomic import open_regular, replacing
+from xda.atomic import replacing
+from xda.data.regular_files import open_regular
 from xda.errors import DataError
 
 _HEADER = "xda"

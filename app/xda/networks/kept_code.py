@@ -17,7 +17,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
-from xda.atomic import read_regular
+from xda.data.regular_files import read_regular
 from xda.errors import ConfigError
 from xda.plugins import PACKAGES, module_of
 

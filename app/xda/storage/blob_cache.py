@@ -15,7 +15,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from xda.storage.files import atomic_write
+from xda.atomic import replacing
 
 _HASH_BYTES = 32
 _STALE_SECONDS = 3600.0
@@ -67,8 +67,8 @@ class BlobCache:
             return
         path = self._path(key)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            atomic_write(path, hashlib.sha256(content).digest() + content, durable=False)
+            with replacing(path, durable=False) as file:
+                file.write(hashlib.sha256(content).digest() + content)
         except OSError as error:
             self._complain(error)
             return

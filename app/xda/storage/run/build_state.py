@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from xda.storage.files import atomic_write
+from xda.atomic import replacing
 from xda.storage.run.manifest import Count, FileEntry, RelativePath
 
 STATE_NAME = ".build-state.json"
@@ -72,7 +72,8 @@ class BuildState(BaseModel):
         OSError
             It cannot be written; the old state stays.
         """
-        atomic_write(folder / STATE_NAME, self.model_dump_json(indent=1).encode())
+        with replacing(folder / STATE_NAME) as file:
+            file.write(self.model_dump_json(indent=1).encode())
 
     def writers(self, name: str) -> tuple[str, ...]:
         """Return the stages, finished or not, to which a file belongs."""

@@ -18,8 +18,9 @@ import pyarrow as pa
 from numpy.typing import DTypeLike
 from pydantic import TypeAdapter, ValidationError
 
+from xda.atomic import sync_folder
 from xda.errors import RunError
-from xda.storage.files import sha256_file, sync_folder
+from xda.storage.files import sha256_file
 from xda.storage.run import arrays
 from xda.storage.run.build_state import ArrayForm, BuildState, FinishedStage, UnfinishedStage
 from xda.storage.run.growing import GrowingArrays

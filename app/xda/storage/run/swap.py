@@ -14,8 +14,9 @@ import os
 import shutil
 from pathlib import Path
 
+from xda.atomic import sync_folder
 from xda.errors import ConflictError, RunError
-from xda.storage.files import file_lock, sync_folder
+from xda.storage.files import file_lock
 
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100

@@ -21,9 +21,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from xda.atomic import replacing
 from xda.errors import ConfigError, DataError, RunError
 from xda.progress import Progress, silent
-from xda.storage.files import atomic_write, file_lock, sha256_file
+from xda.storage.files import file_lock, sha256_file
 from xda.storage.run import arrays, swap
 from xda.storage.run.build_state import STATE_NAME, BuildState
 from xda.storage.run.folder import RunFolder
@@ -219,7 +220,8 @@ class RunWriter(StagedFolder):
             self._remove_strays(files)
             manifest = describe(description, dict(sorted(files.items())))
             check_layout(manifest, str(self.path))
-            atomic_write(self._building / MANIFEST_NAME, manifest.to_bytes())
+            with replacing(self._building / MANIFEST_NAME) as file:
+                file.write(manifest.to_bytes())
             refuse_taken_place(self.path, self._run_id)
             RunFolder.open(self._building, verify=False)
             swap.publish(self.path)
