@@ -23,7 +23,8 @@ from xda.web.http.metrics import Metrics
 from xda.web.http.middleware import HostsMiddleware, LimitsMiddleware, PrefixMiddleware, RequestMiddleware
 from xda.web.http.static_files import HashedStaticFiles
 from xda.web.lifecycle import Lifecycle, end_process
-from xda.web.rendering import render_error
+from xda.web.media import PageScales
+from xda.web.pages.error import render_error
 from xda.web.routers import ROUTERS
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def create_app(settings: Settings, catalog: Catalog | None = None) -> FastAPI:
     app.state.lifecycle = lifecycle
     app.state.metrics = metrics
     app.state.answers = AnswerCache()
+    app.state.page_scales = PageScales()
     app.state.error_page = render_error
     app.state.share_limiter = CapacityLimiter(SHARES_AT_ONCE)
     problems.install(app)

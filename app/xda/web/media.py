@@ -114,14 +114,6 @@ class PageScales:
         return self._known[key]
 
 
-def page_scales(request: Request) -> PageScales:
-    """Return the application's remembered scales."""
-    state = request.app.state
-    if not hasattr(state, "page_scales"):
-        state.page_scales = PageScales()
-    return cast(PageScales, state.page_scales)
-
-
 @router.get("/media/{digest}/{split}/{index}")
 async def get_image(
     request: Request,
@@ -184,7 +176,8 @@ async def get_heatmap(
     pair = (await finished(future, settings))[0]
     relevance = pair.test if side == "test" else pair.train
     if reference == "page" and asked.train is not None:
-        full = await page_scales(request).get(explainer, asked.decision, shown, label, settings)
+        scales: PageScales = request.app.state.page_scales
+        full = await scales.get(explainer, asked.decision, shown, label, settings)
     elif reference == "pair":
         full = full_scale(pair.test, pair.train)
     else:

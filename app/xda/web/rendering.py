@@ -11,20 +11,16 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Request
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from xda import numerals
 from xda.settings import resource_dir
-from xda.web.pages.chrome import Chrome, RunHeader, run_header
-from xda.web.pages.error import ErrorPage
-from xda.web.urls import Urls, with_query
+from xda.web.urls import Urls
 from xda.web.view import OFFERED
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
-
-    from xda.web.http.problems import Problem
 
 MANY_OPTIONS = 60
 """A list of more options is a text field with proposals instead of a select."""
@@ -119,32 +115,3 @@ def render(
     response = HTMLResponse(body, status_code=status, headers={"Cache-Control": "no-cache", "Vary": VARY})
     response.headers.update(headers or {})
     return response
-
-
-def _run_of(request: Request) -> RunHeader | None:
-    """Return the header of the run that the address names, if that is served, so that an error is no dead end."""
-    catalog = request.app.state.lifecycle.open_catalog
-    explainer = None if catalog is None else catalog.runs.get(request.path_params.get("run", ""))
-    if explainer is None:
-        return None
-    urls, query = urls_of(request), dict(request.query_params)
-    path = urls.root + request.scope["path"].removeprefix(urls.root)
-
-    def with_c(value: float) -> str:
-        return with_query(path, {**query, "c": f"{value:g}"})
-
-    return run_header(explainer, catalog.runs, urls, with_c=with_c)
-
-
-def render_error(request: Request, problem: Problem) -> Response:
-    """Draw an error as a page of the same design (the application's ``error_page``)."""
-    retry = problem.headers.get("Retry-After", "")
-    page = ErrorPage(
-        chrome=Chrome(problem.title, _run_of(request)),
-        status=problem.status,
-        title=problem.title,
-        detail=problem.detail,
-        request_id=problem.request_id,
-        retry_after=int(retry) if retry.isdigit() else None,
-    )
-    return render(request, "pages/error.html", page, status=problem.status)

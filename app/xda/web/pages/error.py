@@ -1,10 +1,19 @@
-"""The error page."""
+"""The error page, drawn for whatever a request asked for."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from xda.web.pages.chrome import Chrome
+from fastapi import Request
+from fastapi.responses import Response
+
+from xda.web.pages.chrome import Chrome, RunHeader, run_header
+from xda.web.rendering import render, urls_of
+from xda.web.urls import with_query
+
+if TYPE_CHECKING:
+    from xda.web.http.problems import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +27,32 @@ class ErrorPage:
     request_id: str
     retry_after: int | None
     """Seconds after which trying again makes sense; None where it does not."""
+
+
+def _run_of(request: Request) -> RunHeader | None:
+    """Return the header of the run that the address names, if that is served, so that an error is no dead end."""
+    catalog = request.app.state.lifecycle.open_catalog
+    explainer = None if catalog is None else catalog.runs.get(request.path_params.get("run", ""))
+    if explainer is None:
+        return None
+    urls, query = urls_of(request), dict(request.query_params)
+    path = urls.root + request.scope["path"].removeprefix(urls.root)
+
+    def with_c(value: float) -> str:
+        return with_query(path, {**query, "c": f"{value:g}"})
+
+    return run_header(explainer, catalog.runs, urls, with_c=with_c)
+
+
+def render_error(request: Request, problem: Problem) -> Response:
+    """Draw an error as a page of the same design (the application's ``error_page``)."""
+    retry = problem.headers.get("Retry-After", "")
+    page = ErrorPage(
+        chrome=Chrome(problem.title, _run_of(request)),
+        status=problem.status,
+        title=problem.title,
+        detail=problem.detail,
+        request_id=problem.request_id,
+        retry_after=int(retry) if retry.isdigit() else None,
+    )
+    return render(request, "pages/error.html", page, status=problem.status)

@@ -1,10 +1,10 @@
-"""The page of one pair and the page of one training image."""
+"""The address of the page of one pair."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from xda.attribution.results import Explanation
@@ -14,9 +14,8 @@ from xda.web.pages.chrome import Chrome, run_header
 from xda.web.pages.pair import context as pair_context
 from xda.web.pages.pair.context import PairPictures
 from xda.web.pages.pictures import layer_name, map_query
-from xda.web.pages.training import context as training_context
 from xda.web.rendering import render, urls_of
-from xda.web.view import View, ViewDep, decimal
+from xda.web.view import View, ViewDep
 
 if TYPE_CHECKING:
     from xda.explanation.catalog import Catalog
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
     from xda.web.pages.explanation.context import Shared
 
 router = APIRouter(include_in_schema=False)
-
-INFLUENCES = 12
-"""Test images of each sign on the page of a training image."""
 
 
 def asked_pair(explainer: Explainer, test: int, train: int, view: View) -> tuple[PairFacts, Explanation]:
@@ -108,25 +104,3 @@ async def get_pair(
 ) -> Response:
     """Show a pair."""
     return pair_page(request, explainer, catalog, *asked_pair(explainer, test, train, view), view)
-
-
-@router.get("/r/{run}/train/{train}")
-async def get_training(
-    request: Request,
-    catalog: CatalogDep,
-    explainer: ExplainerDep,
-    train: TrainIndexDep,
-    c: Annotated[str | None, Query(max_length=40)] = None,
-) -> Response:
-    """Show what surrogate and network make of a training image."""
-    urls, asked = urls_of(request), decimal("c", c)
-    sample = explainer.training_sample(train, c=asked, limit=INFLUENCES)
-    query: dict[str, object] = {"c": None if asked is None else f"{asked:g}"}
-
-    def with_c(value: float) -> str:
-        return urls.training(explainer.id, train, {"c": f"{value:g}"})
-
-    header = run_header(explainer, catalog.runs, urls, c=sample.c, with_c=with_c, keep=query)
-    chrome = Chrome(f"Training image {train:,}, label {explainer.classes[sample.label]}", header)
-    page = training_context.build(sample, explainer, chrome, urls, query)
-    return render(request, "pages/training.html", page)

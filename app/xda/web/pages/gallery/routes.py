@@ -1,4 +1,4 @@
-"""Pages that list: the runs, a run's gallery; and the help page."""
+"""The addresses of a run's gallery: the page, and the way from a typed number to its image."""
 
 from __future__ import annotations
 
@@ -11,24 +11,10 @@ from xda.errors import InvalidRequestError
 from xda.web.dependencies import CatalogDep, ExplainerDep
 from xda.web.pages.chrome import Chrome, run_header
 from xda.web.pages.gallery import context as gallery_context
-from xda.web.pages.help import HelpPage
-from xda.web.pages.runs import context as runs_context
 from xda.web.rendering import render, urls_of
 from xda.web.view import ListingDep, ViewDep, decimal, integer
 
 router = APIRouter(include_in_schema=False)
-
-
-@router.get("/")
-async def get_runs(request: Request, catalog: CatalogDep) -> Response:
-    """List the runs."""
-    return render(request, "pages/runs.html", runs_context.build(catalog.runs, catalog.refused, urls_of(request)))
-
-
-@router.get("/help")
-async def get_help(request: Request) -> Response:
-    """Explain the method and every number."""
-    return render(request, "pages/help.html", HelpPage(Chrome("Help")))
 
 
 @router.get("/r/{run}")

@@ -1,0 +1,41 @@
+"""The address of the page of one training image."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from xda.web.dependencies import CatalogDep, ExplainerDep, TrainIndexDep
+from xda.web.pages.chrome import Chrome, run_header
+from xda.web.pages.training import context as training_context
+from xda.web.rendering import render, urls_of
+from xda.web.view import decimal
+
+router = APIRouter(include_in_schema=False)
+
+INFLUENCES = 12
+"""Test images of each sign on the page of a training image."""
+
+
+@router.get("/r/{run}/train/{train}")
+async def get_training(
+    request: Request,
+    catalog: CatalogDep,
+    explainer: ExplainerDep,
+    train: TrainIndexDep,
+    c: Annotated[str | None, Query(max_length=40)] = None,
+) -> Response:
+    """Show what surrogate and network make of a training image."""
+    urls, asked = urls_of(request), decimal("c", c)
+    sample = explainer.training_sample(train, c=asked, limit=INFLUENCES)
+    query: dict[str, object] = {"c": None if asked is None else f"{asked:g}"}
+
+    def with_c(value: float) -> str:
+        return urls.training(explainer.id, train, {"c": f"{value:g}"})
+
+    header = run_header(explainer, catalog.runs, urls, c=sample.c, with_c=with_c, keep=query)
+    chrome = Chrome(f"Training image {train:,}, label {explainer.classes[sample.label]}", header)
+    page = training_context.build(sample, explainer, chrome, urls, query)
+    return render(request, "pages/training.html", page)
