@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from xda.attribution.decomposition import Decomposition
+from xda.attribution.results import TestSample
 from xda.attribution.support import SupportSet
+from xda.decision import Decision
 
 
 @dataclass(frozen=True)
 class Problem:
+    """Dual rows of all samples, their features and labels, and queries."""
+
     dual_coef: NDArray[np.float64]
     features: NDArray[np.float32]
     queries: NDArray[np.float32]
@@ -22,6 +28,13 @@ class Problem:
     def products(self, rows: NDArray[np.int64], queries: NDArray[np.float32]) -> NDArray[np.float64]:
         chosen = self.features[self.support.index[rows]].astype(np.float64)
         return chosen @ queries.astype(np.float64).T
+
+    def decompose(self, query: int, target: int, against: int | None = None) -> Decomposition:
+        """Attribute the decision on one query, of which nothing else is known."""
+        products = partial(self.products, queries=self.queries[query])
+        logits = self.dual_coef.T @ self.features.astype(np.float64) @ self.queries[query].astype(np.float64)
+        test = TestSample(query, 1, target, (), tuple(logits.tolist()))
+        return Decomposition(Decision(query, self.support.c, target, against), test, self.support, products)
 
 
 def make_problem(seed: int = 0, n: int = 60, d: int = 7, k: int = 4, n_queries: int = 23, c: float = 0.5) -> Problem:

@@ -5,27 +5,24 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import sparse
 
 from tests.attribution.problems import make_problem
 from tests.reference import comparison as slow
 from xda.attribution.alignment import NOWHERE, TOP, Matched, match
-from xda.attribution.decomposition import attributions, decompose
-from xda.attribution.results import Decomposition, Sparsity
+from xda.attribution.decomposition import Decomposition
+from xda.attribution.results import TestSample
+from xda.attribution.support import SupportSet
+from xda.decision import Decision
 
 
 def decomposition(values: dict[int, float], n_train: int) -> Decomposition:
     """Return contributions as a decomposition lists them, strongest first."""
-    index = np.array(sorted(values, key=lambda i: -abs(values[i])), dtype=np.int64)
-    return Decomposition(
-        n_train=n_train,
-        index=index,
-        label=np.zeros(len(index), dtype=np.int64),
-        attribution=np.array([values[i] for i in index.tolist()]),
-        at_bound=np.zeros(len(index), dtype=bool),
-        intercept=np.zeros(len(index)),
-        by_class=(),
-        sparsity=Sparsity(1.0, 1.0),
-    )
+    index = np.array(sorted(values), dtype=np.int64)
+    weights = np.array([values[i] for i in index.tolist()]).reshape(-1, 1)
+    support = SupportSet(index, np.zeros(len(index), dtype=np.int64), sparse.csr_array(weights), 1.0, n_train)
+    test = TestSample(0, 0, 0, (), (float(weights.sum()),))
+    return Decomposition(Decision(0, 1.0, 0), test, support, lambda rows: np.ones(len(rows)))
 
 
 def random_sides(seed: int) -> tuple[dict[int, float], dict[int, float]]:
@@ -84,8 +81,7 @@ def test_the_change_of_the_logit_adds_up(seed: int) -> None:
 
 def test_an_explanation_agrees_with_itself_and_with_a_multiple_of_itself() -> None:
     problem = make_problem()
-    rows, weights = problem.support.weights(1)
-    one = decompose(problem.support, rows, attributions(weights, problem.products(rows, problem.queries[0])))
+    one = problem.decompose(0, 1)
     thrice = decomposition(dict(zip(one.index.tolist(), (3 * one.attribution).tolist(), strict=True)), one.n_train)
     for other in (one, thrice):
         found = match(one, other).agreement

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.attribution.problems import make_problem
 from tests.reference import dualda
 from xda.attribution.decomposition import (
+    Decomposition,
     attributions,
     by_class,
     contributions,
-    decompose,
     self_influence,
     sparsity,
     strongest,
 )
+from xda.attribution.index import AttributionIndex, build_index
+from xda.attribution.results import TestSample
+from xda.decision import Decision
 
 
 @pytest.mark.parametrize(("target", "against"), [(0, None), (2, None), (1, 3), (3, 0)])
@@ -52,9 +58,11 @@ def test_strongest_is_a_stable_sort_of_one_sign(limit: int, sign: int) -> None:
 def test_decompose_lists_every_non_zero_contribution_strongest_first() -> None:
     problem = make_problem()
     rows, weights = problem.support.weights(2)
-    values = attributions(weights, problem.products(rows, problem.queries[0]))
-    values[0] = 0.0
-    result = decompose(problem.support, rows, values)
+    products = problem.products(rows, problem.queries[0])
+    products[0] = 0.0
+    values = attributions(weights, products)
+    test = TestSample(0, 1, 2, (), ())
+    result = Decomposition(Decision(0, problem.support.c, 2), test, problem.support, lambda _: products)
     assert len(result.index) == len(values) - 1
     assert np.all(np.diff(np.abs(result.attribution)) <= 0)
     assert result.total == pytest.approx(values.sum(), rel=1e-14)
@@ -62,6 +70,47 @@ def test_decompose_lists_every_non_zero_contribution_strongest_first() -> None:
     assert sum(part.n_supporting + part.n_opposing for part in result.by_class) == len(result.index)
     listed = contributions(problem.support, rows[:3], values[:3])
     assert [entry.index for entry in listed] == problem.support.index[rows[:3]].tolist()
+
+
+@pytest.mark.parametrize("against", [None, 3])
+@pytest.mark.parametrize("label", [None, 2])
+@pytest.mark.parametrize("limit", [None, 0, 2])
+def test_explanation_is_a_view_of_the_decomposition(against: int | None, label: int | None, limit: int | None) -> None:
+    problem = make_problem()
+    whole = problem.decompose(0, 2, against)
+    told = whole.explanation(limit, label)
+    tau = dualda.attributions(problem.dual_coef, problem.features, problem.queries[0], 2, against)
+    ranked = [i for i in np.argsort(-np.abs(tau), kind="stable").tolist() if label in (None, problem.labels[i])]
+    for listed, sign in ((told.supporting, 1), (told.opposing, -1)):
+        assert [part.index for part in listed] == [i for i in ranked if tau[i] * sign > 0][:limit]
+    assert told.decision == whole.decision
+    assert told.surrogate_logit == pytest.approx(tau.sum()) == pytest.approx(whole.total)
+    assert (told.sum_supporting, told.sum_opposing) == pytest.approx((tau[tau > 0].sum(), tau[tau < 0].sum()))
+    assert (told.n_supporting, told.n_opposing) == ((tau > 0).sum(), (tau < 0).sum())
+
+
+def test_explanation_reads_the_index_where_that_is_long_enough() -> None:
+    problem = make_problem()
+    targets = np.full(len(problem.queries), 2)
+    arrays = build_index(problem.support, problem.products, problem.queries, targets, per_sign=3)
+    computed = problem.decompose(4, 2)
+
+    def refuse(_: NDArray[np.int64]) -> NDArray[np.float64]:
+        raise AssertionError("the index has this")
+
+    looked_up = replace(computed, products=refuse, precomputed=AttributionIndex(arrays, 3))
+    for limit in (0, 2, 3):
+        told, expected = looked_up.explanation(limit), computed.explanation(limit)
+        for found, part in zip(
+            (*told.supporting, *told.opposing), (*expected.supporting, *expected.opposing), strict=True
+        ):
+            assert part == replace(found, attribution=part.attribution)
+            assert part.attribution == pytest.approx(found.attribution, rel=1e-12)
+        assert told.sum_supporting == pytest.approx(expected.sum_supporting, rel=1e-12)
+        assert (told.n_supporting, told.n_opposing) == (expected.n_supporting, expected.n_opposing)
+    for longer, label in ((4, None), (None, None), (2, 1)):
+        with pytest.raises(AssertionError, match="the index has this"):
+            looked_up.explanation(longer, label)
 
 
 def test_by_class_sums_each_label() -> None:

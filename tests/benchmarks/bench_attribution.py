@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from xda.explanation.run import Explainer
-from xda.explanation.served_surrogate import ServedSurrogate
+from xda.explanation.surrogate import ServedSurrogate
 from xda.storage.run import layout
 
 REPETITIONS = 5

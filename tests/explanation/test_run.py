@@ -59,7 +59,7 @@ def test_explanation_equals_the_definition(
 def test_index_and_on_demand_answers_are_the_same(explainer: Explainer) -> None:
     for test in range(0, N_TEST, 7):
         looked_up = explainer.explain(test, limit=12)
-        computed = explainer.explain(test, limit=12 + explainer.surrogate().index.per_sign)
+        computed = explainer.explain(test, limit=12 + explainer.run.manifest.per_sign)
         for found, expected in (
             (looked_up.supporting, computed.supporting),
             (looked_up.opposing, computed.opposing),

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from tests.attribution.problems import make_problem
 from tests.reference import dualda
+from xda.attribution.results import TestSample
+from xda.decision import Decision
 from xda.explanation import surrogate as surrogate_module
 from xda.explanation.surrogate import FittedSurrogate
 from xda.networks.products import DeviceFeatures
@@ -39,7 +41,7 @@ def test_influence_is_a_row_of_all_attributions(
         np.testing.assert_allclose(found, every[:, index], rtol=1e-12, atol=1e-15)
 
 
-def test_one_decision_is_computed_once_and_cannot_be_changed(
+def test_one_decision_is_computed_once_for_all_its_views(
     surrogate: FittedSurrogate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     problem = make_problem()
@@ -52,16 +54,17 @@ def test_one_decision_is_computed_once_and_cannot_be_changed(
         return products(rows, queries)
 
     monkeypatch.setattr(surrogate.features, "products", counted)
-    for query in problem.queries[:2]:
+    for i, query in enumerate(problem.queries[:2]):
         for against in (None, 2):
-            rows, values = surrogate.values(query, 1, against)
+            test = TestSample(i, 0, 1, (0.0,) * 4, (0.0,) * 4)
+            parts = surrogate.decompose(Decision(i, 0.5, 1, against), query, test)
             expected = dualda.attributions(problem.dual_coef, problem.features, query, 1)
             if against is not None:
                 expected = expected - dualda.attributions(problem.dual_coef, problem.features, query, against)
-            np.testing.assert_allclose(values, expected[problem.support.index[rows]], rtol=1e-12)
-            surrogate.rank(query, 1, against, 3)
-            surrogate.decompose(query, 1, against)
-            assert surrogate.values(query.copy(), 1, against)[1] is values
+            np.testing.assert_allclose(parts.attribution, expected[parts.index], rtol=1e-12)
+            told = parts.explanation(3)
+            assert [part.index for part in told.supporting] == parts.index[parts.attribution > 0][:3].tolist()
+            assert parts.explanation(None, 2).sum_supporting == told.sum_supporting
+            assert len(parts.by_class) == 4
+            assert 0 <= parts.sparsity.l0 <= 1
     assert computed == 4
-    with pytest.raises(ValueError, match="read-only"):
-        values[0] = 1.0

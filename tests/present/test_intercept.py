@@ -79,7 +79,7 @@ def test_run_with_intercept_has_one_attribution_of_a_pair_everywhere(
     listed = told.to_pandas().set_index("index")
     assert listed["intercept"].tolist() == decomposed.loc[listed.index, "intercept"].tolist()
     for part in (*told.supporting, *told.opposing):
-        facts = pair_facts(augmented, told, part.index)
+        facts = pair_facts(augmented, augmented.decompose(told.decision), part.index)
         assert facts.attribution == pytest.approx(part.attribution, rel=1e-12)
         assert facts.intercept == part.intercept
         assert facts.weight is not None

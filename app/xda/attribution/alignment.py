@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from xda.attribution.results import Decomposition
+from xda.attribution.decomposition import Decomposition
 
 TOP = 12
 """How many of the strongest contributions of each side "the strongest" are."""

@@ -7,13 +7,35 @@ of the product. Inner products come in from outside: they are computed where the
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import repeat
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xda.attribution.results import ClassContribution, Contribution, Decomposition, SourceLookup, Sparsity
+from xda.attribution.results import (
+    ClassContribution,
+    Contribution,
+    Explanation,
+    SourceLookup,
+    Sparsity,
+    TestSample,
+)
 from xda.attribution.support import SupportSet
+from xda.attribution.tables import contribution_table, to_pandas
+from xda.decision import Decision
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from xda.attribution.index import AttributionIndex
+
+Sign = Literal["supporting", "opposing"]
+SIGNS: Mapping[Sign, int] = {"supporting": 1, "opposing": -1}
 
 SPARSITY_EPSILON = 1e-6
 """Below this share of the largest absolute attribution a sample counts as zero (method section 2)."""
@@ -62,45 +84,200 @@ def strongest(values: NDArray[np.float64], limit: int, *, sign: int) -> NDArray[
     return np.asarray(candidates[order], dtype=np.int64)
 
 
-def decompose(
-    support: SupportSet,
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The strongest contributions of one sign, with the exact totals of that sign."""
+
+    position: NDArray[np.integer]
+    """Positions within the support set, strongest first."""
+    attribution: NDArray[np.float64]
+    """Their attributions."""
+    total: float
+    """Sum over all training samples of this sign."""
+    count: int
+    """Number of training samples of this sign."""
+
+
+def rank(
     rows: NDArray[np.int64],
     values: NDArray[np.float64],
-    intercepts: NDArray[np.float64] | None = None,
-    sources: SourceLookup | None = None,
-) -> Decomposition:
-    """Collect all non-zero contributions to one decision, strongest first.
+    limit: int,
+    *,
+    sign: int,
+    listed: NDArray[np.bool_] | None = None,
+) -> Ranking:
+    """Rank the contributions of one sign.
 
     Parameters
     ----------
-    support : SupportSet
     rows : ndarray of int64, shape (m,)
         Positions within the support set.
     values : ndarray of float64, shape (m,)
         Their attributions.
-    intercepts : ndarray of float64, shape (m,), optional
-        The intercept's part of each; default zeros.
-    sources : callable, optional
-        Gives where training images came from.
-
-    Returns
-    -------
-    Decomposition
+    limit : int
+        Largest number of contributions listed.
+    sign : {1, -1}
+    listed : ndarray of bool, shape (m,), optional
+        Which may be listed; the totals are over all.
     """
-    kept = np.flatnonzero(values)
-    order = kept[np.argsort(-np.abs(values[kept]), kind="stable")]
-    position = rows[order]
-    return Decomposition(
-        n_train=support.n_train,
-        index=support.index[position],
-        label=support.label[position],
-        attribution=values[order],
-        at_bound=support.at_bound[position],
-        intercept=np.zeros(len(order)) if intercepts is None else intercepts[order],
-        by_class=by_class(support.label[rows], values, support.n_classes),
-        sparsity=sparsity(values, support.n_train),
-        lookup=sources,
-    )
+    top = strongest(values if listed is None else np.where(listed, values, 0.0), limit, sign=sign)
+    of_sign = values[values > 0] if sign > 0 else values[values < 0]
+    return Ranking(rows[top], values[top], float(of_sign.sum()), len(of_sign))
+
+
+@dataclass(frozen=True, eq=False)
+class Decomposition:
+    """One decision, attributed: every non-zero contribution, strongest first by absolute value.
+
+    All that is said about a decision is a view of it. Attributions are computed when first needed, and once.
+    """
+
+    decision: Decision
+    test: TestSample
+    """The test image, as network and surrogate see it."""
+    support: SupportSet
+    products: Callable[[NDArray[np.int64]], NDArray[np.float64]] = field(repr=False)
+    """Inner products of support vectors, by position, with the query, the constant of an intercept included."""
+    offset: float = 0.0
+    """That constant: 1 with an augmented intercept, else 0."""
+    logit_intercept: float = 0.0
+    """Part of the logit (difference) that is due to an augmented intercept."""
+    precomputed: AttributionIndex | None = None
+    """Precomputed rankings, where they are of this decision."""
+    lookup: SourceLookup | None = None
+    """Gives where training images came from; None where that is not known."""
+
+    def __repr__(self) -> str:
+        """Return what a line of a notebook can hold; ``to_pandas`` shows the contributions."""
+        return f"<Decomposition: {len(self.index):,} of {self.n_train:,} training images sum to {self.total:.5g}>"
+
+    @cached_property
+    def _weighted(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        return self.support.weights(self.decision.target, self.decision.against)
+
+    @cached_property
+    def _values(self) -> NDArray[np.float64]:
+        rows, weights = self._weighted
+        return attributions(weights, self.products(rows))
+
+    @cached_property
+    def _order(self) -> NDArray[np.int64]:
+        kept = np.flatnonzero(self._values)
+        return kept[np.argsort(-np.abs(self._values[kept]), kind="stable")]
+
+    @property
+    def _position(self) -> NDArray[np.int64]:
+        return self._weighted[0][self._order]
+
+    @property
+    def n_train(self) -> int:
+        """Number of training samples, contributing or not."""
+        return self.support.n_train
+
+    @cached_property
+    def index(self) -> NDArray[np.int64]:
+        """Positions in the training set, shape (n,) with n the number of training samples that contribute."""
+        return self.support.index[self._position]
+
+    @cached_property
+    def label(self) -> NDArray[np.int64]:
+        """Labels in the data set, shape (n,)."""
+        return self.support.label[self._position]
+
+    @cached_property
+    def attribution(self) -> NDArray[np.float64]:
+        """Signed shares of the surrogate's logit (difference), shape (n,)."""
+        return self._values[self._order]
+
+    @cached_property
+    def at_bound(self) -> NDArray[np.bool_]:
+        """Whether the dual variable is at its bound C, shape (n,)."""
+        return self.support.at_bound[self._position]
+
+    @cached_property
+    def intercept(self) -> NDArray[np.float64]:
+        """Part of each contribution that is due to an augmented intercept, shape (n,); zeros without one."""
+        return self._weighted[1][self._order] * self.offset if self.offset else np.zeros(len(self._order))
+
+    @cached_property
+    def by_class(self) -> tuple[ClassContribution, ...]:
+        """Sums by the label of the training samples."""
+        return by_class(self.support.label[self._weighted[0]], self._values, self.support.n_classes)
+
+    @cached_property
+    def sparsity(self) -> Sparsity:
+        """How few training samples contribute."""
+        return sparsity(self._values, self.n_train)
+
+    @property
+    def total(self) -> float:
+        """Sum of all contributions: the surrogate's logit (difference)."""
+        return float(self.attribution.sum())
+
+    def explanation(self, limit: int | None = None, train_class: int | None = None) -> Explanation:
+        """Return the strongest contributions of each sign.
+
+        Parameters
+        ----------
+        limit : int, optional
+            Contributions listed of each sign; default all.
+        train_class : int, optional
+            List only training samples with this label; the totals stay over all.
+        """
+        supporting, opposing = (self._ranking(sign, limit, train_class) for sign in SIGNS)
+        decision = self.decision
+        return Explanation(
+            c=decision.c,
+            test=self.test,
+            target=decision.target,
+            against=decision.against,
+            surrogate_logit=decision.contrast(self.test.surrogate_logits),
+            sum_supporting=supporting.total,
+            sum_opposing=opposing.total,
+            n_supporting=supporting.count,
+            n_opposing=opposing.count,
+            n_train=self.n_train,
+            supporting=self._listed(supporting),
+            opposing=self._listed(opposing),
+            intercept=self.logit_intercept,
+        )
+
+    def _ranking(self, sign: Sign, limit: int | None, train_class: int | None) -> Ranking:
+        known = self.precomputed
+        if known is not None and limit is not None and limit <= known.per_sign and train_class is None:
+            found = known.entry(self.decision.test, sign)
+            return replace(found, position=found.position[:limit], attribution=found.attribution[:limit])
+        rows = self._weighted[0]
+        listed = None if train_class is None else self.support.label[rows] == train_class
+        return rank(rows, self._values, len(rows) if limit is None else limit, sign=SIGNS[sign], listed=listed)
+
+    def _listed(self, ranking: Ranking) -> tuple[Contribution, ...]:
+        parts = None
+        if self.offset:
+            rows, weights = self._weighted
+            parts = weights[np.searchsorted(rows, ranking.position)] * self.offset
+        return contributions(self.support, ranking.position, ranking.attribution, parts, self.lookup)
+
+    def sources(self) -> list[str | None]:
+        """Return where the training images came from, in their order; None where that is not known."""
+        return [None] * len(self.index) if self.lookup is None else list(self.lookup(self.index))
+
+    def to_arrow(self, classes: Sequence[str] | None = None) -> pa.Table:
+        """Return all contributions as a table, strongest first; columns as in ``xda.attribution.tables``.
+
+        Parameters
+        ----------
+        classes : sequence of str, optional
+            Names of the classes; adds the column ``class``.
+        """
+        total = float(np.abs(self.attribution).sum())
+        return contribution_table(
+            self.index, self.label, self.attribution, self.at_bound, total, classes, self.intercept, self.sources()
+        )
+
+    def to_pandas(self, classes: Sequence[str] | None = None) -> pd.DataFrame:
+        """Return ``to_arrow`` as a DataFrame; ConfigError if pandas is not installed."""
+        return to_pandas(self.to_arrow(classes))
 
 
 def contributions(
@@ -110,7 +287,7 @@ def contributions(
     intercepts: NDArray[np.float64] | None = None,
     sources: SourceLookup | None = None,
 ) -> tuple[Contribution, ...]:
-    """Return contributions of support vectors as objects, in the given order; the last two as for ``decompose``."""
+    """Return contributions of support vectors as objects, in the given order; the last two are optional."""
     parts = repeat(0.0) if intercepts is None else intercepts.tolist()
     index = support.index.take(positions)
     return tuple(

@@ -9,36 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xda.attribution.decomposition import attributions, sparsity, strongest
+from xda.attribution.decomposition import SIGNS, Ranking, Sign, attributions, rank, sparsity
 from xda.attribution.support import SupportSet
-
-Sign = Literal["supporting", "opposing"]
-SIGNS: tuple[tuple[Sign, int], ...] = (("supporting", 1), ("opposing", -1))
 
 BLOCK_VALUES = 1 << 24
 """Contributions held at once while an index is built: 128 MiB in float64."""
 
 Products = Callable[[NDArray[np.int64], NDArray[np.float32]], NDArray[np.float64]]
 """``products(rows, queries)``: inner products of support vectors with queries, (m,) x (n, d) -> (m, n)."""
-
-
-@dataclass(frozen=True, slots=True)
-class IndexEntry:
-    """What the index knows of one test image and one sign."""
-
-    position: NDArray[np.integer]
-    """Positions within the support set, strongest first, shape (<= per_sign,)."""
-    attribution: NDArray[np.float64]
-    """Their attributions."""
-    total: float
-    """Sum over all training samples of this sign."""
-    count: int
-    """Number of training samples of this sign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +47,19 @@ class AttributionIndex:
         ValueError
             The message names the array.
         """
-        for sign, _ in SIGNS:
+        for sign in SIGNS:
             indptr, position = self.arrays[f"indptr_{sign}"], self.arrays[f"position_{sign}"]
             if indptr[0] != 0 or (np.diff(indptr) < 0).any() or indptr[-1] != len(position):
                 raise ValueError(f"index/indptr_{sign} does not divide index/position_{sign}")
             if len(position) and not 0 <= position.min() <= position.max() < n_support:
                 raise ValueError(f"index/position_{sign} names support vectors that are not among the {n_support}")
 
-    def entry(self, test: int, sign: Sign) -> IndexEntry:
+    def entry(self, test: int, sign: Sign) -> Ranking:
         """Return the entry of a test image and a sign."""
         arrays = self.arrays
         indptr = arrays[f"indptr_{sign}"]
         part = slice(int(indptr[test]), int(indptr[test + 1]))
-        return IndexEntry(
+        return Ranking(
             position=arrays[f"position_{sign}"][part],
             attribution=arrays[f"attribution_{sign}"][part],
             total=float(arrays[f"sum_{sign}"][test]),
@@ -119,11 +102,11 @@ def build_index(
         sign ``indptr`` (n_test + 1,), ``position`` and ``attribution`` (nnz,), ``sum`` and ``count`` (n_test,).
     """
     n_test = len(queries)
-    sums = {sign: np.zeros(n_test) for sign, _ in SIGNS}
-    counts = {sign: np.zeros(n_test, dtype=np.int64) for sign, _ in SIGNS}
+    sums = {sign: np.zeros(n_test) for sign in SIGNS}
+    counts = {sign: np.zeros(n_test, dtype=np.int64) for sign in SIGNS}
     l0, hoyer = np.zeros(n_test), np.zeros(n_test)
-    listed: dict[Sign, list[tuple[NDArray[np.int64], NDArray[np.float64]]]] = {
-        sign: [(np.empty(0, np.int64), np.empty(0))] * n_test for sign, _ in SIGNS
+    listed: dict[Sign, list[tuple[NDArray[np.integer], NDArray[np.float64]]]] = {
+        sign: [(np.empty(0, np.int64), np.empty(0))] * n_test for sign in SIGNS
     }
     done = 0
     for members, target in _blocks(targets, block, support):
@@ -133,17 +116,16 @@ def build_index(
             value = np.ascontiguousarray(values[:, column])
             figures = sparsity(value, support.n_train)
             l0[test], hoyer[test] = figures.l0, figures.hoyer
-            for sign, factor in SIGNS:
-                of_sign = value[value > 0] if factor > 0 else value[value < 0]
-                sums[sign][test], counts[sign][test] = of_sign.sum(), len(of_sign)
-                top = strongest(value, per_sign, sign=factor)
-                listed[sign][test] = rows[top], value[top]
+            for sign, factor in SIGNS.items():
+                found = rank(rows, value, per_sign, sign=factor)
+                sums[sign][test], counts[sign][test] = found.total, found.count
+                listed[sign][test] = found.position, found.attribution
         done += len(members)
         if progress is not None:
             progress(done, n_test)
     position_dtype = np.min_scalar_type(max(len(support) - 1, 0))
     arrays: dict[str, NDArray[Any]] = {"l0": l0, "hoyer": hoyer}
-    for sign, _ in SIGNS:
+    for sign in SIGNS:
         lengths = [len(position) for position, _ in listed[sign]]
         arrays[f"indptr_{sign}"] = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
         arrays[f"position_{sign}"] = np.concatenate([p for p, _ in listed[sign]]).astype(position_dtype)

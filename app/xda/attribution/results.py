@@ -171,56 +171,6 @@ class Sparsity:
 
 
 @dataclass(frozen=True, slots=True)
-class Decomposition:
-    """All non-zero contributions to one decision, strongest first by absolute value.
-
-    Arrays have shape (n,) with n the number of training samples with a non-zero contribution.
-    """
-
-    n_train: int
-    index: NDArray[np.int64]
-    label: NDArray[np.int64]
-    attribution: NDArray[np.float64]
-    at_bound: NDArray[np.bool_]
-    intercept: NDArray[np.float64]
-    """Part of each contribution that is due to an augmented intercept; zeros without one."""
-    by_class: tuple[ClassContribution, ...]
-    sparsity: Sparsity
-    lookup: SourceLookup | None = None
-    """Gives where training images came from; None where that is not known."""
-
-    def __repr__(self) -> str:
-        """Return what a line of a notebook can hold; ``to_pandas`` shows the contributions."""
-        return f"<Decomposition: {len(self.index):,} of {self.n_train:,} training images sum to {self.total:.5g}>"
-
-    @property
-    def total(self) -> float:
-        """Sum of all contributions: the surrogate's logit (difference)."""
-        return float(self.attribution.sum())
-
-    def sources(self) -> list[str | None]:
-        """Return where the training images came from, in their order; None where that is not known."""
-        return [None] * len(self.index) if self.lookup is None else list(self.lookup(self.index))
-
-    def to_arrow(self, classes: Sequence[str] | None = None) -> pa.Table:
-        """Return all contributions as a table, strongest first; columns as in ``xda.attribution.tables``.
-
-        Parameters
-        ----------
-        classes : sequence of str, optional
-            Names of the classes; adds the column ``class``.
-        """
-        total = float(np.abs(self.attribution).sum())
-        return contribution_table(
-            self.index, self.label, self.attribution, self.at_bound, total, classes, self.intercept, self.sources()
-        )
-
-    def to_pandas(self, classes: Sequence[str] | None = None) -> pd.DataFrame:
-        """Return ``to_arrow`` as a DataFrame; ConfigError if pandas is not installed."""
-        return to_pandas(self.to_arrow(classes))
-
-
-@dataclass(frozen=True, slots=True)
 class PairRelevance:
     """The two heat-maps of one pair.
 

@@ -50,7 +50,8 @@ class SupportSet:
 
     def __post_init__(self) -> None:
         """Derive the bound flags and the columns of alpha."""
-        own = np.asarray(self.dual_coef[np.arange(len(self.index)), self.label]).ravel()
+        # without rows, SciPy returns a sparse array here
+        own = np.asarray(self.dual_coef[np.arange(len(self)), self.label]).ravel() if len(self) else np.zeros(0)
         columns = self.dual_coef.tocsc()
         object.__setattr__(self, "own_dual_coef", own)
         object.__setattr__(self, "at_bound", own >= self.c * (1.0 - BOUND_RTOL))

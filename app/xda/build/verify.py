@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from xda.attribution.decomposition import attributions
-from xda.attribution.index import SIGNS, AttributionIndex
+from xda.attribution.decomposition import SIGNS, attributions
+from xda.attribution.index import AttributionIndex
 from xda.decision import SPLITS
 from xda.errors import NoNetworkError, RunError, XdaError
 from xda.networks.device import resolve_device
@@ -158,7 +158,7 @@ def _index_deviation(index: AttributionIndex, test: int, rows: NDArray[np.int64]
     """Return the largest relative deviation of an index entry from the attributions it stands for."""
     largest = max(1e-12, float(np.abs(values).max(initial=0.0)))
     worst = 0.0
-    for sign, factor in SIGNS:
+    for sign, factor in SIGNS.items():
         entry = index.entry(test, sign)
         of_sign = values[values > 0] if factor > 0 else values[values < 0]
         if entry.count != len(of_sign) or len(entry.position) != min(len(of_sign), index.per_sign):

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xda.attribution.alignment import Matched, match
+from xda.attribution.decomposition import Decomposition
 from xda.attribution.results import ClassContribution, Explanation, SourceLookup
 from xda.data.geometry import Place
 from xda.decision import Decision
@@ -252,9 +253,7 @@ def compare(first: Explainer, second: Explainer, decision: Decision, other_c: fl
     asked = ((first, decision), (second, replace(decision, c=second.bounds.resolve_c(other_c))))
     parts = [run.decompose(each) for run, each in asked]
     matched = match(parts[0], parts[1], matching.forward, matching.backward)
-    sides = [
-        _side(run, run.explain(each, limit=0), part.by_class) for (run, each), part in zip(asked, parts, strict=True)
-    ]
+    sides = [_side(run, part) for (run, _), part in zip(asked, parts, strict=True)]
     presence = [_presence(run, each.c, matched, k) for k, (run, each) in enumerate(asked)]
     label = [_labels(run, matched.index[:, k]) for k, (run, _) in enumerate(asked)]
     return Comparison(
@@ -269,20 +268,20 @@ def compare(first: Explainer, second: Explainer, decision: Decision, other_c: fl
     )
 
 
-def _side(run: Explainer, told: Explanation, by_class: tuple[ClassContribution, ...]) -> Side:
-    entry = next(entry for entry in run.surrogates if entry.c == told.c)
+def _side(run: Explainer, parts: Decomposition) -> Side:
+    entry = next(entry for entry in run.surrogates if entry.c == parts.decision.c)
     return Side(
         run_id=run.id,
         run_title=run.title,
         run_digest=run.digest,
-        explanation=told,
+        explanation=parts.explanation(0),
         n_support=entry.n_support,
         agreement=entry.agreement,
         accuracy=run.run.manifest.network.accuracy,
         relative_gap=entry.certificate.relative_gap,
-        by_class=by_class,
+        by_class=parts.by_class,
         no_heatmaps=run.no_heatmaps,
-        place=run.images.place("test", told.test.index),
+        place=run.images.place("test", parts.decision.test),
     )
 
 

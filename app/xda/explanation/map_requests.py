@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from xda.decision import Decision
 from xda.explanation.heatmaps import MapRequest, cache_key
-from xda.explanation.served_surrogate import ServedSurrogate
+from xda.explanation.surrogate import ServedSurrogate
 from xda.storage.run import layout
 from xda.storage.run.folder import RunFolder
 
@@ -67,10 +67,11 @@ def own_request(
 ) -> MapRequest:
     r"""Ask for the map of the surrogate's logit, :math:`R = (w_c - w_e) \odot \phi(x)`; parameters as above."""
     weight: NDArray[np.float64] = decision.contrast(served.coef)
+    intercept = float(weight[-1]) if served.features.offset else 0.0
     return MapRequest(
         key=cache_key(run.digest, composite, served.c, "own", decision.test, decision.target, decision.against),
         train_index=-1,
         train_image=None,
         relevance=weight[: len(query)] * query,
-        intercept=served.intercept(decision.target, decision.against),
+        intercept=intercept,
     )

@@ -16,10 +16,10 @@ from scipy import sparse
 from xda.attribution.collection import Explanations
 from xda.attribution.decomposition import self_influence
 from xda.attribution.fidelity import agreement
-from xda.attribution.results import UNLABELLED, Explanation, PairRelevance, TestSample
+from xda.attribution.results import UNLABELLED, PairRelevance, TestSample
 from xda.attribution.support import SupportSet
 from xda.data.tensors import Images, LabelledImages, PreparedSet
-from xda.decision import Bounds, contrast
+from xda.decision import Bounds, Decision, contrast
 from xda.errors import InvalidRequestError
 from xda.explanation.classifier import FrozenClassifier
 from xda.explanation.illustration import Panel, displayable
@@ -191,30 +191,15 @@ class ModelExplainer:
         own = surrogate.logits(asked.features)
         items = []
         for i, (query, chosen) in enumerate(zip(asked.features, asked.targets.tolist(), strict=True)):
-            ranked = surrogate.rank(query, chosen, against, limit)
-            items.append(
-                Explanation(
-                    c=surrogate.c,
-                    test=TestSample(
-                        index=i,
-                        label=UNLABELLED if known is None else int(known[i]),
-                        predicted=int(asked.logits[i].argmax()),
-                        network_logits=tuple(asked.logits[i].tolist()),
-                        surrogate_logits=tuple(own[i].tolist()),
-                    ),
-                    target=chosen,
-                    against=against,
-                    surrogate_logit=float(contrast(own[i], chosen, against)),
-                    sum_supporting=ranked.sum_supporting,
-                    sum_opposing=ranked.sum_opposing,
-                    n_supporting=ranked.n_supporting,
-                    n_opposing=ranked.n_opposing,
-                    n_train=self.n_train,
-                    supporting=ranked.supporting,
-                    opposing=ranked.opposing,
-                    intercept=surrogate.intercept(chosen, against),
-                )
+            test = TestSample(
+                index=i,
+                label=UNLABELLED if known is None else int(known[i]),
+                predicted=int(asked.logits[i].argmax()),
+                network_logits=tuple(asked.logits[i].tolist()),
+                surrogate_logits=tuple(own[i].tolist()),
             )
+            decision = Decision(i, surrogate.c, chosen, against)
+            items.append(surrogate.decompose(decision, query, test).explanation(limit))
         return Explanations(tuple(items), self.classes)
 
     def attributions(

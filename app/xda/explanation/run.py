@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xda.attribution.decomposition import self_influence
+from xda.attribution.decomposition import Decomposition, self_influence
 from xda.attribution.fidelity import confidence_and_margin
-from xda.attribution.results import Decomposition, Explanation, PairRelevance, TestInfluence, TrainingSample
+from xda.attribution.results import Explanation, PairRelevance, TestInfluence, TrainingSample
 from xda.data.preprocessing import Preprocessing
 from xda.decision import Bounds, Decision, Split, class_number
 from xda.errors import InvalidRequestError, NoHeatmapsError, NoNetworkError, RunError
@@ -27,7 +27,7 @@ from xda.explanation.gallery import Gallery, GalleryFilter, GalleryOrder, Galler
 from xda.explanation.heatmaps import Heatmaps, MapCache, MapRequest
 from xda.explanation.images import ShownImages
 from xda.explanation.map_requests import own_request, pair_requests
-from xda.explanation.served_surrogate import ServedSurrogate
+from xda.explanation.surrogate import ServedSurrogate
 from xda.networks.device import resolve_device
 from xda.relevance.model import RelevanceModel
 from xda.runs.containment import contained
@@ -268,38 +268,12 @@ class Explainer:
         NotFoundError, InvalidRequestError
             As for ``decide``, and if the limit is negative.
         """
-        decision = self.decide(test, c=c, target=target, against=against)
-        test, target, against = decision.test, decision.target, decision.against
-        served = self._served[decision.c]
+        decomposition = self.decompose(test, c=c, target=target, against=against)
         self.bounds.check_limit(limit)
         if train_class is not None:
             train_class = class_number(train_class, self.classes)
             self.bounds.check_class(train_class)
-        if (
-            target == self.outcomes.predicted["test"][test]
-            and against is None
-            and train_class is None
-            and limit <= served.index.per_sign
-        ):
-            ranked = served.lookup(test, target, limit)
-        else:
-            ranked = served.rank(self.test_features[test], target, against, limit, train_class)
-        logits = served.test_logits[test].tolist()
-        return Explanation(
-            c=served.c,
-            test=self.outcomes.test_sample(test, logits),
-            target=target,
-            against=against,
-            surrogate_logit=decision.contrast(logits),
-            sum_supporting=ranked.sum_supporting,
-            sum_opposing=ranked.sum_opposing,
-            n_supporting=ranked.n_supporting,
-            n_opposing=ranked.n_opposing,
-            n_train=self.n_train,
-            supporting=ranked.supporting,
-            opposing=ranked.opposing,
-            intercept=served.intercept(target, against),
-        )
+        return decomposition.explanation(limit, train_class)
 
     def decompose(
         self,
@@ -312,7 +286,8 @@ class Explainer:
         """Return every non-zero contribution to a decision; parameters and errors as for ``decide``."""
         decision = self.decide(test, c=c, target=target, against=against)
         served = self._served[decision.c]
-        return served.decompose(self.test_features[decision.test], decision.target, decision.against)
+        sample = self.outcomes.test_sample(decision.test, served.test_logits[decision.test].tolist())
+        return served.decompose(decision, self.test_features[decision.test], sample)
 
     def training_sample(self, index: int, *, c: float | None = None, limit: int = 12) -> TrainingSample:
         """Return what surrogate and network make of a training image, and which test images it moves most.

@@ -1,41 +1,30 @@
-"""One fitted surrogate that answers for any query features: attributions, ranked or whole, and logits.
+"""One fitted surrogate that answers for any query features: attributions and logits.
 
-In: what a fit gives (support set, weights, slacks) and the features of the support vectors. Out: the frozen types of
-``xda.attribution.results``. Where the arrays come from, a run folder or a fit of a moment ago, does not matter here.
+In: what a fit gives (support set, weights, slacks) and the features of the support vectors. Out: a ``Decomposition``.
+:class:`FittedSurrogate` takes arrays from anywhere, :class:`ServedSurrogate` reads those of a run folder.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, partial
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from xda.attribution.decomposition import attributions, contributions, decompose, strongest
-from xda.attribution.index import SIGNS
-from xda.attribution.results import Contribution, Decomposition, SourceLookup
+from xda.attribution.decomposition import Decomposition, attributions
+from xda.attribution.index import AttributionIndex
+from xda.attribution.results import SourceLookup, TestSample
 from xda.attribution.support import SupportSet
-from xda.decision import contrast
+from xda.decision import Decision
+from xda.errors import RunError
 from xda.networks.products import DeviceFeatures
-
-REMEMBERED = 4
-"""Decisions whose attributions are kept."""
+from xda.runs.support import read_support
+from xda.storage.run import layout
+from xda.storage.run.folder import RunFolder
 
 QUERIES = 1 << 12
 """Queries looked at together."""
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """Ranked contributions with exact totals, before they are joined with what the test image is."""
-
-    supporting: tuple[Contribution, ...]
-    opposing: tuple[Contribution, ...]
-    sum_supporting: float
-    sum_opposing: float
-    n_supporting: int
-    n_opposing: int
 
 
 class FittedSurrogate:
@@ -54,6 +43,11 @@ class FittedSurrogate:
         Hinge loss of every training sample.
     sources : callable, optional
         Gives where training samples came from.
+
+    Attributes
+    ----------
+    index : AttributionIndex or None
+        Precomputed rankings for the class that the network predicts on each test image.
     """
 
     def __init__(
@@ -71,8 +65,7 @@ class FittedSurrogate:
         self.features = features
         self.slack = slack
         self.sources = sources
-        # One page asks for the same decision up to three times.
-        self._values_of_one = lru_cache(REMEMBERED)(self._of_one)
+        self.index: AttributionIndex | None = None
 
     @cached_property
     def _sorted_slack(self) -> NDArray[np.float32]:
@@ -90,7 +83,7 @@ class FittedSurrogate:
     def values(
         self, queries: NDArray[np.float32], target: int, against: int | None
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Return support vectors (positions) and their attributions to a decision.
+        """Return support vectors (positions) and their attributions to one decision on each of several queries.
 
         Parameters
         ----------
@@ -103,18 +96,8 @@ class FittedSurrogate:
         rows : ndarray of int64, shape (m,)
         values : ndarray of float64, shape (m,) or (m, n)
         """
-        if queries.ndim == 1:
-            return self._values_of_one(queries.tobytes(), queries.dtype, target, against)
         rows, weights = self.support.weights(target, against)
         return rows, attributions(weights, self.features.products(rows, queries))
-
-    def _of_one(
-        self, query: bytes, dtype: np.dtype[np.floating], target: int, against: int | None
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        rows, weights = self.support.weights(target, against)
-        values = attributions(weights, self.features.products(rows, np.frombuffer(query, dtype)))
-        values.flags.writeable = False
-        return rows, values
 
     def influence(self, position: int, queries: NDArray[np.float32], targets: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the attributions of one support vector to many decisions, shape (n,).
@@ -136,67 +119,90 @@ class FittedSurrogate:
             values[part] *= self.features.products(rows, queries[part])[0]
         return values
 
-    def intercept(self, target: int, against: int | None) -> float:
-        """Return the intercept's part of a logit (difference), which has no place in an image; 0 without one."""
-        if not self.features.offset:
-            return 0.0
-        return float(contrast(self.coef[:, -1], target, against))
-
-    def intercepts(self, rows: NDArray[np.integer], target: int, against: int | None) -> NDArray[np.float64] | None:
-        """Return the intercept's part of attributions, ``alpha_i^c`` (method section 2); None without an intercept.
+    def decompose(self, decision: Decision, query: NDArray[np.float32], test: TestSample) -> Decomposition:
+        """Attribute a decision.
 
         Parameters
         ----------
-        rows : ndarray of int, shape (m,)
-            Positions within the support set, of support vectors that move the logit (difference).
-        target, against : int
-            As for ``SupportSet.weights``.
-        """
-        if not self.features.offset:
-            return None
-        known, weights = self.support.weights(target, against)
-        return np.asarray(weights[np.searchsorted(known, rows)] * self.features.offset)
-
-    def decompose(self, query: NDArray[np.float32], target: int, against: int | None) -> Decomposition:
-        """Return all non-zero contributions to a decision."""
-        rows, values = self.values(query, target, against)
-        return decompose(self.support, rows, values, self.intercepts(rows, target, against), self.sources)
-
-    def rank(
-        self,
-        query: NDArray[np.float32],
-        target: int,
-        against: int | None,
-        limit: int | None,
-        train_class: int | None = None,
-    ) -> Ranked:
-        """Rank contributions on demand.
-
-        Parameters
-        ----------
+        decision : Decision
+            Of this surrogate's C.
         query : ndarray of float32, shape (d,)
-        target, against : int
-            As for ``SupportSet.weights``.
-        limit : int, optional
-            Contributions listed of each sign; None: all.
-        train_class : int, optional
-            List only training images with this label; the totals stay over all.
+            phi of the test image.
+        test : TestSample
+            The test image, with this surrogate's logits.
         """
-        rows, values = self.values(query, target, against)
-        listed = np.where(self.support.label[rows] == train_class, values, 0.0) if train_class is not None else values
-        tops = [strongest(listed, len(rows) if limit is None else limit, sign=factor) for _, factor in SIGNS]
-        positive, negative = values[values > 0], values[values < 0]
-        supporting, opposing = (
-            contributions(
-                self.support, rows[top], values[top], self.intercepts(rows[top], target, against), self.sources
-            )
-            for top in tops
+        indexed = decision.against is None and decision.target == test.predicted
+        offset = self.features.offset
+        return Decomposition(
+            decision,
+            test,
+            self.support,
+            partial(self.features.products, queries=query),
+            offset,
+            float(decision.contrast(self.coef[:, -1])) if offset else 0.0,
+            self.index if indexed else None,
+            self.sources,
         )
-        return Ranked(
-            supporting=supporting,
-            opposing=opposing,
-            sum_supporting=float(positive.sum()),
-            sum_opposing=float(negative.sum()),
-            n_supporting=len(positive),
-            n_opposing=len(negative),
+
+
+class ServedSurrogate(FittedSurrogate):
+    """Answers for one C of a run.
+
+    Parameters
+    ----------
+    run : RunFolder
+    c : float
+        One of the run's regularisation parameters.
+    train_labels : ndarray of int64, shape (N,)
+    device : torch.device
+    sources : callable, optional
+        Gives where training images came from.
+
+    Attributes
+    ----------
+    test_logits : ndarray of float64, shape (n_test, K)
+
+    Raises
+    ------
+    RunError
+        The arrays of the run do not belong together.
+    """
+
+    def __init__(
+        self,
+        run: RunFolder,
+        c: float,
+        train_labels: NDArray[np.int64],
+        device: torch.device,
+        sources: SourceLookup | None = None,
+    ) -> None:
+        def array(spec: layout.ArraySpec) -> NDArray[np.generic]:
+            return np.asarray(run.array(layout.surrogate(c, spec)))
+
+        coef = np.asarray(array(layout.COEF), dtype=np.float64)
+        try:
+            support = read_support(run.array, c, train_labels, coef.shape[0])
+        except ValueError as error:
+            raise _damaged(run, c, error) from error
+        features = DeviceFeatures(
+            run.array(layout.features("train")),
+            device,
+            offset=layout.intercept_offset(run.manifest.intercept),
+            index=support.index,
         )
+        super().__init__(c, coef, support, features, np.asarray(array(layout.SLACK), dtype=np.float32), sources)
+        self.test_logits = np.asarray(array(layout.TEST_LOGITS), dtype=np.float64)
+        self.index = AttributionIndex(
+            {name: np.asarray(run.array(layout.index(c, name))) for name in layout.INDEX}, run.manifest.per_sign
+        )
+        try:
+            self.index.check(len(support))
+        except ValueError as error:
+            raise _damaged(run, c, error) from error
+
+
+def _damaged(run: RunFolder, c: float, error: ValueError) -> RunError:
+    return RunError(
+        f"{run.path}: the surrogate of C = {c:g} is damaged: {error}. Copy the run folder again or rebuild it with "
+        "`xda build`."
+    )

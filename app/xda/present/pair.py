@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xda.attribution.results import Explanation
+from xda.attribution.decomposition import Decomposition
 
 if TYPE_CHECKING:
     from xda.explanation.run import Explainer
@@ -42,14 +42,14 @@ class PairFacts:
     """Where the training image came from; None where that is not known."""
 
 
-def pair_facts(explainer: Explainer, told: Explanation, train: int) -> PairFacts:
+def pair_facts(explainer: Explainer, parts: Decomposition, train: int) -> PairFacts:
     """Return the facts of a pair.
 
     Parameters
     ----------
     explainer : Explainer
-    told : Explanation
-        Of the test image, under the C, target and contrast class that are meant; its lists are not used.
+    parts : Decomposition
+        Of the decision.
     train : int
         Position in the training set.
 
@@ -58,9 +58,8 @@ def pair_facts(explainer: Explainer, told: Explanation, train: int) -> PairFacts
     NotFoundError
         If there is no such training image.
     """
-    sample = explainer.training_sample(train, c=told.c, limit=0)
-    weight = told.decision.contrast(sample.dual_coef)
-    parts = explainer.decompose(told.decision)
+    sample = explainer.training_sample(train, c=parts.decision.c, limit=0)
+    weight = parts.decision.contrast(sample.dual_coef)
     places = np.flatnonzero(parts.index == train)
     place = int(places[0]) if len(places) else None
     attribution = 0.0 if place is None else float(parts.attribution[place])

@@ -85,14 +85,17 @@ def capture(explainer: Explainer, state: SharedState, *, wait_seconds: float, ca
         The heat-maps did not come in time.
     """
     shown = min(state.shown, MAX_LISTED)
-    drawn = _story(explainer, state, max(shown, ON_CARD))
+    parts = explainer.decompose(state.decision)
+    drawn = tell(explainer, parts, limit=max(shown, ON_CARD), train_class=state.train_class)
     own, pairs = _heatmaps(explainer, state, drawn, wait_seconds)
     told = drawn.explanation
     seen = {part.index for part in (*told.supporting[:shown], *told.opposing[:shown])}
     media, kept = _pictures(explainer, state, own, pairs, seen)
     # Told again where less is kept than drawn, so that what it says about "the listed" is about those that are kept.
-    story = drawn if shown >= ON_CARD and kept >= shown else _story(explainer, state, min(shown, kept))
-    pair = None if state.train is None else asdict(pair_facts(explainer, story.explanation, state.train))
+    story = drawn
+    if shown < ON_CARD or kept < shown:
+        story = tell(explainer, parts, limit=min(shown, kept), train_class=state.train_class)
+    pair = None if state.train is None else asdict(pair_facts(explainer, parts, state.train))
     if card:
         listed = (*drawn.explanation.supporting[:ON_CARD], *drawn.explanation.opposing[:ON_CARD])
         picture = card_png(
@@ -106,10 +109,6 @@ def capture(explainer: Explainer, state: SharedState, *, wait_seconds: float, ca
         )
         media["card"] = ("image/png", picture)
     return Capture(story, {"format": FORMAT, "story": to_snapshot(story), "pair": pair}, media)
-
-
-def _story(explainer: Explainer, state: SharedState, limit: int) -> Story:
-    return tell(explainer, state.decision, limit=limit, train_class=state.train_class)
 
 
 def _heatmaps(

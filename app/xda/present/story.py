@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xda.attribution.results import ClassContribution, Contribution, Decomposition, Explanation, Sparsity, TestSample
+from xda.attribution.decomposition import Decomposition
+from xda.attribution.results import ClassContribution, Contribution, Explanation, Sparsity, TestSample
 from xda.decision import Decision
 
 if TYPE_CHECKING:
@@ -92,15 +93,19 @@ def running_sum(attribution: NDArray[np.float64], points: int = CURVE_POINTS) ->
     return tuple((int(k), float(total[k - 1])) for k in ranks)
 
 
-def tell(explainer: Explainer, decision: Decision, *, limit: int = 4, train_class: int | None = None) -> Story:
-    """Explain one decision; parameters and errors are those of ``Explainer.explain``.
+def tell(
+    explainer: Explainer, asked: Decision | Decomposition, *, limit: int = 4, train_class: int | None = None
+) -> Story:
+    """Explain one decision, attributed already or not; parameters and errors are those of ``Explainer.explain``.
 
     Returns
     -------
     Story
     """
-    explanation = explainer.explain(decision, limit=limit, train_class=train_class)
-    decomposition = explainer.decompose(decision)
+    if train_class is not None:
+        explainer.bounds.check_class(train_class)
+    decomposition = explainer.decompose(asked) if isinstance(asked, Decision) else asked
+    explanation = decomposition.explanation(limit, train_class)
     surrogate = next(entry for entry in explainer.surrogates if entry.c == explanation.c)
     return Story(
         run_id=explainer.id,

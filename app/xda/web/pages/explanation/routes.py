@@ -123,9 +123,8 @@ def _attachment(story: Story, kind: str) -> dict[str, str]:
 @router.get("/r/{run}/test/{test}/explanation.csv")
 async def get_csv(explainer: ExplainerDep, view: ViewDep, test: TestIndexDep) -> Response:
     """Return every non-zero contribution, exact, strongest first."""
-    story = told(explainer, test, view)
-    asked = story.explanation
-    parts = explainer.decompose(asked.decision)
+    parts = explainer.decompose(view.decision(explainer, test))
+    story = tell(explainer, parts, limit=view.shown, train_class=view.train_class)
     names = (story.classes[label] for label in parts.label.tolist())
     values = [each.tolist() for each in (parts.index, parts.label, parts.attribution, parts.at_bound, parts.intercept)]
     columns = ("train_index", "label", "label_name", "attribution", "at_bound", "intercept", "source")
@@ -136,9 +135,9 @@ async def get_csv(explainer: ExplainerDep, view: ViewDep, test: TestIndexDep) ->
 @router.get("/r/{run}/test/{test}/explanation.json")
 async def get_json(explainer: ExplainerDep, view: ViewDep, test: TestIndexDep) -> Response:
     """Return all numbers of the page and every non-zero contribution, exact."""
-    story = told(explainer, test, view)
+    parts = explainer.decompose(view.decision(explainer, test))
+    story = tell(explainer, parts, limit=view.shown, train_class=view.train_class)
     asked = story.explanation
-    parts = explainer.decompose(asked.decision)
     document = {
         "run": {"id": story.run_id, "title": story.run_title, "digest": story.run_digest},
         "classes": story.classes,

@@ -27,8 +27,8 @@ router = APIRouter(include_in_schema=False)
 
 def asked_pair(explainer: Explainer, test: int, train: int, view: View) -> tuple[PairFacts, Explanation]:
     """Return one training image's share of the decision that a view asks about; errors as for ``Explainer.explain``."""
-    told = explainer.explain(view.decision(explainer, test), limit=0)
-    return pair_facts(explainer, told, train), told
+    parts = explainer.decompose(view.decision(explainer, test))
+    return pair_facts(explainer, parts, train), parts.explanation(0)
 
 
 def pair_page(
