@@ -1,4 +1,4 @@
-"""The README keeps up with the code: every setting, command and route is in it; public functions are documented."""
+"""README and docs keep up with the code: settings, commands, routes, files, links; public functions are documented."""
 
 from __future__ import annotations
 
@@ -15,15 +15,22 @@ import pytest
 import xda
 from xda import cli
 from xda.settings import Settings
+from xda.storage.run import layout
 from xda.web.factory import create_app
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "docker").glob("*.md")])
+"""All pages that people read."""
+
+
+def reference(name: str) -> str:
+    """Return a page of the reference."""
+    return (ROOT / "docs" / "reference" / f"{name}.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
-def test_each_setting_is_in_the_readme(name: str) -> None:
-    assert f"`XDA_{name.upper()}`" in README
+def test_each_setting_is_in_the_reference(name: str) -> None:
+    assert f"\n| `XDA_{name.upper()}` |" in reference("settings")
 
 
 def commands() -> list[str]:
@@ -32,8 +39,8 @@ def commands() -> list[str]:
 
 
 @pytest.mark.parametrize("name", commands())
-def test_each_command_is_in_the_readme(name: str) -> None:
-    assert f"`xda {name}" in README
+def test_each_command_is_in_the_reference(name: str) -> None:
+    assert f"\n| `xda {name}" in reference("commands")
 
 
 def routes() -> list[str]:
@@ -41,21 +48,58 @@ def routes() -> list[str]:
 
 
 @pytest.mark.parametrize("path", routes())
-def test_each_route_of_the_interface_is_in_the_readme(path: str) -> None:
-    assert f"`{path}`" in README or f" {path}`" in README
+def test_each_route_of_the_interface_is_in_the_reference(path: str) -> None:
+    routes = reference("routes")
+    assert f"`{path}`" in routes or f" {path}`" in routes
 
 
 def test_each_verb_of_make_is_in_the_readme() -> None:
     verbs = re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(), re.M)
     assert verbs
-    missing = [verb for verb in verbs if f"make {verb}" not in README]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    missing = [verb for verb in verbs if f"`make {verb}`" not in readme]
     assert missing == []
 
 
-def test_pictures_and_files_that_the_readme_links_exist() -> None:
-    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", README)
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+def test_each_file_of_a_run_is_in_the_reference() -> None:
+    page = reference("run-folder")
+    arrays = [array.name for array in (*layout.SPLIT_ARRAYS, *layout.SURROGATE_ARRAYS)]
+    files = [f"{re.sub('_(supporting|opposing)$', '_…', name)}.npy" for name in arrays]
+    files += [array.content for array in layout.SPLIT_ARRAYS if array.content]
+    columns = [column.name for table in layout.TABLES.values() for column in table]
+    names = [*files, *layout.TABLES, *columns, layout.NETWORK, layout.CODE, "manifest.json"]
+    assert [name for name in names if f"`{name}`" not in page] == []
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings as GitHub makes them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    headings = re.findall(r"^#+ (.+)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_what_a_page_links_exists(page: Path) -> None:
+    text = re.sub(r"^```.*?^```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    broken = []
+    for link in re.findall(r"\]\((?!https?://)([^)\s]+)", text):
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+def test_each_page_of_the_docs_is_in_its_index() -> None:
+    for folder in ("reference", "how-to", "decisions"):
+        pages = {page.name for page in (ROOT / "docs" / folder).glob("*.md")} - {"README.md"}
+        index = (ROOT / "docs" / folder / "README.md").read_text(encoding="utf-8")
+        assert len(pages) > 1
+        assert [name for name in sorted(pages) if f"({name})" not in index] == [], folder
+
+
+def test_readme_fits_a_newcomer() -> None:
+    assert (ROOT / "README.md").read_text(encoding="utf-8").count("\n") <= 120
 
 
 def modules() -> list[str]:

@@ -44,7 +44,7 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_wheel_holds_all_code_templates_and_static_files(dist: Path) -> None:
     (wheel,) = dist.glob(f"dualxda_explorer-{xda.__version__}-*.whl")
     names = set(ZipFile(wheel).namelist())
-    resources = {f"frontend/{name}" for name in files_of("frontend", without=(".json", ".mjs"))}
+    resources = {f"frontend/{name}" for name in files_of("frontend", without=(".json", ".mjs", ".ts"))}
     resources |= {f"static/{name}" for name in files_of("static")}
     expected = files_of("app/xda") | {f"_resources/{name}" for name in resources}
     assert {"cli.py", "_resources/frontend/base.html", "_resources/static/vendor/htmx.min.js"} <= expected

@@ -1,4 +1,7 @@
-"""The Python in the README runs as it stands there: each section's blocks one after the other, in one namespace."""
+"""The Python in the reference runs as it stands there: each section's blocks one after the other, in one namespace.
+
+The configurations in README and reference are read as a build reads them.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,17 @@ from torch.utils.data import TensorDataset
 from tests.explanation.notebooks import NamedDataset, make_model, make_tensors
 from tests.world import World
 from xda.attribution.results import Explanation
+from xda.build.config import load_config
 from xda.explanation.run import Explainer
 from xda.storage.run.layout import features
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+PYTHON = (ROOT / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
 
 
 def blocks(title: str) -> list[str]:
     """Return the Python blocks of a section."""
-    section = re.split(r"^## ", README, flags=re.M)
+    section = re.split(r"^## ", PYTHON, flags=re.M)
     (body,) = (part for part in section if part.startswith(f"{title}\n"))
     return re.findall(r"^```python\n(.*?)^```", body, re.M | re.S)
 
@@ -33,16 +38,16 @@ def run(source: str, namespace: dict[str, Any]) -> Any:
     """Execute a block as a cell; return the value of its last line where that is an expression, as a notebook does."""
     lines = source.rstrip().splitlines()
     try:
-        last = compile(lines[-1], "README.md", "eval")
+        last = compile(lines[-1], "python.md", "eval")
     except SyntaxError:
         last = None
-    exec(compile("\n".join(lines if last is None else lines[:-1]), "README.md", "exec"), namespace)
+    exec(compile("\n".join(lines if last is None else lines[:-1]), "python.md", "exec"), namespace)
     return None if last is None else eval(last, namespace)
 
 
 @pytest.fixture
 def reader(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Return what a reader has: a model, its data, and a run folder where the README says."""
+    """Return what a reader has: a model, its data, and a run folder where the reference says."""
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "mnist-cnn").symlink_to(world.run)
     monkeypatch.chdir(tmp_path)
@@ -58,7 +63,7 @@ def reader(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dic
 def test_a_run_is_explained_as_documented(reader: dict[str, Any], explainer: Explainer) -> None:
     reader["features"] = np.asarray(explainer.run.array(features("train")))
     reader["labels"] = reader["train_set"].tensors[1].numpy()
-    (block,) = blocks("In Python")
+    (block,) = blocks("A run")
     _, support, certificate = run(block, reader)
     assert len(reader["pairs"]) == len(reader["explanation"].supporting) > 0
     assert len(support)
@@ -66,11 +71,11 @@ def test_a_run_is_explained_as_documented(reader: dict[str, Any], explainer: Exp
 
 
 def test_a_notebook_goes_as_documented(reader: dict[str, Any], world: World, tmp_path: Path) -> None:
-    attributing, seeing, opening, _ = blocks("In a notebook")
+    attributing, seeing = blocks("A model in a notebook")
     run(attributing, reader)
     first: Explanation = reader["first"]
     assert first.sum_supporting + first.sum_opposing == pytest.approx(first.surrogate_logit, rel=1e-9)
-    told = re.search(r"The table has the columns (.*?)\. ", README, re.S)
+    told = re.search(r"The table has the columns (.*?)\. ", PYTHON, re.S)
     assert told
     assert list(reader["table"].columns) == re.findall(r"`(\w+)`", told[1])
     sums = reader["table"].groupby("test")["attribution"].sum()
@@ -86,6 +91,7 @@ def test_a_notebook_goes_as_documented(reader: dict[str, Any], world: World, tmp
     assert pair.train.sum() == pytest.approx(pair.attribution, rel=1e-3)
     assert reader["own_map"].shape == pair.test.shape == tuple(reader["images"].shape[2:])
 
+    (opening,) = blocks("One face for both")
     run(opening, reader)
     assert reader["every_share"]["share"].sum() == pytest.approx(1)
     assert (tmp_path / "why.png").stat().st_size > 10_000
@@ -95,5 +101,15 @@ def test_quanda_is_used_as_documented(reader: dict[str, Any]) -> None:
     reader["targets"] = torch.argmax(reader["model"].eval()(reader["images"]), 1)
     with warnings.catch_warnings(action="ignore"):
         pytest.importorskip("quanda", reason="the extra quanda is not installed")
-        score = run("import xda\n" + blocks("In a notebook")[-1], reader)
+        score = run("import xda\n" + blocks("DualDA in quanda")[-1], reader)
     assert score > 0.7
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/reference/commands.md"])
+def test_configuration_of_a_page_is_read(page: str, tmp_path: Path) -> None:
+    written = re.findall(r"^```toml\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.M | re.S)
+    assert len(written) == 1
+    (tmp_path / "mine.toml").write_text(written[0], encoding="utf-8")
+    config = load_config(tmp_path / "mine.toml")
+    assert config.run.id in {"animals", "mnist-cnn"}
+    assert config.surrogate.c

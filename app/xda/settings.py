@@ -1,7 +1,7 @@
 """All settings of the product, read from the environment (prefix ``XDA_``) in one place.
 
 Nothing is read at import time; ``Settings()`` reads the environment when it is called, and the command line overrides
-single values through keyword arguments. Every field appears in the README's table of settings (a test says so).
+single values through keyword arguments. Every field appears in docs/reference/settings.md (a test says so).
 """
 
 from __future__ import annotations

@@ -19,7 +19,8 @@ try:
     from quanda.explainers import Explainer
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        f'QuandaExplainer needs the package quanda ({error}); how to install it is in the README, "In a notebook".',
+        f"QuandaExplainer needs the package quanda ({error}); install it with two commands: "
+        "pip install 'dualxda-explorer[quanda]', then pip install --no-deps 'quanda==0.5.*' 'captum==0.8.*'.",
         name=error.name,
     ) from error
 
