@@ -1,7 +1,8 @@
 """The surrogate: a Crammer-Singer support vector machine on frozen features, exact and certified.
 
-The problem is in :mod:`~xda.surrogate.objective`, how it is solved in :mod:`~xda.surrogate.solver`, how well in
-:mod:`~xda.surrogate.certificate`, and the scikit-learn face in :mod:`~xda.surrogate.estimator`.
+:mod:`~xda.surrogate.objective` states the problem, :mod:`~xda.surrogate.solver` solves it,
+:mod:`~xda.surrogate.certificate` certifies the solution, and :mod:`~xda.surrogate.estimator` is the scikit-learn
+estimator.
 """
 
 from xda.surrogate.certificate import Certificate, certify, slack

@@ -1,4 +1,4 @@
-"""The arguments that must be numbers: of any real type, and of a size that makes sense; samples, by number or mask."""
+"""Validation of arguments: positive numbers and counts of any real type, samples by number or mask."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from xda.surrogate.objective import Int
 
 
 def positive(name: str, value: Any) -> float:
-    """Return a positive finite number as a float, whatever type of real number it is.
+    """Return a positive finite number of any real type as a float.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def positive(name: str, value: Any) -> float:
 
 
 def count(name: str, value: Any) -> int:
-    """Return a whole number of at least 1 as an int, whatever type of integer it is.
+    """Return a whole number of at least 1, of any integer type, as an int.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def count(name: str, value: Any) -> int:
 
 
 def samples(name: str, chosen: Any, n_samples: int) -> Int:
-    """Return the samples that somebody chose, ascending and each once.
+    """Return the chosen samples, ascending and without repetition.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def samples(name: str, chosen: Any, n_samples: int) -> Int:
     Raises
     ------
     ValueError
-        If it is neither, or a sample does not exist.
+        The argument is neither a list nor a mask, or a sample does not exist.
     """
     if hasattr(chosen, "__array__"):
         chosen = np.asarray(chosen)
@@ -108,7 +108,7 @@ def sample(name: str, index: Any, n_samples: int) -> int:
     Raises
     ------
     ValueError
-        If it is no whole number, or no sample has it.
+        The number is not whole, or no such sample exists.
     """
     if isinstance(index, (bool, np.bool_)) or not isinstance(index, Integral):
         raise ValueError(f"{name} names samples by whole numbers, or all of them by a mask, and not by {index!r}")

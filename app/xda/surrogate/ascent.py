@@ -1,14 +1,14 @@
-"""The first phase: sweeps of dual coordinate ascent over the rows, and the entries of them, that may still change.
+"""The first phase: sweeps of dual coordinate ascent over the rows and entries that may still change.
 
-A survey looks at all samples with one matrix product and says of each how far it is from leaving its corner, and which
-classes come near enough to matter to it. Between two surveys only those rows are swept, and of each only those
+A survey scores all samples with one matrix product. For each sample it computes the distance from leaving its corner
+and the classes that come near enough to matter. Between two surveys, sweeps visit only these rows and only these
 entries: a few of 50 classes, a few thousand of 34,000 samples.
 
-Why leaving out is safe: restricting coordinate ascent to some coordinates keeps rows feasible and the dual value
-rising, and the next survey looks at everything again: what was wrongly left out violates its optimality conditions
-there and is taken up. So the choice costs time at worst, never correctness. It is guided by two bounds: the optimal
-weights lie within sqrt(2 (primal - dual)) of the present ones, since the primal is 1-strongly convex (gap safe
-screening, Ndiaye et al., JMLR 18, 2017), and by how far samples have moved since the last survey.
+Skipping the others is safe: coordinate ascent on some coordinates keeps rows feasible and the dual value rising, and
+the next survey looks at everything again. A wrongly skipped row violates its optimality conditions there and is swept
+again. So the choice can cost time, but never correctness. Two bounds guide it: the optimal weights lie within
+sqrt(2 (primal - dual)) of the present ones, since the primal is 1-strongly convex (gap safe screening, Ndiaye et al.,
+JMLR 18, 2017); and samples have moved by a known distance since the last survey.
 """
 
 # ruff: noqa: N803 - C is the name of the field
@@ -29,54 +29,54 @@ from xda.surrogate.threads import Threads
 Progress = Callable[[int, float], object]
 
 FIRST_SHARE = 0.2
-"""Share of the samples that the very first sweep visits, when there is nothing yet to tell which matter."""
+"""Share of the samples that the first sweep visits, before anything tells which samples matter."""
 
 FIRST_PER_CLASS = 200
-"""Samples per class that the first sweep visits at least."""
+"""The first sweep visits at least so many samples per class."""
 
 ACTIVE_SWEEPS = 20
-"""Sweeps at most between two surveys."""
+"""At most so many sweeps between two surveys."""
 
 SURVEY_COST = 0.125
 """Cost of a multiply-add in a survey relative to one in a sweep."""
 
 LISTED = 8
-"""Entries of a row that are swept at most, unless more of them are not zero."""
+"""At most so many entries of a row are swept, unless more of them are not zero."""
 
 PACKED_VALUES = 1 << 26
-"""Feature values copied at a time for sweeps: 256 MiB in float32."""
+"""A sweep copies at most so many feature values at a time: 256 MiB in float32."""
 
 RUN = 16
-"""Neighbouring rows that a sweep over features in memory visits together."""
+"""A sweep over features in memory visits so many neighbouring rows together."""
 
 REACH = 0.3
-"""Share of the ball around the weights, which the gap proves to hold the optimum, that corners are tested against."""
+"""Corners are tested against this share of the ball around the weights that contains the optimum, as the gap proves."""
 
 REACH_CAP = 0.5
-"""Distance, in units of the margin, beyond which a corner counts as safe for the time being."""
+"""A corner at a larger distance, in units of the margin, counts as safe until the next survey."""
 
 MOVED = 0.95
-"""Quantile of the movements since the last survey that stands for how far a sample may move until the next."""
+"""This quantile of the movements since the last survey estimates the movement until the next one."""
 
 SAMPLED = 8192
-"""Movements from which the quantile is taken, about."""
+"""The quantile is taken from about so many movements."""
 
 MOVES = 1.5
-"""Corners further away than so many movements are left out of the sweeps."""
+"""Sweeps skip corners further away than so many movements."""
 
 NEAR = 5.0
-"""Corners further away than so many times that are left out of a glance."""
+"""A glance skips corners further away than so many times the distance for sweeps."""
 
 GLANCES = 5
-"""Every so many looks at the samples is a look at all of them."""
+"""One of so many looks is a look at all samples."""
 
 FLOOR = {np.float32: 1e-6, np.float64: 1e-12}
-"""Movement in units of the margin, and ten times the relative gap, below which there is only rounding."""
+"""Movements below this, in units of the margin, are rounding; so are relative gaps below a tenth of it."""
 
 
 @dataclass
 class Samples:
-    """The samples of one problem, as the solver reads them.
+    """The samples of one problem in the form that the solver reads.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class Samples:
         In memory or memory-mapped, any float type.
     labels : ndarray of int, shape (N,)
     included : ndarray of bool, shape (N,)
-        Those that belong to the problem.
+        Samples that belong to the problem.
     augment : bool
         A constant 1 belongs behind every feature row.
     threads : Threads
@@ -96,11 +96,11 @@ class Samples:
     augment: bool
     threads: Threads
     dtype: Any = field(init=False)
-    """Type in which sweeps compute."""
+    """Floating-point type of the sweeps."""
     norms: Float = field(init=False)
     """Squared norms, shape (N,)."""
     left_out: Int = field(init=False)
-    """Those that do not belong to the problem."""
+    """Samples that do not belong to the problem."""
 
     def __post_init__(self) -> None:
         self.dtype = blocks.kernel_dtype(self.features)
@@ -113,20 +113,20 @@ class Samples:
 
     @property
     def width(self) -> int:
-        """Columns of the features, with the constant one."""
+        """Number of feature columns, the constant one included."""
         return blocks.width(self.features, self.augment)
 
     def direct(self, dtype: Any) -> bool:
-        """Whether kernels that compute in this type can read the features where they are."""
+        """Tell whether kernels of this type can read the features without a copy."""
         return blocks.in_place(self.features, dtype, self.augment)
 
     def read(self, rows: slice | Int, dtype: Any = np.float64) -> NDArray[Any]:
-        """Return some rows in the type asked for."""
+        """Return some rows in the given type."""
         return blocks.read(self.features, rows, dtype, self.augment)
 
 
 class Ascent:
-    """Dual rows and weights, and what the last survey said of them.
+    """Dual rows, weights, and the results of the last survey.
 
     Parameters
     ----------
@@ -149,9 +149,9 @@ class Ascent:
         self.coef = np.zeros((n_classes, samples.width))
         self.slack = np.zeros(n_samples)
         self.distance = np.full(n_samples, -np.inf)
-        """How far the scores of a sample may move before it leaves its corner; -inf: it is in none."""
+        """The scores of a sample may move so far before it leaves its corner; -inf: it is in none."""
         self.reach = np.full(n_samples, REACH_CAP)
-        """Distance below which a sample may leave its corner before the next survey."""
+        """A sample at a smaller distance may leave its corner before the next survey."""
         self.movement = np.inf
         """Typical change of the distances from one survey to the next."""
         self._lists = np.zeros((n_samples, min(n_classes, LISTED)), dtype=np.int32)
@@ -162,11 +162,11 @@ class Ascent:
         self.n_sweeps = 0
         self._since_full = 0
         self.work = 0.0
-        """Multiply-adds spent in sweeps and surveys so far, in those of a sweep, at most."""
+        """Upper bound of the cost of sweeps and surveys so far, in multiply-adds of a sweep."""
         self.history: list[tuple[int, float]] = []
 
     def restart(self, support: Int, dual_rows: Float) -> None:
-        """Take over dual rows: one that exceeds the bounds of this C is scaled down, all are up if that is best."""
+        """Take over dual rows; scale down those beyond the bounds of this C, then scale all up if that is best."""
         own = dual_rows[np.arange(len(support)), self.samples.labels[support]]
         scale = np.minimum(1.0, self.C / np.maximum(own, self.C))
         scale[~self.samples.included[support]] = 0.0
@@ -182,11 +182,11 @@ class Ascent:
                 self.coef *= best
 
     def own(self) -> Float:
-        """Return the own entry of each dual row: the sum of the others, so that it is zero where the row is."""
+        """Return the own entry of each dual row as minus the sum of the others, so that zero rows give zero."""
         return np.asarray(self.dual[np.arange(len(self.dual)), self.samples.labels])
 
     def refresh(self) -> Int:
-        """Compute the weights anew from the dual rows, without what rounding has gathered; return the support."""
+        """Recompute the weights from the dual rows, free of accumulated rounding; return the support."""
         samples, support = self.samples, np.flatnonzero(self.own())
         self.coef = coef_of_support(
             samples.features, support, self.dual[support], augment=samples.augment, threads=samples.threads
@@ -194,12 +194,12 @@ class Ascent:
         return support
 
     def sharpen(self) -> None:
-        """Go on in float64."""
+        """Continue in float64."""
         self.dtype = np.float64
         self.refresh()
 
     def begin(self) -> None:
-        """Sweep once over some of the samples, evenly spread, and all classes."""
+        """Sweep once over an evenly spread part of the samples and all classes."""
         index = np.flatnonzero(self.samples.included)
         wanted = max(int(FIRST_SHARE * len(index)), FIRST_PER_CLASS * self.dual.shape[1])
         if wanted < len(index):
@@ -209,7 +209,7 @@ class Ascent:
         self._sweep(index, 1)
 
     def advance(self, most: int) -> None:
-        """Sweep over what the last survey found worth it, at most so many times."""
+        """Sweep a limited number of times over the samples that the last survey selected."""
         index = self.active()
         counts = self._counts[index]
         entries = float(np.where(counts < 0, self.dual.shape[1], counts).sum()) + len(index)
@@ -221,14 +221,14 @@ class Ascent:
         return np.flatnonzero(self.distance < self.reach)
 
     def _sweep(self, index: Int, n_sweeps: int) -> None:
-        """Sweep some times over some samples; every other sweep visits only those that moved in the one before."""
+        """Sweep several times over some samples; every other sweep visits only samples that moved in the last one."""
         coef = self.coef.astype(self.dtype)
         self.n_sweeps += n_sweeps
         counts = self._counts[index]
         entries = float(np.where(counts < 0, self.dual.shape[1], counts).sum()) + len(index)
         self.work += n_sweeps * entries * coef.shape[1]
         if self.samples.direct(self.dtype) and 4 * len(index) > len(self.dual):
-            # Short runs of neighbours in random order: as good as single rows, and kinder to the memory.
+            # Short runs of neighbours in random order converge like single rows, and read memory faster.
             whole = len(index) - len(index) % RUN
             runs = index[:whole].reshape(-1, RUN)
             moved = np.empty(len(self.dual), dtype=np.bool_)
@@ -242,7 +242,7 @@ class Ascent:
         self.coef = coef.astype(np.float64)
 
     def _sweep_copies(self, index: Int, n_sweeps: int, coef: NDArray[Any]) -> None:
-        """Sweep over copies of as many rows as memory has room for, in random order within a copy."""
+        """Sweep over copies of as many rows as fit into memory, in random order within a copy."""
         step = max(1, PACKED_VALUES // self.samples.width)
         groups = [index[start : start + step] for start in range(0, len(index), step)]
         group = index[:0]
@@ -269,19 +269,19 @@ class Ascent:
         )  # fmt: skip
 
     def survey(self) -> float:
-        """Look at all samples; return the relative gap as far as the type can tell it."""
+        """Look at all samples; return the relative gap to the precision of the type."""
         self._look(None)
         self._since_full = 0
         self.report(self.primal, self.gap)
         return self.gap
 
     def glance(self) -> bool:
-        """Look at the samples that are not far from leaving their corner, from time to time at all of them.
+        """Look at the samples near leaving their corner, and from time to time at all samples.
 
         Returns
         -------
         bool
-            Whether it was all of them, so that the gap is that of the whole problem.
+            Whether it looked at all samples, so that the gap is that of the whole problem.
         """
         near = np.flatnonzero(self.distance < np.minimum(self.ball(), NEAR * MOVES * self.movement))
         self._since_full += 1
@@ -292,7 +292,7 @@ class Ascent:
         return False
 
     def _look(self, index: Int | None) -> None:
-        """Compute scores of some or all samples, and what follows from them."""
+        """Compute the scores of some or all samples, and from them slacks, distances and shortlists."""
         samples = self.samples
         n_rows = len(samples) if index is None else len(index)
         weights = np.ascontiguousarray(self.coef.T, dtype=self.dtype)
@@ -315,7 +315,7 @@ class Ascent:
         self.slack[samples.left_out] = 0.0
         self.distance[samples.left_out] = np.inf
         own = float(self.own().sum())
-        # After a glance the slacks of the others are those of the last survey, and so this is a guess.
+        # A glance keeps the slacks of the other samples from the last survey, so this gap is an estimate.
         self.primal = objective.primal_value(self.coef, float(self.slack.sum()), self.C)
         self.gap = objective.relative_gap(self.primal, objective.dual_value(self.coef, own))
         moved = moved[:: 1 + len(moved) // SAMPLED]
@@ -324,7 +324,7 @@ class Ascent:
         self.reach = np.minimum(self.ball(), max(FLOOR[self.dtype], MOVES * self.movement))
 
     def ball(self) -> Float:
-        """Return how far the scores of each sample may move, by a share of the ball that holds the optimum."""
+        """Return a bound on the movement of each sample's scores, within a share of the ball around the optimum."""
         radius = np.sqrt(2.0 * max(0.1 * FLOOR[self.dtype], self.gap) * abs(self.primal))
         return np.asarray(np.minimum(REACH * radius * np.sqrt(2.0 * self.samples.norms), REACH_CAP))
 
@@ -345,7 +345,7 @@ class Ascent:
         return not near[samples.included].any()
 
     def report(self, primal: float, gap: float) -> None:
-        """Note the objective and gap reached."""
+        """Record and report the gap."""
         self.primal, self.gap = primal, gap
         self.history.append((self.n_sweeps, gap))
         if self._progress is not None:

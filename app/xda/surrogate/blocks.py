@@ -1,4 +1,4 @@
-"""Reading features a block at a time, so that memory stays bounded however many samples there are.
+"""Reads features a block at a time, so that memory stays bounded for any number of samples.
 
 In goes a feature array in any float type, in memory or memory-mapped; out come C-contiguous blocks in the type asked
 for. With ``augment`` a constant 1 stands behind every feature row (the intercept as a regularised weight), without the
@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 from xda.surrogate.threads import Threads
 
 BLOCK_VALUES = 1 << 18
-"""Values in one block: 2 MiB in float64, what a core's cache holds."""
+"""Values in one block: 2 MiB in float64, which fit into a core's cache."""
 
 
 def width(features: NDArray[Any], augment: bool) -> int:
@@ -55,16 +55,16 @@ def spans(n_rows: int, n_columns: int) -> Iterator[slice]:
 def over(
     threads: Threads | None, function: Callable[[slice], None], n_rows: int, n_columns: int, *, in_place: bool = False
 ) -> None:
-    """Call a function for each block of rows, on all threads if there are any and the work is worth waking them.
+    """Call a function for each block of rows, on all threads if the work is worth waking them.
 
     Parameters
     ----------
     threads : Threads, optional
     function : callable
-        Writes what it finds to a place of its own.
+        Writes its results to a place of its own.
     n_rows, n_columns : int
     in_place : bool
-        The function copies nothing: then there is one block for each thread, however large.
+        The function copies nothing; then each thread gets one block of any size.
     """
 
     def each(part: slice) -> None:
@@ -78,7 +78,7 @@ def over(
 
 
 def kernel_dtype(features: NDArray[Any]) -> type[np.float32 | np.float64]:
-    """Return the type in which compiled kernels read features: nothing is lost in it, short of long doubles.
+    """Return the type in which compiled kernels read features; it loses nothing, except from long doubles.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def kernel_dtype(features: NDArray[Any]) -> type[np.float32 | np.float64]:
 
 
 def in_place(features: NDArray[Any], dtype: DTypeLike, augment: bool) -> bool:
-    """Tell whether features can be read where they are; of a memory-mapped file only blocks are to be in memory.
+    """Tell whether kernels can read features without a copy; a memory-mapped file is copied block by block instead.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def in_place(features: NDArray[Any], dtype: DTypeLike, augment: bool) -> bool:
 def read(
     features: NDArray[Any], rows: slice | NDArray[np.int64], dtype: DTypeLike = np.float64, augment: bool = False
 ) -> NDArray[Any]:
-    """Return the chosen rows as a C-contiguous array; a view where nothing has to change.
+    """Return the chosen rows as a C-contiguous array, as a view if nothing has to change.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def squared_norms(
     Raises
     ------
     ValueError
-        If a row has a NaN or an infinite value, or if its squared norm overflows; the message names the first.
+        A row has a NaN or an infinite value, or its squared norm overflows; the message names the first such row.
     """
     norms = np.empty(features.shape[0])
 

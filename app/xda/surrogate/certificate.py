@@ -1,9 +1,9 @@
-r"""How well a fit is solved: primal and dual value, duality gap and KKT violation, in float64 over all samples.
+r"""The certificate of a fit: primal and dual value, duality gap and KKT violation, in float64 over all samples.
 
-In go features, labels and dual rows; out comes a :class:`Certificate`. Weak duality makes the gap a bound that no trust
-in the solver is needed for: any feasible dual rows give a lower bound on the optimum, any weights an upper one. It
-proves the value, and with it how near the weights are, :math:`\|W - W^*\|^2 \le 2 (primal - dual)`, since the primal
-is 1-strongly convex. It does not prove row by row which rows are zero: the support is what the solver found.
+In go features, labels and dual rows; out comes a :class:`Certificate`. By weak duality the gap is a bound that needs no
+trust in the solver: any feasible dual rows give a lower bound on the optimum, any weights an upper one. The gap proves
+the value, and bounds the distance of the weights, :math:`\|W - W^*\|^2 \le 2 (primal - dual)`, since the primal is
+1-strongly convex. It does not prove row by row which rows are zero: the support is what the solver found.
 """
 
 # ruff: noqa: N803 - C and X are the names of the field
@@ -26,7 +26,7 @@ FEASIBLE = 1e-9
 
 @dataclass(frozen=True)
 class Certificate:
-    """What is known of a fit, whoever made it.
+    """Objective values, gap and violations of a fit, from any solver.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class Certificate:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Certificate:
-        """Build a certificate from what :meth:`to_dict` gave.
+        """Make a certificate from the output of :meth:`to_dict`.
 
         Parameters
         ----------
@@ -90,7 +90,7 @@ class Certificate:
         Raises
         ------
         ValueError
-            If a field is missing or unknown; the message names it.
+            A field is missing or unknown; the message names it.
         """
         known = {field.name for field in fields(cls)}
         required = known - {"infeasibility"}
@@ -170,7 +170,7 @@ def certify(
     n_sweeps: int = 0,
     seconds: float = 0.0,
 ) -> Certificate:
-    """Certify dual rows, whoever computed or stored them.
+    """Certify dual rows from any source.
 
     Parameters
     ----------
@@ -198,7 +198,7 @@ def certify(
     Raises
     ------
     ValueError
-        If shapes do not belong together; both sides are named.
+        Shapes do not match; the message names both.
     """
     if support is None:
         if dual_coef.shape[0] != X.shape[0]:
@@ -237,7 +237,7 @@ def certify_solution(
     seconds: float = 0.0,
     threads: Threads | None = None,
 ) -> tuple[Certificate, Float]:
-    """Certify dual rows whose weights are known already, and return the slacks too.
+    """Certify dual rows with known weights, and return the slacks too.
 
     Parameters
     ----------

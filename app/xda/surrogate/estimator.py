@@ -1,7 +1,7 @@
-"""The scikit-learn face of the surrogate: validates, calls the solver, sets ``attr_``.
+"""The scikit-learn estimator of the surrogate: validates, calls the solver, sets ``attr_``.
 
-In go features and labels of any kind; out comes a fitted :class:`CrammerSingerSVC` with dual variables that are exactly
-zero or not, and the certificate of how well they solve the problem.
+In go features and labels of any kind; out comes a fitted :class:`CrammerSingerSVC` with exact zeros among its dual
+variables, and the certificate of the fit.
 """
 
 # ruff: noqa: N803, N806 - C and X are the names of the field
@@ -28,7 +28,7 @@ from xda.surrogate.solver import Solution, Start, solve
 from xda.surrogate.threads import Threads
 
 BESIDE = 1 << 25
-"""Entries of the dual rows up to which two fits go on beside each other: 256 MiB each."""
+"""Two fits run side by side if their dual rows have at most so many entries: 256 MiB each."""
 
 _DTYPES = [np.float64, np.float32, np.float16]
 
@@ -48,7 +48,7 @@ class CrammerSingerSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     intercept : {"none", "augment"}, default="none"
         ``"augment"`` appends a constant 1 to every sample, regularised like a weight.
     max_iter : int, default=2000
-        Sweeps and second-order steps at most, together; at least one sweep is made.
+        Largest number of sweeps and second-order steps together; the fit makes at least one sweep.
     random_state : int, Generator or None, default=0
         Order of the sweeps; the fit is deterministic for an int.
 
@@ -60,7 +60,7 @@ class CrammerSingerSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     intercept_ : ndarray of shape (K,)
         Zero with ``intercept="none"``.
     dual_coef_ : scipy CSR array of shape (N, K)
-        Dual rows, exactly zero or not; ``coef_ == dual_coef_.T @ X``.
+        Dual rows with exact zeros; ``coef_ == dual_coef_.T @ X``.
     support_ : ndarray of int, shape (n,)
         Samples whose dual row is not zero, ascending.
     slack_ : ndarray of shape (N,)
@@ -70,13 +70,13 @@ class CrammerSingerSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Relative gap after so many sweeps and steps.
     n_iter_ : int
     removed_ : ndarray of int
-        Samples that :meth:`refit` took out; they keep their place in the arrays above, with a zero row.
+        Samples that :meth:`refit` removed; they keep their position in the arrays above, with a zero row.
     n_features_in_ : int
 
     Notes
     -----
-    `coef_` is unique, since the primal is strongly convex. `dual_coef_` need not be: exact duplicates, for one, can
-    share their weight in many ways, and only its sum is determined. It is then deterministic for a `random_state`.
+    `coef_` is unique, since the primal is strongly convex. `dual_coef_` need not be: exact duplicates, for example, can
+    share their weight in many ways, and only its sum is determined. A `random_state` makes it deterministic.
 
     For K = 2 `decision_function` has shape (n,), as scikit-learn wants it: score of class 1 minus score of class 0,
     so that the margin is 1 (not 2) away from zero. It is twice the score of class 1, the two weights being opposite.
@@ -109,7 +109,7 @@ class CrammerSingerSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: ArrayLike, y: ArrayLike, *, progress: Progress | None = None) -> Self:
         """Fit the surrogate.
 
-        An interrupted or refused fit leaves the estimator as it was.
+        An interrupted or refused fit does not change the estimator.
 
         Parameters
         ----------
@@ -128,7 +128,7 @@ class CrammerSingerSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If a feature is NaN or infinite (the message names the sample) or a parameter makes no sense.
+            A feature is NaN or infinite (the message names the sample), or a parameter is invalid.
         """
         return self._fit(X, y, None, progress, None)
 
@@ -136,10 +136,10 @@ class CrammerSingerSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def path(
         cls, X: ArrayLike, y: ArrayLike, Cs: Sequence[float], *, progress: Progress | None = None, **params: Any
     ) -> list[Self]:
-        """Fit several C, each from the solution of the next smaller one.
+        """Fit several C, each started from the solution of the next smaller one.
 
-        Much of a fit is coordinate ascent, which is one thread. So the largest C, which takes longest and gains least
-        from the others, is fitted beside them where there is memory for the dual rows of both.
+        Coordinate ascent, a large part of a fit, uses one thread. So the largest C, which takes longest and gains least
+        from the others, is fitted beside them if there is memory for the dual rows of both.
 
         Parameters
         ----------
@@ -154,7 +154,7 @@ class CrammerSingerSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         list of CrammerSingerSVC
-            One per C, in the order of `Cs`; each is what a separate fit gives, up to the tolerance.
+            One per C, in the order of `Cs`; each equals a separate fit up to the tolerance.
         """
         ascending = np.argsort(np.asarray(Cs, dtype=np.float64), kind="stable").tolist()
         fitted = {position: cls(C=Cs[position], **params) for position in ascending}
@@ -181,16 +181,16 @@ class CrammerSingerSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         relabel: Mapping[int, Any] | None = None,
         progress: Progress | None = None,
     ) -> Self:
-        """Return the surrogate that would have come out without some samples, or with other labels.
+        """Fit again without some samples, or with other labels.
 
-        Works on the arrays `fit` was given (they are referred to, not copied, and not pickled), from the present
-        solution. This estimator stays as it is.
+        Works on the arrays given to `fit` (kept as references, not copied, and not pickled), from the present solution.
+        This estimator does not change.
 
         Parameters
         ----------
         remove : iterable of int, or mask of bool of shape (N,)
-            Samples to leave out. They keep their index: their dual rows are zero, their slacks are those they would
-            have. Leaving out samples whose rows are zero already changes nothing and costs nothing.
+            Samples to leave out. They keep their index: their dual rows are zero, and their slacks follow from the new
+            weights. Leaving out samples with zero rows changes nothing and costs nothing.
         relabel : mapping of int to label, optional
             New labels, each one of `classes_`.
         progress : callable, optional
@@ -204,8 +204,8 @@ class CrammerSingerSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If an index is no whole number, an index or a label does not exist, a mask has another length than the
-            training data, or that is gone.
+            An index is not a whole number, an index or a label does not exist, a mask has another length than the
+            training data, or the training data are gone.
         """
         check_is_fitted(self)
         data = getattr(self, "_data", None)

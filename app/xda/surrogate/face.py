@@ -1,19 +1,19 @@
 r"""The linear systems of the second-order phase: the generalised Jacobian of a proximal step on its face.
 
 The system is :math:`(I + \sigma \sum_i J_i \otimes z_i z_i^\top) V = R` in the weights, where :math:`J_i` projects onto
-the directions in which row i can move. By the Woodbury identity a system of the size of the face takes its place,
+the directions in which row i can move. By the Woodbury identity a system of the size of the face replaces it,
 
 .. math:: (\sigma^{-1} I + A A^\top) s = A R, \quad V = R - A^\top s,
 
 whose p rows :math:`A_a = b_a \otimes z_{i(a)}` are one for each degree of freedom: a few hundred or thousand where the
 weights have ten times as many entries. It is factored; a factor in float32 takes half the time, and conjugate
-gradients with it as their preconditioner make up for what it lacks. Where the weights are the fewer, as with two or
-three features, the first system is factored as it stands. What is too large for either is left to conjugate gradients
-in the weights.
+gradients with this factor as preconditioner restore the precision. If there are fewer weights than directions, as with
+two or three features, the first system is factored directly. Conjugate gradients in the weights solve systems that are
+too large for both.
 
-Both matrices are singular to the precision at hand where the features are of low rank and the step is long. Then the
-diagonal grows until the factor exists, which is the Newton step of a shorter proximal step and so still goes downhill;
-a factor in float32 gives way to one in float64 first, and conjugate gradients, which need no factor, come last.
+Both matrices are numerically singular if the features have low rank and the step is long. Then a factor in float64
+replaces one in float32; if that fails, the diagonal grows until the factor exists, which is the Newton step of a
+shorter proximal step and so still goes downhill; conjugate gradients, which need no factor, come last.
 """
 
 from __future__ import annotations
@@ -29,38 +29,38 @@ from xda.surrogate.objective import Float, Int
 from xda.surrogate.threads import Threads
 
 DENSE_FREEDOM = 6000
-"""Degrees of freedom up to which the system is factored; above, conjugate gradients."""
+"""Systems with at most so many degrees of freedom are factored; larger ones need conjugate gradients."""
 
 SINGLE_FREEDOM = 600
-"""Degrees of freedom above which the factor is computed in float32 and refined."""
+"""With more degrees of freedom the factor is computed in float32 and refined."""
 
 SHARED = 1 << 18
-"""Feature values from which passes over the rows of a face are shared among threads."""
+"""With more feature values, threads share the passes over the rows of a face."""
 
 BAND = 256
-"""Rows of a matrix that a thread fills in at a time."""
+"""A thread fills in so many rows of a matrix at a time."""
 
 REFINED = 1e-10
 """Relative residual of a refined system."""
 
 REFINEMENTS = 25
-"""Steps of refinement at most."""
+"""Largest number of refinement steps."""
 
 DENSE_WEIGHTS = 3000
-"""Weights up to which their own system is factored, if they are fewer than the degrees of freedom."""
+"""The system in the weights is factored up to so many weights, if they are fewer than the degrees of freedom."""
 
 GROWTHS = 6
-"""How often the diagonal of a singular system grows before conjugate gradients take over."""
+"""The diagonal of a singular system grows so many times before conjugate gradients take over."""
 
 CONJUGATE_STEPS = 200
-"""Conjugate gradient steps at most where nothing is factored."""
+"""Largest number of conjugate gradient steps without a factor."""
 
 CONJUGATE_RESIDUAL = 1e-3
-"""Relative residual at which they end."""
+"""Relative residual at which these steps end."""
 
 
 class GramCache:
-    """Inner products of the rows asked for so far; the free rows change little from one system to the next.
+    """Cache of inner products of rows; the free rows change little from one system to the next.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class GramCache:
         self._products = np.empty((0, 0), dtype=features.dtype)
 
     def __call__(self, rows: Int) -> tuple[NDArray[Any], Int]:
-        """Return a matrix of inner products and the place of each row in it.
+        """Return a matrix of inner products and the position of each row in it.
 
         Parameters
         ----------
@@ -90,7 +90,7 @@ class GramCache:
         if len(new):
             total = len(self._rows) + len(new)
             if total > len(self._products):
-                # No room: keep the rows that are of use now, with room for a quarter more.
+                # The cache is full: keep the rows of this system, with room for a quarter more.
                 kept = rows[self._place[rows] >= 0]
                 capacity = min(len(self._features), len(rows) + len(rows) // 4 + 8)
                 products = np.empty((capacity, capacity), dtype=self._features.dtype)
@@ -115,7 +115,7 @@ class GramCache:
 
 
 def way(freedom: int, n_weights: int) -> str:
-    """Choose how a system is solved.
+    """Choose the method that solves a system.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def _cholesky(matrix: Float, diagonal: float) -> tuple[Any, bool]:
     Raises
     ------
     LinAlgError
-        If the matrix is not finite, or singular however much the diagonal has grown.
+        The matrix is not finite, or still singular after the diagonal has grown.
     """
     size = len(matrix)
     places = np.diag_indices(size)
@@ -206,7 +206,7 @@ class FaceSolver:
         return self._iterated(free, residual, inverse_step)
 
     def _weighed(self, free: NDArray[np.bool_], residual: Float, inverse_step: float) -> Float:
-        """Solve by a factor of the system in the weights, each block of two classes from the rows free in both."""
+        """Solve with a factor of the system in the weights; each block of two classes sums over rows free in both."""
         n_classes, width = residual.shape
         matrix = np.zeros((n_classes, width, n_classes, width))
         share = 1.0 / (inverse_step * free.sum(axis=1))
@@ -230,13 +230,13 @@ class FaceSolver:
         face_kernels.basis_of(free, basis, owner)
 
         def lift(values: Float) -> Float:
-            """Return the weights that a change along the directions of the face makes."""
+            """Return the change of the weights for a change along the directions of the face."""
             moved = np.zeros(free.shape)
             face_kernels.add_directions(basis, owner, values, moved)
             return self._weights(free, moved)
 
         def lower(weights: Float) -> Float:
-            """Return what a change of the weights does along each direction of the face."""
+            """Return the change along each direction of the face for a change of the weights."""
             return np.asarray(np.einsum("pk,pk->p", basis, self._scores(free, weights)[owner]))
 
         single = freedom > SINGLE_FREEDOM
@@ -283,7 +283,7 @@ class FaceSolver:
         directions = basis.astype(dtype, copy=False)
         matrix = self._threads.matmul(directions, directions.T)
         freedom, place = len(matrix), place[owner]
-        # Bands of the lower triangle, each thread every so many, so that all have about the same to do.
+        # Each thread takes every n-th band of the lower triangle, so that all threads have about equal work.
         bands = self._threads.shares(range(0, freedom, BAND))
 
         def scale(starts: list[int]) -> None:
@@ -292,7 +292,7 @@ class FaceSolver:
 
         self._threads.map(scale, bands)
         if dtype == np.float32:
-            # What rounding may take away from the diagonal is put back.
+            # Add what rounding may have removed from the diagonal.
             matrix[np.diag_indices(freedom)] *= 1.0 + 1e-5
             matrix[np.diag_indices(freedom)] += inverse_step
             return linalg.cho_factor(matrix.T, lower=False, overwrite_a=True, check_finite=False)  # type: ignore[no-any-return]
@@ -331,7 +331,7 @@ class FaceSolver:
         return scores
 
     def _weights(self, free: NDArray[np.bool_], dual: Float) -> Float:
-        """Return the weights that the free entries make."""
+        """Return the weights that the free entries contribute."""
 
         def share(cut: slice) -> Float:
             weights = np.zeros((free.shape[1], self._packed.shape[1]))
@@ -341,5 +341,5 @@ class FaceSolver:
         return np.asarray(sum(self._threads.map(share, self._cuts())))
 
     def _cuts(self) -> list[slice]:
-        """Cut the rows into parts that are worth a thread each."""
+        """Cut the rows into parts, each large enough for a thread."""
         return self._threads.cut(len(self._packed)) if self._packed.size > SHARED else [slice(0, len(self._packed))]

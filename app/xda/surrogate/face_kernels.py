@@ -1,4 +1,4 @@
-"""The loops over the rows of a face and the directions in which they can move, compiled.
+"""Compiled loops over the rows of a face and the directions in which they can move.
 
 Every kernel is a pure loop over arrays and has a slow twin in the tests.
 """
@@ -16,7 +16,7 @@ from xda.surrogate.kernels import add_scaled, dot
 
 @numba.njit(cache=True)
 def free_classes(dual: Any, labels: Any, C: float, free: Any) -> int:
-    """Mark the entries of each row that the proximal map moves, its face.
+    """Mark the entries of each row that the proximal map can move: the face of the row.
 
     An entry is free if it is off its bound; a row with fewer than two free entries cannot move, since it sums to zero.
 
@@ -75,7 +75,7 @@ def centre_rows(free: Any, values: Any) -> None:
 
 @numba.njit(cache=True, nogil=True)
 def scores_of(features: Any, free: Any, start: int, stop: int, weights: Any, scores: Any) -> None:
-    """Write the scores of the free entries of some rows: a few products where a matrix product takes all K.
+    """Write the scores of the free entries of some rows, a few products each; a matrix product would compute all K.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def scores_of(features: Any, free: Any, start: int, stop: int, weights: Any, sco
 
 @numba.njit(cache=True, nogil=True)
 def add_weights(features: Any, free: Any, start: int, stop: int, dual: Any, weights: Any) -> None:
-    """Add the weights that the free entries of some rows make.
+    """Add the contribution of the free entries of some rows to the weights.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def add_weights(features: Any, free: Any, start: int, stop: int, dual: Any, weig
 
 @numba.njit(cache=True)
 def basis_of(free: Any, basis: Any, owner: Any) -> None:
-    """Write an orthonormal (Helmert) basis of the directions each row can move in.
+    """Write an orthonormal (Helmert) basis of the directions in which each row can move.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def basis_of(free: Any, basis: Any, owner: Any) -> None:
     basis : ndarray of shape (p, K)
         Overwritten; p as :func:`free_classes` returned.
     owner : ndarray of int, shape (p,)
-        Overwritten with the row each direction belongs to.
+        Overwritten with the row of each direction.
     """
     position = 0
     for i in range(free.shape[0]):
@@ -143,7 +143,7 @@ def basis_of(free: Any, basis: Any, owner: Any) -> None:
 
 @numba.njit(cache=True)
 def add_directions(basis: Any, owner: Any, values: Any, moved: Any) -> None:
-    """Add to each row its directions, each times its value.
+    """Add to each row the sum of its directions times their values.
 
     Parameters
     ----------
@@ -160,14 +160,14 @@ def add_directions(basis: Any, owner: Any, values: Any, moved: Any) -> None:
 
 @numba.njit(cache=True, nogil=True)
 def scale_by_gram(gram: Any, place: Any, start: int, stop: int, matrix: Any) -> None:
-    r"""Multiply entries :math:`b_a \cdot b_b` by :math:`z_i \cdot z_j`, the rows that own the two directions.
+    r"""Multiply entries :math:`b_a \cdot b_b` by :math:`z_i \cdot z_j` of the rows that own the two directions.
 
     Parameters
     ----------
     gram : ndarray of shape (m, m)
         Inner products of the features.
     place : ndarray of int, shape (p,)
-        Where in `gram` the row of each direction is.
+        Position in `gram` of the row of each direction.
     start, stop : int
         Rows of `matrix` to go through.
     matrix : ndarray of shape (p, p)

@@ -1,4 +1,4 @@
-"""How far a fit of several surrogates is, told by the gap that falls."""
+"""Progress of a fit of several surrogates, measured by the falling gap."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ STAGE = "Fitting surrogates"
 
 
 def gap_progress(progress: Progress, cs: Sequence[float], tol: float) -> Callable[[int, float], None]:
-    """Return a callback for the solver that shows the gap of each C in turn fall from 1 to the tolerance.
+    """Return a callback for the solver that reports the fall of each C's gap from 1 to the tolerance.
 
     Parameters
     ----------
     progress : Progress
     cs : sequence of float
-        Regularisation parameters that are fitted one after the other.
+        Regularisation parameters, fitted one after the other.
     tol : float
         Relative gap at which each fit stops.
 
@@ -34,7 +34,7 @@ def gap_progress(progress: Progress, cs: Sequence[float], tol: float) -> Callabl
             finished = min(finished + 1, len(cs) - 1)
         last_sweeps = sweeps
         fallen = math.log(min(1.0, max(gap, tol))) / math.log(tol)
-        # The gap may rise for a step; what is done stays done.
+        # The gap may rise for a step; progress never falls.
         shown = max(shown, int(100 * (finished + min(0.99, fallen)) / len(cs)))
         progress(STAGE, shown, 100)
 

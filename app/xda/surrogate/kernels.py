@@ -1,8 +1,8 @@
-r"""The loops that change dual rows, compiled.
+r"""Compiled loops that change dual rows.
 
-With :mod:`xda.surrogate.scan_kernels` and :mod:`xda.surrogate.face_kernels` this is all that knows numba. Every kernel
-is a pure loop over arrays and has a slow twin in ``tests/reference/crammer_singer.py``. They share one sub-problem,
-that of a single dual row :math:`a` with all others fixed,
+Only this module, :mod:`xda.surrogate.scan_kernels` and :mod:`xda.surrogate.face_kernels` use numba. Every kernel is a
+pure loop over arrays and has a slow twin in ``tests/reference/crammer_singer.py``. They share one sub-problem, that of
+a single dual row :math:`a` with all others fixed,
 
 .. math:: \min_a \; \tfrac q2 \|a\|^2 + \langle B, a \rangle
           \quad\text{s.t.}\quad \sum_m a_m = 0,\; a_m \le C [m = y],
@@ -28,7 +28,7 @@ _FAST = {"reassoc", "contract", "nsz"}
 
 @numba.njit(cache=True, inline="always")
 def _solve_row(linear: Any, label: int, q: float, C: float, row: Any) -> bool:
-    """Solve the sub-problem; overwrites `row` with the solution and `linear`, B, with D. True if it is not zero."""
+    """Solve the sub-problem; overwrite `row` with the solution and `linear`, B, with D. False: the row is zero."""
     n_classes = linear.shape[0]
     top = -np.inf
     best = -1
@@ -43,7 +43,7 @@ def _solve_row(linear: Any, label: int, q: float, C: float, row: Any) -> bool:
         return False
     radius = q * C
     if top - own >= 2.0 * radius:
-        # The own entry is at its bound; if no other class comes near, the best one takes the other side alone.
+        # The own entry is at its bound; if no other class comes near, only the best one gets the opposite value.
         alone = True
         for m in range(n_classes):
             if m != label and m != best and linear[m] > top - radius:
@@ -55,8 +55,8 @@ def _solve_row(linear: Any, label: int, q: float, C: float, row: Any) -> bool:
             row[best] = -C
             row[label] = C
             return True
-    # Everything is shifted by the highest entry: all that takes part lies within the radius of it, so that small radii
-    # are not lost against large scores.
+    # Shift everything by the highest entry: all active entries lie within the radius of it, so that small radii are
+    # not lost against large scores.
     own -= top
     for m in range(n_classes):
         linear[m] -= top
@@ -127,7 +127,7 @@ def ascend(
     features: Any, labels: Any, norms: Any, C: float, order: Any, coef: Any, dual: Any, lists: Any, counts: Any,
     moved: Any,
 ) -> None:  # fmt: skip
-    """Maximise the dual over one row after the other (Keerthi et al. 2008, algorithm 3.1), some entries of it.
+    """Maximise the dual over listed entries of one row after the other (Keerthi et al. 2008, algorithm 3.1).
 
     Parameters
     ----------
@@ -143,9 +143,9 @@ def ascend(
     dual : ndarray of shape (n, K)
         Dual rows, updated in place.
     lists, counts : ndarray of int, shapes (n, s) and (n,)
-        Entries of each row that may change, its label and all that are not zero among them; a negative count: all.
+        Entries of each row that may change, with its label and all non-zero entries; a negative count means all.
     moved : ndarray of bool, shape (n,)
-        Of the visited rows: whether they changed.
+        Whether each visited row changed.
     """
     n_classes = coef.shape[0]
     linear = np.empty(n_classes)
@@ -157,7 +157,7 @@ def ascend(
         q = norms[i]
         sample = features[i]
         if q <= 0.0:
-            # A zero feature: the dual only gains by the own entry, so the row goes to its bound.
+            # A zero feature: only the own entry raises the dual value, so the row goes to its bound.
             if dual[i, label] < C:
                 for m in range(n_classes):
                     dual[i, m] = 0.0
@@ -165,7 +165,7 @@ def ascend(
                 dual[i, 1 if label == 0 else 0] = -C
                 moved[i] = True
             continue
-        # What is a small change is told by what a row can be: 1 / q where the bound is far away.
+        # A change is small relative to the possible size of a row: 1 / q if the bound is far away.
         negligible = 1e-12 * min(C, 1.0 / q)
         chosen = everything if counts[i] < 0 else lists[i, : counts[i]]
         size = len(chosen)

@@ -34,7 +34,7 @@ from xda.surrogate.objective import Float, Int, dual_value, primal_value, relati
 from xda.surrogate.threads import Threads
 
 INNER_STEPS = 30
-"""Newton steps of one proximal step at most; if they do not do, the step was too long."""
+"""A proximal step takes at most so many Newton steps; if it needs more, it was too long."""
 
 NEARLY = 10.0
 """Within this factor of the target, a climb also ends as soon as a step no longer lowers the gap."""
@@ -131,7 +131,7 @@ def climb(
     target : float
         Relative gap to reach; the climb also ends where rounding lets it go no further.
     max_steps : int
-        Newton steps at most; a proximal step that would take more is given up.
+        Largest number of Newton steps; a proximal step that would take more is given up.
     longest_step : float
         Length that no step exceeds: what rounding does to the dual rows grows with the length.
 
@@ -259,10 +259,9 @@ def _line_search(
     trial: Float,
     start: float,
 ) -> float:
-    """Find where the slope along the direction has fallen enough; `trial` gets the dual rows there.
+    """Find a point along the direction with a small enough slope; `trial` gets the dual rows there.
 
-    The slope is monotone and piecewise linear, so bracketing it is safe where comparing values would drown in
-    rounding.
+    The slope is monotone and piecewise linear, so it can be bracketed; rounding would hide differences of values.
     """
     constant = float(np.vdot(coef - work.offset, direction))
     squared = float(np.vdot(direction, direction))

@@ -1,8 +1,8 @@
-"""Passes over many samples, compiled: scores by one matrix product for each block, and what follows from them.
+"""Compiled passes over many samples: one matrix product for the scores of each block, then the quantities per sample.
 
-A pass is one call: between the calls of a loop in Python each thread would have to wait for the interpreter's lock, and
-for 60,000 samples of 100 features that waiting took longer than all the arithmetic. The matrix product is that of
-scipy's BLAS library. Every kernel has a slow twin in ``tests/reference/crammer_singer.py`` or among the equations of
+A pass is one call: in a loop in Python each thread would wait for the interpreter's lock between the calls, and for
+60,000 samples of 100 features that waiting took longer than all the arithmetic. scipy's BLAS library computes the
+matrix product. Every kernel has a slow twin in ``tests/reference/crammer_singer.py`` or among the equations of
 :mod:`xda.surrogate.objective`.
 """
 
@@ -15,10 +15,10 @@ import numba
 import numpy as np
 
 BLOCK_VALUES = 1 << 16
-"""Features in one block: what leaves room in a core's cache."""
+"""Features in one block, so that room is left in a core's cache."""
 
 BLOCK_ROWS = 64
-"""Rows in one block at least, however wide they are."""
+"""A block has at least so many rows of any width."""
 
 
 @numba.njit(cache=True)
@@ -31,7 +31,7 @@ def look(
     features: Any, weights: Any, labels: Any, dual: Any, C: float, reach: Any, slack: Any, distance: Any, moved: Any,
     lists: Any, counts: Any,
 ) -> None:  # fmt: skip
-    """Survey samples and list the entries of each row that a sweep should look at.
+    """Survey samples and list the entries of each row that a sweep should visit.
 
     Parameters
     ----------
@@ -44,9 +44,9 @@ def look(
     reach : ndarray of shape (n,)
         As of :func:`shortlist`.
     slack, distance : ndarray of shape (n,)
-        As of :func:`survey`; overwritten.
+        As for :func:`survey`; overwritten.
     moved : ndarray of shape (n,)
-        Overwritten with the change of the distances; -1 where a sample was or is in no corner.
+        Overwritten with the change of the distances; -1 if a sample was or is in no corner.
     lists, counts : ndarray of int, shapes (n, s) and (n,)
         As of :func:`shortlist`; overwritten.
     """
@@ -83,7 +83,7 @@ def certify(
         In float64.
     labels : ndarray of int, shape (n,)
     place : ndarray of int, shape (n,)
-        Where in `dual` the row of a sample stands; -1 for a zero row.
+        Position in `dual` of each sample's row; -1 for a zero row.
     dual : ndarray of shape (n_support, K)
     C : float
     slack, violation : ndarray of shape (n,)
@@ -120,7 +120,7 @@ def certify(
 
 @numba.njit(cache=True, inline="always")
 def _highest(scores: Any) -> Any:
-    """Return the highest of a row of scores; entries that do not count are -inf, which costs a tenth of a condition."""
+    """Return the highest of a row of scores; excluded entries are -inf, which costs a tenth of a condition."""
     highest = scores.dtype.type(-np.inf)
     for m in range(scores.shape[0]):
         value = scores[m]
@@ -130,7 +130,7 @@ def _highest(scores: Any) -> Any:
 
 @numba.njit(cache=True, nogil=True)
 def survey(scores: Any, labels: Any, dual: Any, C: float, slack: Any, distance: Any) -> None:
-    r"""Say for each row what it costs and how far the scores may move before it leaves its corner.
+    r"""Compute for each row its slack, and the distance that the scores may move before it leaves its corner.
 
     A zero row stays optimal while its margin exceeds 1, a row (C at y, -C at m) while m has the highest augmented
     score. Any other row is free and has distance -inf; a negative distance of a corner is a violation.
@@ -168,11 +168,11 @@ def survey(scores: Any, labels: Any, dual: Any, C: float, slack: Any, distance: 
 
 @numba.njit(cache=True, nogil=True)
 def shortlist(scores: Any, labels: Any, dual: Any, distance: Any, reach: Any, lists: Any, counts: Any) -> None:
-    r"""List the entries of each row that a sweep should look at.
+    r"""List the entries of each row that a sweep should visit.
 
     At the optimum an entry other than the own one is not zero only where its augmented score is the highest. So the
-    list holds the label, what is not zero, and the classes within reach of the highest score, the nearest of them if
-    there are more than there is room for; the best is always among them, so that a row that is not optimal can move.
+    list holds the label, the non-zero entries, and the classes within reach of the highest score, or the nearest of
+    them if the room is too small. The best class is always listed, so that a row that is not optimal can move.
     Rows far from leaving their corner get no list.
 
     Parameters
@@ -184,7 +184,7 @@ def shortlist(scores: Any, labels: Any, dual: Any, distance: Any, reach: Any, li
     distance : ndarray of shape (n,)
         As of :func:`survey`.
     reach : ndarray of shape (n,)
-        How far scores may lie below the highest.
+        Scores may lie so far below the highest.
     lists, counts : ndarray of int, shapes (n, s) and (n,)
         Overwritten; a count of -1 stands for all classes.
     """

@@ -1,9 +1,9 @@
 """The solver: arrays in, a frozen :class:`Solution` out.
 
-Two phases. Sweeps of dual coordinate ascent (:mod:`xda.surrogate.ascent`) find most of the zero and bounded rows;
-proximal Newton steps (:mod:`xda.surrogate.newton`) on the samples that may still change go on to the optimum, however
-ill-conditioned its face. Sweeping stops when it has cost what the second phase is expected to cost, which is at most
-twice the cost of the better of the two. The certificate has the last word, in float64 over all samples.
+There are two phases. Sweeps of dual coordinate ascent (:mod:`xda.surrogate.ascent`) find most of the zero and bounded
+rows. Proximal Newton steps (:mod:`xda.surrogate.newton`) on the samples that may still change then reach the optimum,
+even on an ill-conditioned face. Sweeping stops when it has cost as much as the second phase is expected to cost, so
+that both together cost at most twice the better one. The certificate, in float64 over all samples, decides.
 
 Tried and no faster: sweeps in blocks of 64 or 128 rows with the scores by one matrix product and the block's Gram
 matrix to keep them exact (0.23 s instead of 0.27 s a sweep at 32,000 x 2,048 with 50 classes, slower at d <= 512).
@@ -27,54 +27,54 @@ from xda.surrogate.objective import Float, Int
 from xda.surrogate.threads import Threads
 
 STALLED = 10
-"""Rounds of sweeps without halving a small gap after which coordinate ascent has done what its precision allows."""
+"""Coordinate ascent has reached its precision after so many rounds of sweeps that do not halve a small gap."""
 
 SWEEP_COST = 5.0
 """Cost of a multiply-add in a sweep relative to one in a matrix product."""
 
 NEWTON_STEPS = 15
-"""Newton steps a fit takes, about."""
+"""Typical number of Newton steps of a fit."""
 
 SHARP = 1e-6
-"""Gap from which sweeps go on in float64."""
+"""Below this gap sweeps continue in float64."""
 
 SETTLE = 1e-3
-"""Relative gap from which the next working set is the last one, if the certificate agrees."""
+"""Below this relative gap the next working set is the last one, if the certificate agrees."""
 
 SHORTER = 25.0
-"""How much shorter the first proximal step on a new working set is than the last one on the old."""
+"""The first proximal step on a new working set is the last one on the old, divided by this."""
 
 PATIENCE = 5
-"""Working sets in a row that may fail to halve the gap before the fit gives up, not converged."""
+"""The fit gives up after so many working sets in a row that do not halve the gap."""
 
 FAILED = 3
-"""Working sets in a row that may fail before rounding is suspected: steps that are too long shorten by themselves."""
+"""Rounding is suspected after so many failed working sets in a row: steps that are too long shorten by themselves."""
 
 ROUNDED = 30.0
-"""How much shorter the proximal steps must be after a working set that did not halve the gap."""
+"""Proximal steps are divided by this after a working set that did not halve the gap."""
 
 UNSETTLED_PATIENCE = 10
-"""Working sets in a row that may fail to raise the dual value while the gap is still large."""
+"""While the gap is large, the fit gives up after so many working sets in a row that do not raise the dual value."""
 
 SWEEP_SHARE = 0.5
-"""Share of the sweeps and steps allowed that sweeps may take, so that the second phase has its chance."""
+"""Share of the allowed sweeps and steps that sweeps may use, so that some are left for the second phase."""
 
 FIRST_STEP = 10.0
-"""Length of the first proximal step at least, in units of C."""
+"""Smallest length of the first proximal step, in units of C."""
 
 LONGEST_FIRST = 1e8
-"""Length of the first proximal step at most, relative to 1 / (squared norm of a feature): beyond, there is rounding."""
+"""Largest length of the first proximal step, times the squared norm of a feature; longer steps are lost to rounding."""
 
 LEAP = 1e-5
 """Relative gap at which the first proximal step is as long as 1 / (squared norm of a feature); below, it is longer."""
 
 FINISH = 1e-3
-"""Gap on the last working set relative to the tolerance: what it takes to settle which rows are zero."""
+"""Gap on the last working set relative to the tolerance, small enough to settle which rows are zero."""
 
 
 @dataclass(frozen=True)
 class Solution:
-    """The optimum, as far as the tolerance asked for it, and its certificate.
+    """The optimum up to the tolerance, and its certificate.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class Solution:
         Relative gap after so many sweeps and steps.
     certificate : Certificate
     reason : str
-        Why it did not converge, a sentence without its subject and full stop; empty if it did.
+        Why the fit did not converge, a sentence without subject and full stop; empty if it converged.
     """
 
     support: Int
@@ -203,7 +203,7 @@ def solve(
 
 
 def _reason(certificate: Certificate, max_sweeps: int) -> str:
-    """Say why a fit did not converge."""
+    """Return the reason why a fit did not converge; empty if it did."""
     if certificate.converged:
         return ""
     if certificate.infeasibility > FEASIBLE:
@@ -215,7 +215,7 @@ def _reason(certificate: Certificate, max_sweeps: int) -> str:
 
 
 def validate(features: NDArray[Any], labels: NDArray[Any], C: float, n_classes: int) -> Int:
-    """Refuse what cannot be solved; return the labels as int64.
+    """Refuse invalid arguments; return the labels as int64.
 
     Parameters
     ----------
@@ -231,7 +231,7 @@ def validate(features: NDArray[Any], labels: NDArray[Any], C: float, n_classes: 
     Raises
     ------
     ValueError
-        As in :func:`solve`, but for the features' values.
+        As in :func:`solve`, but without checking the values of the features.
     """
     if features.ndim != 2 or labels.shape != (features.shape[0],):
         raise ValueError(f"features {features.shape} and labels {labels.shape} do not belong together")
@@ -246,10 +246,9 @@ def validate(features: NDArray[Any], labels: NDArray[Any], C: float, n_classes: 
 
 
 def _sweep(ascent: Ascent, tol: float, max_sweeps: int) -> None:
-    """Sweep until second-order steps are the better buy.
+    """Sweep until second-order steps are the cheaper choice.
 
-    What they will cost is not known, but it is known about how much; sweeping for as long as that costs at most twice
-    the better of the two.
+    Their cost can only be estimated. Sweeping up to this cost makes the total at most twice that of the better choice.
     """
     best, rounds, whole = np.inf, 0, True
     most = max(1, int(SWEEP_SHARE * max_sweeps))
@@ -275,7 +274,7 @@ def _sweep(ascent: Ascent, tol: float, max_sweeps: int) -> None:
 
 
 def _newton_cost(ascent: Ascent) -> float:
-    """Return about what the second-order phase would cost from here, in multiply-adds of a matrix product."""
+    """Estimate the cost of the second-order phase from here, in multiply-adds of a matrix product."""
     free = np.flatnonzero(np.isneginf(ascent.distance))
     freedom = float(np.count_nonzero(ascent.dual[free]) - len(free))
     way = face.way(int(freedom), ascent.coef.size)
@@ -295,7 +294,7 @@ def _working(ascent: Ascent) -> Int:
 
 
 def _climb(ascent: Ascent, tol: float, max_sweeps: int) -> tuple[Certificate, Float]:
-    """Take proximal steps until the certificate is good and the face has settled."""
+    """Take proximal steps until the certificate is good and the support no longer changes."""
     curvature = max(1e-12, float(np.median(ascent.samples.norms)))
     first = max(FIRST_STEP * ascent.C, LEAP / max(1e-9, ascent.gap) / curvature)
     first = min(first, LONGEST_FIRST / curvature)
@@ -334,7 +333,7 @@ def _climb(ascent: Ascent, tol: float, max_sweeps: int) -> tuple[Certificate, Fl
             idle = idle + 1 if value <= 1.01 * highest else 0
             highest = max(highest, value)
         if gap >= 0.5 * best and (settle or idle > FAILED):
-            # What the steps gain is lost to rounding, which is the less the shorter they are.
+            # Rounding eats the gain of the steps; shorter steps suffer less from it.
             longest = min(step, longest) / ROUNDED
         best = min(best, gap)
     return _certify(ascent, tol)

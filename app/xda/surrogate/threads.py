@@ -1,8 +1,8 @@
-"""Threads for the linear algebra: the BLAS library is held to one, and large products are cut up over a pool of ours.
+"""Threads for the linear algebra: the BLAS library uses one, and a pool of our own shares large products.
 
-A product of a few hundred rows takes less time than waking a second thread, and the threads of a BLAS library spin
-while they wait for each other: where the cores are shared with other work, that has been seen to cost a hundred times
-the product. Threads of a pool sleep until they are needed.
+A product of a few hundred rows takes less time than waking a second thread. The threads of a BLAS library spin while
+they wait for each other; on cores shared with other work, this has cost a hundred times the product. The threads of a
+pool sleep until they are needed.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 LARGE = 1 << 25
-"""Multiply-adds from which a product is cut up."""
+"""Products with more multiply-adds are computed in parts."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 class Threads:
-    """The threads of one fit; within the context the BLAS library is held to one.
+    """The threads of one fit; within the context the BLAS library uses one thread.
 
     Parameters
     ----------
     count : int, optional
-        How many; by default as many as the BLAS library would use, so that its environment variables rule here too.
+        Number of threads. Default: that of the BLAS library, so that its environment variables apply here too.
     """
 
     def __init__(self, count: int | None = None) -> None:
@@ -42,7 +42,7 @@ class Threads:
         self._pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> Self:
-        """Hold the linear algebra to one thread."""
+        """Limit the linear algebra to one thread."""
         self._limit = self._controller.limit(limits=1)
         self._limit.__enter__()
         return self
@@ -50,7 +50,7 @@ class Threads:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Give the threads back."""
+        """Restore the number of threads and end the pool."""
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None
@@ -94,7 +94,7 @@ class Threads:
         return [slice(start, stop) for start, stop in pairwise(edges)]
 
     def shares(self, items: Iterable[Item]) -> list[list[Item]]:
-        """Deal items out, one list for each thread that is worth waking, so that each can keep a sum of its own.
+        """Divide items into one list per thread, so that each thread can keep a sum of its own.
 
         Parameters
         ----------
@@ -120,7 +120,7 @@ class Threads:
         Returns
         -------
         list
-            In the order of the items, however they were scheduled.
+            In the order of the items.
         """
         todo = list(items)
         if self.count == 1 or len(todo) < 2:
