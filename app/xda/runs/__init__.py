@@ -1,1 +1,1 @@
-"""Typed readers of a finished run, shared by the build's verification and by the explanation."""
+"""Typed readers of a finished run, shared by the build's verification and the explanation."""

@@ -1,7 +1,7 @@
-"""Whatever the code or the files of one run raise stays an error of that run.
+"""Confines errors of one run's code or files to that run.
 
-A run's factory, and the modules of its network, are other people's code: they may call ``sys.exit``, raise what is not
-even an ``Exception``, or raise an error whose text cannot be had. Only a real Ctrl-C is nobody's error.
+A run's factory and network modules are other people's code: they may call ``sys.exit``, raise a ``BaseException``, or
+raise an error whose ``str`` fails. Only a real Ctrl-C passes through.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from xda.errors import XdaError
 logger = logging.getLogger(__name__)
 
 _MOST_SAID = 300
-"""Characters of an error's text that are passed on."""
+"""A description keeps at most so many characters of an error's text."""
 
 
 def described(error: BaseException) -> str:
-    """Return the kind of an error and the beginning of what it says, even where asking it fails."""
+    """Return the type of an error and the beginning of its text, even if its ``str`` fails."""
     try:
         words = " ".join(str(error)[: 4 * _MOST_SAID].split())[:_MOST_SAID]
     except BaseException:
@@ -32,19 +32,19 @@ def described(error: BaseException) -> str:
 
 @contextmanager
 def contained(refuse: Callable[[str], XdaError]) -> Iterator[None]:
-    """Turn whatever is raised in the block into an error of the product; those of the product and a Ctrl-C pass.
+    """Turn every foreign exception in the block into an ``XdaError``; an ``XdaError`` and a Ctrl-C pass unchanged.
 
     Parameters
     ----------
     refuse : callable
-        Makes the error from the description of what was raised.
+        Makes the error from the description of the exception.
 
     Raises
     ------
     XdaError
-        What the block raised, or what ``refuse`` made of it.
+        The block raised it, or ``refuse`` made it.
     KeyboardInterrupt
-        Somebody pressed Ctrl-C; one that the block raised by itself is refused as everything else.
+        Somebody pressed Ctrl-C. If the block itself raised it, it is refused like every other exception.
     """
     with _noticed_interrupts() as interrupts:
         try:
@@ -60,7 +60,7 @@ def contained(refuse: Callable[[str], XdaError]) -> Iterator[None]:
 
 @contextmanager
 def _noticed_interrupts() -> Iterator[list[int]]:
-    """Yield a list that is no longer empty once a Ctrl-C has come; one only ever comes to the main thread."""
+    """Yield a list that gets an entry at each Ctrl-C; only the main thread receives one."""
     seen: list[int] = []
     previous = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(previous):

@@ -1,6 +1,6 @@
-"""Copies of a training image: others with its label and its features, between which a surrogate cannot tell.
+"""Copies of a training image: other images with the same label and the same features.
 
-Only the sum of their dual rows is determined; how they share it is arbitrary, and a copy may have none of it.
+A surrogate determines only the sum of their dual rows. The copies share it arbitrarily; one of them may have zero.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 MOST = 20
-"""Copies named at most."""
+"""At most so many copies are named."""
 
 _COMPARED = 1000
-"""Images whose features are read at most."""
+"""The features of at most so many images are read."""
 
 ALIKE = 1e-5
-"""Difference relative to the largest value that two computations of the same image may make."""
+"""Two computations of the same image may differ by so much, relative to the largest value."""
 
 
 def copies_of(
@@ -23,7 +23,7 @@ def copies_of(
 ) -> tuple[int, ...]:
     """Return the copies of a training image, ascending.
 
-    Few features are read: those of images whose label and logits are alike.
+    Only the features of images with the same label and similar logits are read.
 
     Parameters
     ----------
@@ -46,5 +46,5 @@ def copies_of(
 
 
 def _alike(rows: NDArray[np.float32], row: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Tell which rows are equal to one, up to rounding."""
+    """Tell which rows equal one row, up to rounding."""
     return np.asarray(np.abs(rows - row).max(axis=1, initial=0.0) <= ALIKE * np.abs(row).max(initial=0.0))

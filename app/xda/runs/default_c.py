@@ -1,8 +1,8 @@
-"""Which C is shown where none is asked for, and what is said of each: one place for page, API, command line, notebook.
+"""The default C and the description of each C, the same on page, API, command line and in a notebook.
 
-A run shows the surrogate that agrees best with its network on the test images; of equal ones the sparsest, which as a
-rule has the larger C. A model in memory has no test set, and agreement on training images, to which the surrogate was
-fitted, says little: it shows the middle C.
+The default of a run is the surrogate that agrees best with its network on the test images; among equal ones the
+sparsest, which usually has the larger C. A model in memory has no test set, and agreement on the training images says
+little, since the surrogate was fitted to them; its default is the middle C.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from xda.numerals import parameter, percent
 from xda.storage.run.manifest import SurrogateEntry
 
 CLEAR = 0.01
-"""Smallest difference of two agreements that is called clear: one percentage point."""
+"""Smallest clear difference of two agreements: one percentage point."""
 _ERRORS = 2.0
-"""Binomial standard errors that it must exceed as well, those of two independent shares: a cautious bound, since both
-surrogates are asked about the same images."""
+"""A clear difference also exceeds so many binomial standard errors of two independent shares. The bound is cautious,
+since both surrogates are compared on the same images."""
 
 
 def best(entries: Sequence[SurrogateEntry]) -> SurrogateEntry:
-    """Return the surrogate that agrees best with the network on the test images; of equal ones the sparsest."""
+    """Return the surrogate that agrees best with the network on the test images; among equal ones the sparsest."""
     return max(entries, key=lambda entry: (entry.agreement, -entry.n_support, entry.c))
 
 
 def middle(c_values: Sequence[float]) -> float:
-    """Return the middle C of ascending ones, the larger of two in the middle: the default without a test set."""
+    """Return the middle of ascending C, the larger of two middle ones: the default without a test set."""
     return c_values[len(c_values) // 2]
 
 
 def clearly_better(shown: float, entries: Sequence[SurrogateEntry], n_test: int) -> SurrogateEntry | None:
-    """Return the best surrogate if it agrees with the network clearly more often than the one shown.
+    """Return the best surrogate if it agrees with the network clearly more often than the shown one.
 
     Clearly: by at least ``CLEAR``, and by two standard errors of the difference of two binomial shares.
 
@@ -56,7 +56,7 @@ def clearly_better(shown: float, entries: Sequence[SurrogateEntry], n_test: int)
 
 
 def roles(entry: SurrogateEntry, entries: Sequence[SurrogateEntry]) -> str:
-    """Return what one surrogate is among the others: ``sparsest``, ``agrees best``, both, or nothing."""
+    """Return the distinctions of one surrogate among the others: ``sparsest``, ``agrees best``, both, or none."""
     if len(entries) < 2:
         return ""
     sparsest = entry.c == min(entries, key=lambda each: (each.n_support, -each.c)).c
@@ -64,7 +64,7 @@ def roles(entry: SurrogateEntry, entries: Sequence[SurrogateEntry]) -> str:
 
 
 def words(entry: SurrogateEntry, entries: Sequence[SurrogateEntry]) -> str:
-    """Return roles and agreement: ``agrees best 96.8 %``, ``sparsest, 95.1 %``; empty where there are no others."""
+    """Return roles and agreement: ``agrees best 96.8 %``, ``sparsest, 95.1 %``; empty if there is only one C."""
     if len(entries) < 2:
         return ""
     told, share = roles(entry, entries), percent(entry.agreement, 1)
@@ -72,7 +72,7 @@ def words(entry: SurrogateEntry, entries: Sequence[SurrogateEntry]) -> str:
 
 
 def advice(shown: float, entries: Sequence[SurrogateEntry], n_test: int) -> str:
-    """Return a sentence that another C agrees clearly better than the one shown; empty where none does."""
+    """Return a sentence if another C agrees clearly better than the shown one; else an empty text."""
     other = clearly_better(shown, entries, n_test)
     if other is None:
         return ""

@@ -1,4 +1,4 @@
-"""Images that a run was built without, because they cannot be used: read from the run, told in words."""
+"""Unusable images that the build left out: reads them from a run and describes them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from xda.storage.run.folder import RunFolder
 
 @dataclass(frozen=True, slots=True)
 class LeftOutImage:
-    """One image that is not in the run."""
+    """One unusable image that is not in the run."""
 
     split: str
     name: str
-    """Its path, or its place in the data set."""
+    """Its path, or its position in the data set."""
     reason: str
 
 
 def read_left_out(run: RunFolder) -> tuple[LeftOutImage, ...]:
-    """Return the images that a run was built without, in the order of the data set."""
+    """Return the left-out images of a run, in the order of the data set."""
     if run.manifest.dataset.left_out is None:
         return ()
     columns = run.table(layout.LEFT_OUT).to_pydict()
@@ -30,14 +30,14 @@ def read_left_out(run: RunFolder) -> tuple[LeftOutImage, ...]:
 
 
 def left_out_lines(run: RunFolder) -> list[str]:
-    """Return which images a run was built without and why, those of one reason together; ``by_reason``."""
+    """Return lines that name the left-out images of a run, grouped by reason (``by_reason``)."""
     left_out = read_left_out(run)
     lines = by_reason([(each.name, each.reason) for each in left_out])
     return [*lines, f"{layout.LEFT_OUT} in the run names them all"] if len(lines) < len(left_out) else lines
 
 
 def left_out_in_words(run: RunFolder) -> str:
-    """Return ``3 images left out as unusable (2 for training, 1 for testing)``, or an empty text where none is."""
+    """Return ``3 images left out as unusable (2 for training, 1 for testing)``; empty if there are none."""
     entry = run.manifest.dataset.left_out
     if entry is None:
         return ""

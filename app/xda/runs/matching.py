@@ -1,9 +1,9 @@
-"""Which training image of one run is which of another: by position over the same data, else by the images' content.
+"""Matches the training images of two runs, by position over the same data, else by the images' content.
 
 In: two open run folders. Out: a :class:`Matching`, or a refusal that says why the two cannot be compared. Runs over the
-same data set (its fingerprint is in the manifest) match image by image. Where only labels were corrected, the files of
-the images are still the same, and their hashes in the manifests say so. Where images were added or taken away, the
-encoded images themselves are hashed, once for each pair of runs.
+same data set (the manifest has its fingerprint) match by position. If only labels were corrected, the hashes of the
+image files in the manifests are still equal. If images were added or removed, the encoded images are hashed, once for
+each pair of runs.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 
 By = Literal["run", "data", "images", "content"]
 MOST_BYTES = 2_000_000_000
-"""Images of both runs that are hashed at most: some seconds' work."""
+"""At most so many bytes of images of both runs are hashed: some seconds' work."""
 KEPT_MATCHINGS = 8
-"""Matchings by content that are remembered: 16 bytes for each training image."""
+"""So many matchings by content are kept: 16 bytes for each training image."""
 
 
 @dataclass(frozen=True, slots=True)
 class Matching:
-    """How the training images of two runs correspond."""
+    """The correspondence between the training images of two runs."""
 
     by: By
-    """The same run; the same data; the same images, though not the same labels; or image by image."""
+    """The same run; the same data; the same images with other labels; or matched by content."""
     n_common: int
-    """Training images that both have."""
+    """Number of training images in both runs."""
     forward: NDArray[np.int64] | None = None
     """Position of each training image of the first run in the second, or ``NOWHERE``; None: the same position."""
     backward: NDArray[np.int64] | None = None
@@ -47,18 +47,19 @@ class Matching:
 
 
 def match_runs(first: RunFolder, second: RunFolder, test: int) -> Matching:
-    """Return how the training images of two runs correspond, for a comparison of one test image.
+    """Match the training images of two runs, for a comparison on one test image.
 
     Parameters
     ----------
     first, second : RunFolder
     test : int
-        A test image of both; it must be the same one.
+        A test image of both runs; it must be the same image.
 
     Raises
     ------
     InvalidRequestError
-        If the runs have other classes, another test image there, no training image in common, or too many to look.
+        The runs have different classes, different test images at this position, no training image in common, or too
+        many images to hash.
     """
     names = f"Runs '{first.manifest.id}' and '{second.manifest.id}'"
     if first.manifest.classes != second.manifest.classes:
@@ -101,7 +102,7 @@ def _by_content(first: RunFolder, second: RunFolder) -> Matching:
             f"images, {size / 1e9:.1f} GB, are too many to be matched by content ({MOST_BYTES / 1e9:.0f} GB at most); "
             "build both from the same data set."
         )
-    # the k-th of several equal images is the k-th of them on the other side
+    # The k-th of several equal images matches the k-th of them on the other side.
     waiting: defaultdict[bytes, deque[int]] = defaultdict(deque)
     for index, key in enumerate(_keys(second)):
         waiting[key].append(index)

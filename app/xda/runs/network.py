@@ -1,4 +1,4 @@
-"""Whether the weights of a run produce its features: the same computation, done again on some images."""
+"""Opens the network of a run and checks that its weights reproduce the stored features on some images."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ def open_model(run: RunFolder, device: torch.device, allow_factory: Sequence[str
     run : RunFolder
     device : torch.device
     allow_factory : sequence of str
-        Modules, or packages with all of theirs, that may be imported because the run names a factory in them.
+        Modules, or packages with all of their modules, that a factory of the run may come from.
 
     Raises
     ------
     RunError
-        If the manifest contradicts itself; nothing is allocated then.
+        The manifest contradicts itself; nothing is allocated then.
     NoNetworkError
-        If the network cannot be made here: its factory is not allowed, its module or a package is missing, it fails,
-        or the weights are not those of the network.
+        The network cannot be made here: its factory is not allowed or fails, its module or a package is missing, or
+        the weights do not fit the network.
     """
     spec, preprocessing = _described_network(run)
     with contained(lambda said: _no_network(run, f"Its code raises {said}.")):
@@ -62,7 +62,7 @@ def _kept_code(run: RunFolder) -> dict[str, bytes]:
 
 
 def _described_network(run: RunFolder) -> tuple[NetworkSpec, Preprocessing]:
-    """Read what the manifest says of the network, and hold it against the rest before anything is made of it."""
+    """Read the network's specification from the manifest and check it against the rest of the manifest."""
     try:
         spec = NetworkSpec.from_dict(run.manifest.network.spec)
         preprocessing = Preprocessing.from_dict(run.manifest.network.preprocessing)
@@ -82,7 +82,7 @@ def _no_network(run: RunFolder, reason: str) -> NoNetworkError:
 
 
 def features_deviation(run: RunFolder, model: RelevanceModel, split: Split, indices: Sequence[int]) -> float:
-    """Compute the features of some images again and compare them with the stored ones.
+    """Recompute the features of some images and compare them with the stored ones.
 
     Parameters
     ----------
@@ -100,9 +100,9 @@ def features_deviation(run: RunFolder, model: RelevanceModel, split: Split, indi
     Raises
     ------
     RunError
-        If the network gives another number of features.
+        The network gives another number of features.
     NoNetworkError
-        If it fails on the images.
+        The network fails on the images.
     """
     stored = run.array(layout.features(split))[list(indices)]
     with contained(lambda said: _no_network(run, f"It fails on the images of the run ({said}).")):
@@ -116,12 +116,12 @@ def features_deviation(run: RunFolder, model: RelevanceModel, split: Split, indi
 
 
 def refuse_foreign_weights(run: RunFolder, model: RelevanceModel) -> None:
-    """Let the network answer once and refuse the run if the answer is not the stored one.
+    """Recompute the features of one test image and refuse the run if they differ from the stored ones.
 
     Raises
     ------
     RunError
-        If weights and features do not belong together.
+        Weights and features are of different builds.
     """
     deviation = features_deviation(run, model, "test", [0])
     if not deviation <= TOLERANCE:

@@ -1,4 +1,4 @@
-"""What the images of a run are, and what its network makes of them: labels, predictions and logits of both splits."""
+"""Labels, predictions and logits of all images of a run, for both splits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from xda.storage.run.folder import RunFolder
 
 
 class Outcomes:
-    """The columns of a run that every page needs, in memory; the logits stay mapped.
+    """The columns of a run that every page needs, in memory; the logits stay memory-mapped.
 
     Parameters
     ----------
@@ -24,10 +24,10 @@ class Outcomes:
     Attributes
     ----------
     labels, predicted : dict of str to ndarray of int64, shape (N,)
-        Label in the data set and class that the network predicts, for each split.
+        Label in the data set and class predicted by the network, for each split.
     logits : dict of str to ndarray of float32, shape (N, K)
     sources : dict of str to Sources
-        Where the images came from; mapped too.
+        Sources of the images; memory-mapped too.
     """
 
     def __init__(self, run: RunFolder) -> None:
@@ -43,7 +43,7 @@ class Outcomes:
             self.logits[split] = np.asarray(run.array(layout.logits(split)))
 
     def test_sample(self, test: int, surrogate_logits: list[float]) -> TestSample:
-        """Return what an explanation says of its test image.
+        """Return the facts about the test image of an explanation.
 
         Parameters
         ----------
@@ -69,7 +69,7 @@ class Outcomes:
         Parameters
         ----------
         values : ndarray of shape (n_test,)
-            Contributions of one training image to the decision on each.
+            Contributions of one training image to the decisions on all test images.
         limit : int
         sign : {1, -1}
 

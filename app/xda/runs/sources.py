@@ -1,7 +1,7 @@
-"""Where the images of a run came from: a path, a Parquet file and row, or a position in the data set.
+"""Sources of the images of a run: a path, a Parquet file and row, or a position in the data set.
 
-The texts of a split lie back to back in one file, each with a zero byte at its end, beside the array of their offsets:
-both are mapped, and of a million sources only those are read that are asked for. Runs of earlier versions have none.
+One file holds the texts of a split back to back, each with a zero byte at its end; an array holds their offsets. Both
+are memory-mapped, so reading a few of a million sources touches only those. Runs of earlier versions have no sources.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from xda.storage.run.folder import RunFolder
 from xda.storage.run.layout import source_files
 
 MOST_BYTES = 4096
-"""Longest source, as long as Linux lets a path be; of longer ones the beginning is cut off."""
+"""Longest source, the limit of Linux for a path; longer ones lose their beginning."""
 MOST_NAMED = 5
-"""Candidates that a message names."""
+"""A message names at most so many candidates."""
 _END = b"\0"
 _CUT = "…"
 
 
 def plain(text: str) -> str:
-    """Return a source as it can be shown anywhere: one line without control characters, of bounded length.
+    """Make a source safe to show: one line without control characters, of bounded length.
 
     Parameters
     ----------
     text : str
-        May be anything that a data set, or the file of a run, holds.
+        Any text from a data set or from the file of a run.
     """
     text = for_people(text)
     return text if len(text) <= MOST_BYTES // 4 or len(text.encode()) <= MOST_BYTES else _tail(text)
 
 
 def pack(sources: Iterable[str], total: int) -> tuple[bytes, NDArray[np.int64]]:
-    """Return sources as the two files of a run: texts and offsets, (total + 1,)."""
+    """Pack sources into the two files of a run: texts and offsets, (total + 1,)."""
     offsets = np.zeros(total + 1, dtype=np.int64)
     content = bytearray()
     for place, source in enumerate(sources, start=1):
@@ -60,14 +60,14 @@ class Sources:
     Raises
     ------
     RunError
-        If the two files contradict each other.
+        The two files contradict each other.
     """
 
     def __init__(self, run: RunFolder, split: Split) -> None:
         content, offsets = source_files(split)
         self._run, self._split = run, split
         self.known = content in run.manifest.files
-        """Whether the run says where its images came from."""
+        """Whether the run has sources."""
         if not self.known:
             return
         self._content = memoryview(run.content(content).data)
@@ -81,11 +81,11 @@ class Sources:
 
     @property
     def lookup(self) -> SourceLookup | None:
-        """What gives sources by positions; None where none is known."""
+        """The function that returns sources by positions; None if the run has no sources."""
         return self.of if self.known else None
 
     def of(self, indices: NDArray[np.integer]) -> list[str | None]:
-        """Return the sources of images by their positions; None where they are not known."""
+        """Return the sources of images by their positions; None if the run has no sources."""
         if not self.known:
             return [None] * len(indices)
         starts, ends = self._offsets.take(indices).tolist(), self._offsets[1:].take(indices).tolist()
@@ -96,22 +96,22 @@ class Sources:
         return self._text(int(self._offsets[index]), int(self._offsets[index + 1])) if self.known else None
 
     def find(self, text: str) -> int:
-        """Return the image whose source is a text, or ends with it behind a slash, or that a longer path ends with.
+        """Return the image whose source matches a text: equal to it, ending with "/text", or an end of it.
 
         Parameters
         ----------
         text : str
-            A source as it is shown, the end of one such as the name of a file, or a path that ends with one.
+            A shown source, the end of one such as a file name, or a longer path that ends with one.
 
         Raises
         ------
         NotFoundError
-            If there is none or more than one, with the candidates; or if the run does not know its sources.
+            No image or several images match (the message lists them), or the run has no sources.
         """
         kind = "training" if self._split == "train" else "test"
         if not self.known:
             raise NotFoundError(
-                f"Run '{self._run.manifest.id}' does not say where its images came from, an earlier version built it; "
+                f"Run '{self._run.manifest.id}' has no sources of its images, since an earlier version built it; "
                 f"give the number of the {kind} image, or build the run again."
             )
         asked = plain(text)
@@ -131,7 +131,7 @@ class Sources:
         )
 
     def _candidates(self, asked: str) -> Iterator[list[int]]:
-        """Yield images whose source is the text itself, then that it is the end of, then that is an end of it."""
+        """Yield images whose source equals the text, then those whose source ends with it, then those that end it."""
         ends = self._ending(asked)
         yield [place for place, whole in ends if whole]
         yield [place for place, _ in ends]
@@ -140,7 +140,7 @@ class Sources:
             yield [place for place, whole in self._ending(asked) if whole]
 
     def _ending(self, text: str) -> list[tuple[int, bool]]:
-        """Return images whose source ends with a text, and whether it is all of the source."""
+        """Return the images whose source ends with a text, and whether the text is the whole source."""
         if not text:
             return []
         starts = [match.start() for match in re.finditer(re.escape(text.encode()) + _END, self._content)]

@@ -1,4 +1,4 @@
-"""The support set of a surrogate from the arrays of a run, finished or still being built."""
+"""Reads the support set of a surrogate from the arrays of a finished or unfinished run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def read_support(
     Raises
     ------
     ValueError
-        The arrays do not belong together.
+        The arrays contradict each other.
     """
     data, indices, indptr, index = (
         np.array(read(layout.surrogate(c, array)))
@@ -38,7 +38,7 @@ def read_support(
     )
     _check_positions(index, len(train_labels))
     dual_coef = sparse.csr_array((data, indices, indptr), shape=(len(index), n_classes))
-    # without it a column or a row that is not there would be looked up in memory that belongs to something else
+    # Without this check a wrong index would read memory outside of the arrays.
     dual_coef.check_format(full_check=True)
     return SupportSet(index=index, label=train_labels[index], dual_coef=dual_coef, c=c, n_train=len(train_labels))
 
