@@ -303,4 +303,6 @@ def test_a_stop_promises_to_go_on_only_where_it_does(
     monkeypatch.setattr(f"xda.build.{service}", stop)
     status, _, err = run(capsys, *arguments)
     assert status == 130
-    assert err.endswith("xda: stopped; the same command goes on where it stopped.\n" if goes_on else "xda: stopped.\n")
+    assert err.endswith(
+        "xda: stopped; the same command continues where it stopped.\n" if goes_on else "xda: stopped.\n"
+    )

@@ -24,7 +24,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    """Import on first use: PyTorch takes seconds, and parts of the package do without it."""
+    """Import on first use, since PyTorch takes seconds and parts of the package do not need it."""
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'xda' has no attribute '{name}'")

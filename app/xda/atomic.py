@@ -66,7 +66,7 @@ def _sweep(path: Path) -> None:
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         with contextlib.suppress(OSError, ValueError, IndexError):
             pid = int(leftover.name.split(".")[-3])
-            # a process of another machine on the same disk is not seen here, but it keeps its file fresh
+            # A process on another machine with the same disk is not visible here, but it keeps its file fresh.
             if time.time() - leftover.stat().st_mtime > _FRESH_SECONDS and not _is_alive(pid):
                 leftover.unlink()
 

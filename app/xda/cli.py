@@ -1,4 +1,4 @@
-"""The command line: argument parsing and printing only; ``xda.build`` and ``xda.explanation`` do the work.
+"""The command line: parses arguments and prints; ``xda.build`` and ``xda.explanation`` do the work.
 
 Bad input ends with exit status 2 and one line that says what to do.
 """
@@ -31,7 +31,7 @@ INTERRUPTED = 130
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
+    """Argument parser with errors of one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(USAGE_ERROR, f"{self.prog}: {message}; see `{self.prog} --help`\n")
@@ -43,14 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str, optional
-        By default those of the process.
+        Default: those of the process.
 
     Returns
     -------
     int
-        0 for success, 1 for a run that fails its verification, 2 for anything a person can mend.
+        0: success, 1: a run failed its verification, 2: an error that a person can mend.
     """
-    # Pillow says of too large an image, in a line of its source, what the report of bad images says of each
+    # The report of bad images already names each image that is too large; Pillow would print a source line about it.
     warnings.filterwarnings("ignore", "Image size .* exceeds limit")
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     options = _parser().parse_args(arguments)
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         name = "XDA_" + "_".join(map(str, first["loc"])).upper()
         return _complain(f"setting {name}: {first['msg']}; correct it in the environment or on the command line.")
     except BrokenPipeError:
-        # Whoever read the output has seen enough (`xda info RUN | head`).
+        # The reader of the output has closed it (`xda info RUN | head`).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{error.filename or 'input or output'}: {error.strerror or error}; nothing was lost, try again."
         )
     except KeyboardInterrupt:
-        goes_on = "; the same command goes on where it stopped" if command in (_demo, _data, _train, _build) else ""
+        goes_on = "; the same command continues where it stopped" if command in (_demo, _data, _train, _build) else ""
         print(f"\nxda: stopped{goes_on}.", file=sys.stderr)
         return INTERRUPTED
 
@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     def add_device(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument("--device", choices=("auto", "cpu", "cuda"), help="where to compute (default: auto)")
+        sub.add_argument("--device", choices=("auto", "cpu", "cuda"), help="device that computes (default: auto)")
 
     def add_allow_factory(sub: argparse.ArgumentParser) -> None:
         sub.add_argument(
@@ -116,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--root-path", help="path prefix under which a proxy serves the application")
         add_device(sub)
 
-    demo = add("demo", _demo, "MNIST from nothing to a served explorer: fetch, train, build, verify, serve")
+    demo = add("demo", _demo, "serve an explorer of MNIST from nothing: fetch, train, build, verify, serve")
     demo.add_argument("--no-serve", action="store_true", help="stop when the run is built and verified")
     add_server(demo)
     data = add("data", _data, "fetch a known data set into the data folder")
@@ -125,20 +125,20 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("preset", metavar="PRESET", help="such as mnist-cnn")
     train.add_argument("--out", type=Path, help="checkpoint file (default: checkpoints/PRESET.safetensors)")
     add_device(train)
-    build = add("build", _build, "features, surrogates and index as a run folder; goes on where it stopped")
+    build = add("build", _build, "write features, surrogates and index as a run folder; continues an interrupted build")
     build.add_argument("config", type=Path, metavar="CONFIG.toml")
     build.add_argument("--out", type=Path, metavar="RUN", help="the run folder to write")
-    build.add_argument("--check", action="store_true", help="say what would happen, without doing it")
+    build.add_argument("--check", action="store_true", help="predict what the build would do, without doing it")
     build.add_argument("--c", type=float, action="append", metavar="C", help="fit this C (repeat for several)")
-    build.add_argument("--skip-bad", action="store_true", help="leave out images that cannot be used, and say which")
+    build.add_argument("--skip-bad", action="store_true", help="leave out unusable images, and list them")
     add_device(build)
     verify = add("verify", _verify, "check hashes, decomposition and KKT certificate; exit status 0 only if all hold")
     verify.add_argument("run", type=Path, metavar="RUN")
     add_allow_factory(verify)
     add_device(verify)
-    info = add("info", _info, "say what a run is")
+    info = add("info", _info, "describe a run")
     info.add_argument("run", type=Path, metavar="RUN")
-    info.add_argument("--json", action="store_true", help="the manifest itself")
+    info.add_argument("--json", action="store_true", help="print the manifest")
     explain = add("explain", _explain, "explain the decision on one test image")
     explain.add_argument("run", type=Path, metavar="RUN")
     explain.add_argument(
@@ -149,8 +149,8 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--c", type=float, help="which surrogate (default: the C that agrees best with the network)")
     explain.add_argument("--limit", type=int, default=12, help="contributions of each sign (default: 12)")
     output = explain.add_mutually_exclusive_group()
-    output.add_argument("--json", action="store_true", help="the JSON of the HTTP interface")
-    output.add_argument("--png", type=Path, metavar="FILE", help="a picture with all heat-maps")
+    output.add_argument("--json", action="store_true", help="print the JSON of the HTTP interface")
+    output.add_argument("--png", type=Path, metavar="FILE", help="write a picture with all heat-maps")
     add_allow_factory(explain)
     add_device(explain)
     serve = add("serve", _serve, "serve run folders as an interactive explorer")
@@ -161,7 +161,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _settings(options: argparse.Namespace, **more: object) -> Settings:
-    """Return the settings of the environment with those of the command line on top."""
+    """Return the settings of the environment, overridden by those of the command line."""
     given = {name: getattr(options, name, None) for name in ("home", "device", "root_path")} | more
     if modules := getattr(options, "allow_factory", None):
         given["allow_factory"] = ",".join(modules)
@@ -179,7 +179,7 @@ def _demo(options: argparse.Namespace) -> int:
         print(f"The run is in {run}; serve it with `xda serve {run}`.")
         return 0
     if built:
-        # The same command again, which now only serves: this process keeps the memory that training took.
+        # A fresh process only serves; this one would keep the memory of the training.
         os.execv(sys.executable, [sys.executable, "-P", "-m", "xda", *options.arguments])
     return _run_server(options, [run])
 
@@ -230,7 +230,7 @@ def _build(options: argparse.Namespace) -> int:
     with TerminalProgress() as progress:
         dataset = load_dataset(config.data, settings, progress=progress)
         run = build_run(config, dataset, options.out, device=settings.device, progress=progress)
-    # the run says which module its network needs, never where that is: running code found through a run were unsafe
+    # A run names its module but never the module's folder: code found through a run would be unsafe.
     if words := surrogates_in_words(run.manifest):
         print(words)
     factory = config.network.factory
@@ -309,7 +309,7 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _check_picture(path: Path) -> None:
-    """Refuse a file that cannot be written, before anything is computed for it."""
+    """Refuse a picture file that cannot be written, before the computation."""
     if path.suffix.lower() != ".png":
         raise ConfigError(f"--png {path}: the picture is a PNG file; give a name that ends in .png.")
     if not path.absolute().parent.is_dir():
@@ -338,7 +338,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _check_server(options: argparse.Namespace) -> None:
-    """Refuse what the server would only stumble over after a long build."""
+    """Refuse a bad port or number of workers now, not after a long build."""
     import socket
 
     if options.workers < 1:

@@ -1,4 +1,4 @@
-"""Everything that can go wrong in a way a person can mend.
+"""Errors that a person can mend.
 
 Each error carries one sentence that says what happened and what to do. The command line prints that sentence and exits
 with status 2; the web layer turns it into a problem+json body or an error page with the class's ``status``.
@@ -11,7 +11,7 @@ from typing import ClassVar
 
 
 class XdaError(Exception):
-    """Base of all errors that are meant to be read by a person."""
+    """Base of all errors with a message for people."""
 
     status: ClassVar[int] = 500
     title: ClassVar[str] = "Something went wrong"
@@ -24,20 +24,20 @@ class ConfigError(XdaError):
 
 
 class DataError(XdaError):
-    """A data set is missing, damaged or not what its checksum promises."""
+    """A data set is missing, damaged or has another checksum."""
 
     title = "The data cannot be used"
 
 
 class BadImagesError(DataError):
-    """Images of a data set cannot be used; the sentence is followed by a list of them.
+    """Images of a data set cannot be used; the message lists them.
 
     Parameters
     ----------
     sentence : str
         What happened and what to do, ending with a colon.
     listed : sequence of str
-        A line for each image, as many as a person reads.
+        A line for each image, at most as many as a person reads.
     """
 
     def __init__(self, sentence: str, listed: Sequence[str]) -> None:
@@ -47,14 +47,14 @@ class BadImagesError(DataError):
 
 
 class RunError(XdaError):
-    """A run folder is refused: incomplete, damaged, of another version, or of parts that do not belong together."""
+    """A run folder is refused: it is incomplete, damaged, of another version, or its parts do not match."""
 
     status = 503
     title = "This run cannot be served"
 
 
 class NoNetworkError(RunError):
-    """The network of a run cannot be made here; all that needs no network can still be served.
+    """The network of a run cannot be made here; everything that needs no network can still be served.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class NotFoundError(XdaError):
 
 
 class NoHeatmapsError(NotFoundError):
-    """The network of the run is one through which relevance cannot be propagated; all else is served."""
+    """Relevance cannot be propagated through the run's network; everything but heat-maps is served."""
 
     title = "This run has no heat-maps"
 
@@ -92,7 +92,7 @@ class InvalidRequestError(XdaError):
 
 
 class ConflictError(XdaError):
-    """The request contradicts the state of what it refers to."""
+    """The request contradicts the present state, such as an existing run of another id."""
 
     status = 409
     title = "The request contradicts what is there"
@@ -106,7 +106,7 @@ class TooLargeError(XdaError):
 
 
 class BusyError(XdaError):
-    """The device queue is full or the answer did not come in time; trying again later helps."""
+    """The device queue is full or the answer was not ready in time; a later attempt helps."""
 
     status = 503
     title = "Busy"

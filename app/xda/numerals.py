@@ -1,6 +1,6 @@
-"""Numbers as a person reads them, the same in every language setting: three significant digits, a real minus sign.
+"""Numbers for people, the same in every locale: three significant digits, a real minus sign.
 
-The exact values are in the exports; everything here is for reading.
+The exports hold the exact values.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ MINUS = "\N{MINUS SIGN}"
 
 
 def number(value: float, digits: int = 3) -> str:
-    """Return a value with so many significant digits: ``−0.382``, ``12,300``, ``1.20e−5``.
+    """Format a value with a number of significant digits: ``−0.382``, ``12,300``, ``1.20e−5``.
 
     Parameters
     ----------
@@ -40,18 +40,18 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def signed(value: float, digits: int = 3) -> str:
-    """Return a value with its sign, also a plus: ``+0.640``, ``−2.95``, ``0``."""
+    """Format a value with its sign, also a plus: ``+0.640``, ``−2.95``, ``0``."""
     text = number(value, digits)
     return f"+{text}" if value > 0 else text
 
 
 def addends(parts: Sequence[float], total: float, digits: int = 3) -> tuple[tuple[str, ...], str]:
-    """Return the terms of a sum and the sum itself so that they add up exactly as they are printed.
+    """Format the terms of a sum and the sum so that the printed numbers add up exactly.
 
-    Large terms that nearly cancel too: ``+14,203.05``, ``−14,199.99``, total ``3.06``.
+    This holds for large terms that nearly cancel too: ``+14,203.05``, ``−14,199.99``, total ``3.06``.
 
-    All are rounded to the decimal places in which the total has so many significant digits (a dozen digits are the
-    most that is printed); what rounding leaves over goes to the largest term.
+    All are rounded to the decimal places that give the total ``digits`` significant digits (but at most a dozen digits
+    are printed); the largest term absorbs the rounding error.
 
     Parameters
     ----------
@@ -84,10 +84,10 @@ def addends(parts: Sequence[float], total: float, digits: int = 3) -> tuple[tupl
 
 
 def terms(parts: Sequence[float], total: float, digits: int = 3) -> tuple[tuple[str, ...], str]:
-    """Return the terms of a sum, each readable by itself, and the sum: terms that nearly cancel keep what is left.
+    """Format the terms of a sum and the sum, each term with its own significant digits.
 
-    As ``addends``, but a term that is small beside the total keeps so many digits of its own: ``−0.00120`` beside
-    ``+43.7`` rather than ``0``.
+    Works like ``addends``, but a term that is small beside the total keeps ``digits`` digits of its own: ``−0.00120``
+    beside ``+43.7`` rather than ``0``.
 
     Parameters
     ----------
@@ -109,12 +109,12 @@ def terms(parts: Sequence[float], total: float, digits: int = 3) -> tuple[tuple[
 
 
 def count(value: int) -> str:
-    """Return a whole number with commas between thousands: ``58,688``."""
+    """Format a whole number with commas between thousands: ``58,688``."""
     return f"{value:,}".replace("-", MINUS)
 
 
 def percent(share: float, digits: int = 0) -> str:
-    """Return a share of one in percent, never rounded up to all or down to nothing: ``61 %``, ``> 99 %``, ``< 1 %``."""
+    """Format a share in percent; never round it up to all or down to nothing: ``61 %``, ``> 99 %``, ``< 1 %``."""
     step = 10.0**-digits
     value = round(share * 100, digits)
     if share < 1 and value >= 100:
@@ -125,7 +125,7 @@ def percent(share: float, digits: int = 0) -> str:
 
 
 def parameter(c: float) -> str:
-    """Return a regularisation parameter as people write it: ``1e-3``, ``0.5``, ``10``."""
+    """Format a regularisation parameter as people write it: ``1e-3``, ``0.5``, ``10``."""
     exponent = math.log10(c) if c > 0 else 0.0
     if c > 0 and abs(exponent - round(exponent)) < 1e-9 and exponent < 0:
         return f"1e{round(exponent)}"

@@ -1,11 +1,14 @@
-"""Functions of other people's modules, named ``module:function`` in a configuration or a run.
+"""Factories in other people's modules, named ``module:function`` in a configuration or a run.
 
-A run names the factory of its network, so a run from elsewhere would decide what is called when it is opened. Hence
-only modules that whoever opens it has named are imported (``refuse_unnamed``); a build trusts its configuration.
-Modules are found as Python finds them (installed, or in ``PYTHONPATH``), never in the current folder; a build looks
-beside its configuration too, but no run says where its module is to be looked for. And of modules that belong to Python
-or to installed packages only what is declared to return what is asked for is called, without arguments that bring
-weights, so that no run can reach, say, ``os:system``, or a download.
+A run names the factory of its network, so a run from elsewhere could choose the code that runs when somebody opens it.
+Three rules prevent that:
+
+* A run's module is imported only if the person who opens the run has named it (``refuse_unnamed``). A build trusts its
+  configuration.
+* Python finds modules as usual (installed, or in ``PYTHONPATH``), never in the current folder. A build also searches
+  the folder of its configuration, but a run cannot say where its module is.
+* A function of Python itself or of an installed package is called only if it is declared to return the wanted type, and
+  never with arguments that bring weights. So no run can reach ``os:system`` or a download.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from typing import Any, TypeVar
 from xda.errors import ConfigError
 
 _CLASSES = ("n_classes", "num_classes")
-"""Parameters that take the number of classes, in the order in which they are looked for."""
+"""Names of the parameter for the number of classes; the first that a factory has is used."""
 
 _BRINGING = frozenset(
     {
@@ -30,16 +33,16 @@ _BRINGING = frozenset(
         *("weights", "weights_backbone", "cache_dir", "url", "hf_hub_id", "pretrained_model_args", "file"),
     }
 )
-"""Arguments with which functions of installed packages load or download weights."""
+"""Arguments that make functions of installed packages load or download weights."""
 
 PACKAGES = frozenset({"site-packages", "dist-packages"})
-"""Folders of installed packages, wherever they are."""
+"""Names of folders that hold installed packages."""
 
 Made = TypeVar("Made")
 
 
 def import_function(name: str) -> Callable[..., Any]:
-    """Import what a configuration names, which is as much to be trusted as whoever wrote it.
+    """Import a function that a configuration names; the configuration is trusted.
 
     Parameters
     ----------
@@ -53,7 +56,7 @@ def import_function(name: str) -> Callable[..., Any]:
     Raises
     ------
     ConfigError
-        If there is no such module or function, or importing it fails; the message names it.
+        The module or function does not exist, or its import fails; the message names it.
     """
     module_name, function = _parts(name)
     try:
@@ -84,26 +87,26 @@ def _parts(name: str) -> tuple[str, str]:
 
 
 def module_of(name: str) -> str:
-    """Return the module of a factory ``module:function``; ConfigError if it is not written so."""
+    """Return the module of a factory ``module:function``; raise ConfigError for any other form."""
     return _parts(name)[0]
 
 
 def refuse_unnamed(name: str, allowed: Sequence[str], *, kept: bool = False) -> None:
-    """Refuse a factory that a run names where nobody here has named its module; nothing is imported.
+    """Refuse a run's factory unless its module is allowed; import nothing.
 
     Parameters
     ----------
     name : str
         ``module:function``.
     allowed : sequence of str
-        Modules; a package stands for all modules in it.
+        Allowed modules; a package includes all modules in it.
     kept : bool
-        Whether the module travels in the run.
+        Whether the run contains the module.
 
     Raises
     ------
     ConfigError
-        The message says how the module is allowed.
+        The module is not allowed; the message says how to allow it.
     """
     module, _ = _parts(name)
     if not any(module == each or module.startswith(f"{each}.") for each in allowed):
@@ -114,17 +117,17 @@ def refuse_unnamed(name: str, allowed: Sequence[str], *, kept: bool = False) -> 
 
 
 def search_beside(folder: Path) -> bool:
-    """Let the modules in a folder be found in this process, after all others.
+    """Let this process import modules from a folder, after all other places.
 
     Parameters
     ----------
     folder : Path
-        Of a configuration.
+        The folder of a configuration.
 
     Returns
     -------
     bool
-        Whether this is new; False where they were found before.
+        Whether the folder was added now.
     """
     path = str(folder.resolve())
     found = {str(Path(each).resolve()) for each in sys.path}
@@ -134,20 +137,20 @@ def search_beside(folder: Path) -> bool:
 
 
 def is_from(name: str, folder: Path) -> bool:
-    """Whether the module of a factory, which has been imported, lies in a folder."""
+    """Tell whether the module of a factory, already imported, lies in a folder."""
     file = getattr(sys.modules.get(name.partition(":")[0]), "__file__", None)
     return file is not None and folder.resolve() in Path(file).resolve().parents
 
 
 def load_factory(name: str, kind: type) -> Callable[..., Any]:
-    """Import a factory that a run may name, which need not be trusted.
+    """Import a factory that a run names; the run is not trusted.
 
     Parameters
     ----------
     name : str
         ``module:function``, or ``module:Class``.
     kind : type
-        What it makes, such as ``torch.nn.Module``.
+        The type that it must return, such as ``torch.nn.Module``.
 
     Returns
     -------
@@ -156,7 +159,7 @@ def load_factory(name: str, kind: type) -> Callable[..., Any]:
     Raises
     ------
     ConfigError
-        As ``import_function``; or if it is not one that may be called.
+        As for ``import_function``; also if the factory must not be called.
     """
     made = import_function(name)
     if not (_makes(made, kind) or _is_own_code(made)):
@@ -175,16 +178,16 @@ def call_factory(name: str, kind: type[Made], arguments: Mapping[str, Any], n_cl
     name : str
         ``module:function``.
     kind : type
-        What it must return.
+        The type that it must return.
     arguments : mapping
         Keyword arguments.
     n_classes : int, optional
-        Passed as ``n_classes`` or ``num_classes`` where the factory takes one of these.
+        Passed as ``n_classes`` or ``num_classes`` if the factory takes one of these.
 
     Raises
     ------
     ConfigError
-        As ``load_factory``; or if the call fails or returns something else.
+        As for ``load_factory``; also if the call fails or returns another type.
     """
     made = load_factory(name, kind)
     if not _is_own_code(made) and (bringing := _BRINGING & arguments.keys()):
@@ -220,7 +223,7 @@ def _parameters(made: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
 
 
 def _makes(made: Callable[..., Any], kind: type) -> bool:
-    """Whether a factory is a class of this kind, or declared to return one."""
+    """Tell whether a factory is a class of this type, or declared to return one."""
     if inspect.isclass(made):
         return issubclass(made, kind)
     try:
@@ -231,7 +234,7 @@ def _makes(made: Callable[..., Any], kind: type) -> bool:
 
 
 def _is_own_code(made: Callable[..., Any]) -> bool:
-    """Whether a factory is defined outside of Python and of what is installed beside it."""
+    """Tell whether a factory is defined outside of Python and of installed packages."""
     module = sys.modules.get(getattr(made, "__module__", None) or "")
     file = getattr(module, "__file__", None)
     if file is None:

@@ -1,4 +1,4 @@
-"""How long steps report what they have done: one callable type and its face on a terminal."""
+"""Progress of long steps: the type of the callback, and a progress bar for terminals."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 Progress = Callable[[str, int, int], None]
-"""Called as ``progress(stage, done, total)``; the same stage is reported until ``done == total``."""
+"""Called as ``progress(stage, done, total)``, for one stage until ``done == total``."""
 
 
 def silent(stage: str, done: int, total: int) -> None:
@@ -18,7 +18,7 @@ def silent(stage: str, done: int, total: int) -> None:
 
 
 class TerminalProgress:
-    """A progress bar with the remaining time for each stage; one line a stage when stderr is no terminal."""
+    """A progress bar with the remaining time for each stage; one line per stage if stderr is no terminal."""
 
     def __init__(self) -> None:
         self._bar: Any = None
@@ -32,7 +32,7 @@ class TerminalProgress:
             interactive = sys.stderr.isatty()
             self._bar = tqdm(
                 total=total,
-                initial=done,  # what an earlier attempt did says nothing of the speed of this one
+                initial=done,  # the work of an earlier attempt says nothing about the present speed
                 desc=f"{stage:<34}",
                 file=sys.stderr,
                 mininterval=0.2 if interactive else 5.0,

@@ -1,4 +1,4 @@
-"""All settings of the product, read from the environment (prefix ``XDA_``) in one place.
+"""All settings, read from the environment (prefix ``XDA_``) in one place.
 
 Nothing is read at import time; ``Settings()`` reads the environment when it is called, and the command line overrides
 single values through keyword arguments. Every field appears in docs/reference/settings.md (a test says so).
@@ -25,12 +25,12 @@ def _bracketed(host: str) -> str:
 
 
 def _names(hosts: str) -> list[str]:
-    """Return the names of a list, as a request names them."""
+    """Split a list of host names; lower case, as requests are compared."""
     return [_bracketed(name.strip().lower()) for name in hosts.split(",") if name.strip()]
 
 
 class Settings(BaseSettings):
-    """Settings of build and serve; each can be given as ``XDA_<NAME>`` in the environment."""
+    """Settings of build and serve; the environment sets each as ``XDA_<NAME>``."""
 
     model_config = SettingsConfigDict(env_prefix="XDA_", frozen=True, extra="forbid")
 
@@ -67,14 +67,14 @@ class Settings(BaseSettings):
         for name in _names(value):
             if not _HOST.fullmatch(name):
                 raise ValueError(
-                    f"'{name}' is no name of a host; give names without scheme and port, separated by commas, "
+                    f"'{name}' is not a host name; give names without scheme and port, separated by commas, "
                     "such as xda.example.org,*.lab.example.org"
                 )
         return value
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """Names under which the server answers: lower case, IPv6 addresses in brackets."""
+        """Host names to which the server answers: lower case, IPv6 addresses in brackets."""
         public = urlsplit(self.public_url).hostname
         return tuple(
             dict.fromkeys([*LOOPBACK_HOSTS, *([_bracketed(public)] if public else []), *_names(self.allowed_hosts)])
@@ -85,7 +85,7 @@ class Settings(BaseSettings):
     def _modules(cls, value: str) -> str:
         for module in value.split(","):
             if module.strip() and not all(part.isidentifier() for part in module.strip().split(".")):
-                raise ValueError(f"'{module.strip()}' is no module, such as my_project or my_project.models")
+                raise ValueError(f"'{module.strip()}' is not a module name such as my_project.models")
         return value
 
     @property

@@ -1,4 +1,4 @@
-"""Doubts: each mistake is found, and nothing is said where there is none."""
+"""Warnings: each suspicious build gets one, a sound build gets none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from tests.build.foreign import make_config, make_dataset
 from tests.world import World
-from xda.build.warnings import doubts_before, doubts_of_accuracy, warn
+from xda.build.warnings import accuracy_warnings, configuration_warnings, warn
 from xda.data.dataset import ReadOtherwise
 
 FACTORY = {
@@ -20,30 +20,30 @@ FACTORY = {
 
 
 def test_a_sound_configuration_raises_none(world: World) -> None:
-    assert doubts_before(world.config, world.dataset) == []
+    assert configuration_warnings(world.config, world.dataset) == []
 
 
 def test_the_same_images_in_both_splits(world: World) -> None:
-    (doubt,) = doubts_before(world.config, replace(world.dataset, test=world.dataset.train))
-    assert "training images are the test images too" in doubt
+    (warning,) = configuration_warnings(world.config, replace(world.dataset, test=world.dataset.train))
+    assert "training images are the test images too" in warning
 
 
 def test_classes_without_a_test_image(world: World) -> None:
     for most, words in ((9, "of class '9'"), (8, "of the classes '8', '9'"), (2, "'2', '3', '4', '5', '6' and 3 more")):
         test = replace(world.dataset.test, labels=np.minimum(world.dataset.test.labels, most - 1))
-        (doubt,) = doubts_before(world.config, replace(world.dataset, test=test))
-        assert doubt.endswith(words)
+        (warning,) = configuration_warnings(world.config, replace(world.dataset, test=test))
+        assert warning.endswith(words)
 
 
 def test_a_factory_without_a_checkpoint() -> None:
     network = FACTORY | {"checkpoint": "x.pt"}
     preprocessing = network.pop("preprocessing")
     assert isinstance(preprocessing, dict)
-    assert doubts_before(make_config(network, **preprocessing), make_dataset()) == []
+    assert configuration_warnings(make_config(network, **preprocessing), make_dataset()) == []
     del network["checkpoint"]
-    (doubt,) = doubts_before(make_config(network, **preprocessing), make_dataset())
-    assert "no checkpoint" in doubt
-    assert "'my_networks:network'" in doubt
+    (warning,) = configuration_warnings(make_config(network, **preprocessing), make_dataset())
+    assert "no checkpoint" in warning
+    assert "'my_networks:network'" in warning
 
 
 def test_images_that_torchvision_reads_otherwise_are_counted_and_named(world: World) -> None:
@@ -56,11 +56,11 @@ def test_images_that_torchvision_reads_otherwise_are_counted_and_named(world: Wo
         train=replace(dataset.train, otherwise=ReadOtherwise.of([f"{k}.jpg" for k in range(1_200)])),
         test=replace(dataset.test, otherwise=ReadOtherwise.of(["a.tif"])),
     )
-    (doubt,) = doubts_before(config, some)
-    assert doubt.startswith("1,201 image(s) are turned upright by their EXIF data, or hold grey of more than 8 bits")
-    assert "0.jpg, 1.jpg, 2.jpg …. torchvision's ImageFolder does neither" in doubt
+    (warning,) = configuration_warnings(config, some)
+    assert warning.startswith("1,201 image(s) are turned upright by their EXIF data, or hold grey of more than 8 bits")
+    assert "0.jpg, 1.jpg, 2.jpg …. torchvision's ImageFolder does neither" in warning
     assert (
-        doubts_before(
+        configuration_warnings(
             world.config, replace(world.dataset, train=replace(world.dataset.train, otherwise=ReadOtherwise.of(["a"])))
         )
         == []
@@ -72,29 +72,29 @@ def test_a_network_that_guesses_or_says_always_the_same_is_found(n_classes: int)
     rng = np.random.default_rng(0)
     labels = rng.choice(n_classes, 400, p=np.r_[0.7, np.full(n_classes - 1, 0.3 / (n_classes - 1))])
     for predicted in (np.zeros(400, np.int64), np.full(400, n_classes - 1), rng.permutation(labels)):
-        (doubt,) = doubts_of_accuracy(labels, predicted, n_classes)
-        assert f"{(labels == predicted).sum()} of 400 test images" in doubt
+        (warning,) = accuracy_warnings(labels, predicted, n_classes)
+        assert f"{(labels == predicted).sum()} of 400 test images" in warning
 
 
 def test_the_number_of_guesses_is_that_of_independent_answers() -> None:
     labels = np.repeat([0, 1], [30, 10])
-    (doubt,) = doubts_of_accuracy(labels, np.zeros(40, np.int64), 2)
-    assert "30 of 40" in doubt
-    assert "guessing would give about 30:" in doubt
+    (warning,) = accuracy_warnings(labels, np.zeros(40, np.int64), 2)
+    assert "30 of 40" in warning
+    assert "guessing would give about 30:" in warning
 
 
 def test_nothing_is_said_of_so_few_images_that_nothing_can_be() -> None:
-    for n, n_doubts in ((1, 0), (9, 0), (10, 1)):
-        assert len(doubts_of_accuracy(np.arange(n) % 2, np.zeros(n, np.int64) + 1, 2)) == n_doubts
+    for n, n_warnings in ((1, 0), (9, 0), (10, 1)):
+        assert len(accuracy_warnings(np.arange(n) % 2, np.zeros(n, np.int64) + 1, 2)) == n_warnings
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 400])
 def test_a_network_that_knows_something_is_not_doubted(n: int) -> None:
     labels = np.arange(n) % 4
-    assert doubts_of_accuracy(labels, labels, 4) == []
+    assert accuracy_warnings(labels, labels, 4) == []
     if n == 400:
         mostly = np.where(np.arange(n) % 3 == 0, 0, labels)
-        assert doubts_of_accuracy(labels, mostly, 4) == []
+        assert accuracy_warnings(labels, mostly, 4) == []
 
 
 def test_network_worse_than_the_most_frequent_class_is_found() -> None:
@@ -102,11 +102,9 @@ def test_network_worse_than_the_most_frequent_class_is_found() -> None:
     predicted = np.where(np.arange(400) % 5 < 2, 1 - labels, labels)
     predicted[320:] = 1
     assert (predicted == labels).mean() < 0.8
-    (doubt,) = doubts_of_accuracy(labels, predicted, 2)
-    assert (
-        "272 of 400 test images are classified as labelled, and always guessing the most frequent class would" in doubt
-    )
-    assert "would give 320:" in doubt
+    (warning,) = accuracy_warnings(labels, predicted, 2)
+    assert "272 of 400 test images are classified as labelled, and always guessing the most frequent class" in warning
+    assert "would give 320:" in warning
 
 
 @pytest.mark.parametrize("n_right", [320, 321, 360])
@@ -115,7 +113,7 @@ def test_network_as_good_as_the_most_frequent_class_is_not_doubted(n_right: int)
     predicted = np.ones(400, np.int64)
     predicted[: n_right - 80] = 0
     assert (predicted == labels).sum() == n_right
-    assert doubts_of_accuracy(labels, predicted, 2) == []
+    assert accuracy_warnings(labels, predicted, 2) == []
 
 
 @pytest.mark.parametrize(
@@ -136,12 +134,12 @@ def test_mean_and_std_in_units_of_0_to_255_are_found(changes: dict[str, list[flo
     config = make_config(
         {"factory": "my_networks:network", "checkpoint": "x.pt"}, **{"mode": "RGB", "size": [24, 24]} | changes
     )
-    doubts = doubts_before(config, make_dataset())
-    assert len(doubts) == bool(words)
-    for doubt in doubts:
-        assert all(word in doubt for word in words)
-        assert f"{'look' if len(words) > 1 else 'looks'} like units of 0 to 255; pixels are scaled" in doubt
-        assert "divide mean and std by 255" in doubt
+    warnings = configuration_warnings(config, make_dataset())
+    assert len(warnings) == bool(words)
+    for warning in warnings:
+        assert all(word in warning for word in words)
+        assert f"{'look' if len(words) > 1 else 'looks'} like units of 0 to 255; pixels are scaled" in warning
+        assert "divide mean and std by 255" in warning
 
 
 def test_they_are_said_and_the_remark_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,1 +1,1 @@
-"""The build, offline: images, features, dual variables and index become a run folder."""
+"""The offline build: it turns images into features, dual variables and an index, and writes a run folder."""

@@ -1,7 +1,7 @@
-"""``xda build --check``: what a build would do, found out without doing it.
+"""``xda build --check``: predicts what a build would do, without doing it.
 
-Everything that can stop a build is tried: the configuration, the network with its checkpoint, its head, the rules for
-heat-maps, and some images of both splits. Times are those of these images on this machine, multiplied.
+The check tries everything that can stop a build: the configuration, the network with its checkpoint, its head, the
+rules for heat-maps, and some images of both splits. It measures these images and extrapolates the times.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from xda.build.config import BuildConfig
 from xda.build.network import configured_network
-from xda.build.warnings import doubts_before, doubts_of_accuracy, doubts_of_normalisation
+from xda.build.warnings import accuracy_warnings, configuration_warnings, normalisation_warnings
 from xda.data.dataset import ImageDataset
 from xda.decision import SPLITS, Split
 from xda.errors import DataError
@@ -29,32 +29,32 @@ from xda.settings import DeviceChoice
 from xda.storage.run.space import readable_size
 
 SECONDS = 5.0
-"""How long images are tried, about."""
+"""Seconds for which images are tried, about."""
 MOST_IMAGES = 256
-"""Images tried of the test split, at most."""
+"""At most so many test images are tried."""
 MOST_CLASSES = 20
-"""Above so many classes only the smallest are listed; the text says so."""
+"""With more classes only the smallest are listed; the text says so."""
 _SWEEPS = 100
-"""Products of all features with all weights that a surrogate needs, about (it depends on the data)."""
+"""A surrogate multiplies all features with all weights about so many times (it depends on the data)."""
 _ENTRIES = 4
-"""Dual variables that a support vector has, about."""
+"""A support vector has about so many dual variables."""
 _COPIED = 256 * 2**20
-"""Bytes of features that the fit and the index hold at a time."""
+"""Fit and index hold so many bytes of features at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What a build would do."""
+    """Sizes, times, warnings and problems that a build would have."""
 
     title: str
     dataset: str
     classes: tuple[str, ...]
     own_classes: tuple[str, ...]
-    """What the data set itself calls its classes, where ``classes`` are other names; else empty."""
+    """The data set's own names of its classes, if ``classes`` are other names; else empty."""
     counts: dict[Split, NDArray[np.int64]]
     """Images of each class, shape (K,)."""
     n_left_out: int
-    """Images that cannot be used and are left out."""
+    """Number of unusable images, which are left out."""
     network: str
     n_parameters: int
     head: str
@@ -65,20 +65,20 @@ class Outlook:
     """The rules, or why there are no heat-maps."""
     n_tried: int
     n_right: int
-    """How many of the images tried are classified as labelled."""
+    """Number of tried images that the network classifies as labelled."""
     memory_bytes: int
     disk_bytes: int
     feature_seconds: float
     surrogate_seconds: float
     problems: tuple[str, ...]
-    """What would stop the build; empty if nothing would."""
+    """Reasons that would stop the build; empty if there are none."""
     remark: str = ""
-    """What the network does with the scores of its head, or returns beside them."""
+    """Says if the network changes the scores of its head, or returns more than them."""
     warnings: tuple[str, ...] = ()
-    """What would stop nothing and is most likely a mistake."""
+    """Likely mistakes that would not stop the build."""
 
     def lines(self) -> list[str]:
-        """Return the outlook for people."""
+        """Return the outlook as lines of text."""
         train, test = (int(self.counts[split].sum()) for split in SPLITS)
         return [
             f"{self.title}: {train:,} training and {test:,} test images of {self.dataset}, {len(self.classes)} classes",
@@ -94,7 +94,7 @@ class Outlook:
             f"  disk            about {readable_size(self.disk_bytes)}",
             f"  time            about {_duration(self.feature_seconds)} for the features (measured), in the order of "
             f"{_duration(self.surrogate_seconds)} for surrogates and index (estimated)",
-            *(f"  warning         {doubt}" for doubt in self.warnings),
+            *(f"  warning         {warning}" for warning in self.warnings),
         ]
 
     def _class_lines(self) -> list[str]:
@@ -123,7 +123,7 @@ def check_build(
     device: DeviceChoice = "auto",
     progress: Progress = silent,
 ) -> Outlook:
-    """Find out what a build would do.
+    """Predict what a build would do.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ def check_build(
     dataset : ImageDataset
         The data set that the configuration names.
     out : Path, optional
-        Where the run is to be; then its disk is looked at too.
+        Future folder of the run; its disk is then checked too.
     device : {"auto", "cpu", "cuda"}
     progress : Progress
 
@@ -142,7 +142,7 @@ def check_build(
     Raises
     ------
     ConfigError, DataError
-        If the network cannot be made, or an image that is tried cannot be decoded or makes it overflow.
+        The network cannot be made, or a tried image cannot be decoded or makes the network overflow.
     """
     where = resolve_device(device)
     loaded = configured_network(config, dataset)
@@ -156,8 +156,8 @@ def check_build(
         predicted, seconds, read_bytes = _try_images(model, dataset, tried, progress)
     labels = dataset.test.labels[tried[: len(predicted)]]
     right = int((predicted == labels).sum())
-    doubts = doubts_before(config, dataset) + doubts_of_normalisation(loaded, dataset)
-    doubts += doubts_of_accuracy(labels, predicted, len(dataset.classes))
+    warnings = configuration_warnings(config, dataset) + normalisation_warnings(loaded, dataset)
+    warnings += accuracy_warnings(labels, predicted, len(dataset.classes))
     n = {split: len(splits[split]) for split in SPLITS}
     image_bytes = read_bytes * sum(n.values())
     disk = (
@@ -185,7 +185,7 @@ def check_build(
         surrogate_seconds=_surrogate_seconds(config, n, loaded.n_features, len(dataset.classes)),
         problems=tuple(_problems(dataset, counts, out, disk)),
         remark=loaded.remark,
-        warnings=tuple(doubts),
+        warnings=tuple(warnings),
     )
 
 
@@ -206,7 +206,7 @@ def _problems(dataset: ImageDataset, counts: dict[Split, NDArray[np.int64]], out
 
 
 def _spread(n: int, most: int) -> NDArray[np.int64]:
-    """Return positions spread over a split, in an order in which any first part is spread over it too."""
+    """Return positions spread over a split; every prefix of them is spread over it too."""
     positions = np.unique(np.linspace(0, max(0, n - 1), min(n, most)).astype(np.int64)) if n else np.arange(0)
     return np.random.default_rng(0).permutation(positions)
 
@@ -214,7 +214,7 @@ def _spread(n: int, most: int) -> NDArray[np.int64]:
 def _try_images(
     model: RelevanceModel, dataset: ImageDataset, order: NDArray[np.int64], progress: Progress
 ) -> tuple[NDArray[np.int64], float, float]:
-    """Return predictions, seconds per image and bytes per image, from as many images as the time allows."""
+    """Return predictions, seconds per image and bytes per image, for as many images as the time allows."""
     sizes = [len(dataset.train.encoded(int(i))) for i in _spread(len(dataset.train), 16)]
     predicted: list[NDArray[np.int64]] = []
     best, spent, size, done = float("inf"), 0.0, 1, 0
@@ -226,11 +226,11 @@ def _try_images(
         predicted.append(logits.argmax(axis=1))
         if not (np.isfinite(features).all() and np.isfinite(logits).all()):
             raise DataError(
-                "What the network computes of the test images is not finite (NaN or infinity); look at its weights and "
-                "at the preprocessing."
+                "The network's output for the test images is not finite (NaN or infinity); look at its weights and at "
+                "the preprocessing."
             )
         seconds = time.perf_counter() - started
-        # the first calls are slow, the largest batches fast: the build is like the best of them
+        # The first calls are slow and the largest batches fast; the build is as fast as the best of them.
         best = min(best, seconds / len(batch))
         sizes += map(len, encoded)
         spent, done, size = spent + seconds, done + len(batch), min(2 * size, 64)
@@ -240,7 +240,7 @@ def _try_images(
 
 
 def _result_bytes(config: BuildConfig, n: dict[Split, int], n_features: int, n_classes: int) -> int:
-    """Return about how much the run's arrays occupy; every sample is taken for a support vector."""
+    """Estimate the bytes of the run's arrays, as if every sample were a support vector."""
     outputs = 4 * (n_features + n_classes) * sum(n.values())
     dual = n["train"] * (12 * _ENTRIES + 16)
     index = n["test"] * (2 * 12 * config.index.per_sign + 8 * n_classes + 64)
@@ -248,7 +248,7 @@ def _result_bytes(config: BuildConfig, n: dict[Split, int], n_features: int, n_c
 
 
 def _memory_bytes(n_train: int, n_features: int, n_classes: int) -> int:
-    """Return what the process occupies now, with network and images in it, and what the fit will add."""
+    """Return the present memory of the process, which holds network and images, plus what the fit will add."""
     unit = 1 if sys.platform == "darwin" else 1024
     now = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     fit = min(_COPIED, 8 * n_train * n_features) + n_train * (12 * _ENTRIES + 64) + 24 * n_features * n_classes
@@ -256,7 +256,7 @@ def _memory_bytes(n_train: int, n_features: int, n_classes: int) -> int:
 
 
 def _surrogate_seconds(config: BuildConfig, n: dict[Split, int], n_features: int, n_classes: int) -> float:
-    """Return the order of the time for surrogates and index, from how fast this machine multiplies matrices."""
+    """Estimate the time for surrogates and index from this machine's speed of matrix products."""
     rows = int(np.clip(2**22 // max(1, n_features), 1, n["train"] or 1))
     features, weights = np.ones((rows, n_features)), np.ones((n_features, n_classes))
     best = float("inf")
@@ -265,7 +265,7 @@ def _surrogate_seconds(config: BuildConfig, n: dict[Split, int], n_features: int
         features @ weights
         best = min(best, time.perf_counter() - started)
     product = best * n["train"] / rows
-    # the index multiplies the support vectors, at most all samples, with all test images
+    # The index multiplies all support vectors, at most all samples, with all test images.
     index = product * n["test"] / max(1, n_classes) / 4
     return float(len(config.surrogate.c) * (_SWEEPS * product + index))
 

@@ -1,4 +1,7 @@
-"""What to build: one TOML file, every key validated, unknown keys refused; relative paths are relative to the file."""
+"""The build configuration: one TOML file with validated keys; relative paths start at the file's folder.
+
+Unknown keys are refused.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from xda.build.config_errors import first_mistake
+from xda.build.config_errors import first_error
 from xda.data.preprocessing import CHANNELS, NEEDED, Interpolation
 from xda.errors import ConfigError
 from xda.networks.spec import NetworkKind, NetworkSpec
@@ -38,7 +41,7 @@ def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
 
 
 RelativePath = Annotated[Path, AfterValidator(_beside_the_file)]
-"""A path that is relative to the configuration file."""
+"""A path; a relative one starts at the folder of the configuration file."""
 
 
 def _one_or_several(value: object) -> object:
@@ -60,14 +63,14 @@ def _run_id(found: dict[str, Any]) -> str:
 
 
 class RunTable(_Table):
-    """``[run]``: how the run is called."""
+    """``[run]``: the id and the title of the run."""
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="Name in URLs.", examples=["my-run"])
     title: str = Field(default_factory=_run_id, min_length=1, max_length=120, description="For people; else the id.")
 
 
 class DataTable(_Table):
-    """``[data]``: where the images are; exactly one of ``name``, ``train`` with ``test``, and ``factory``."""
+    """``[data]``: the source of the images: exactly one of ``name``, ``train`` with ``test``, and ``factory``."""
 
     name: str | None = Field(default=None, description="A data set that `xda data` knows, such as 'mnist'.")
     train: RelativePaths = Field(default=(), description="Folder with a folder for each class, or Parquet files.")
@@ -97,7 +100,7 @@ class DataTable(_Table):
 
     @property
     def is_parquet(self) -> bool:
-        """Whether the images are in Parquet files: named, meant by a pattern, or in a folder of them."""
+        """Whether the images are in Parquet files, given by name, by a pattern or by their folder."""
         return any(
             glob.has_magic(path.name) or path.suffix.lower() == ".parquet" or any(path.glob("*.parquet"))
             for path in self.train
@@ -105,7 +108,7 @@ class DataTable(_Table):
 
 
 class PreprocessingTable(_Table):
-    """``[network.preprocessing]``: what replaces the model's own transform, key by key."""
+    """``[network.preprocessing]``: each key replaces that key of the model's own transform."""
 
     mode: Literal["L", "RGB"] | None = Field(default=None, description="Grey or colour.", examples=["RGB"])
     size: tuple[Side, Side] | None = Field(
@@ -132,7 +135,7 @@ class PreprocessingTable(_Table):
 
 
 class NetworkTable(_Table):
-    """``[network]``: how the network is made."""
+    """``[network]``: the network, its weights and its preprocessing."""
 
     preset: str | None = Field(default=None, description="A preset that `xda train` knows, such as 'mnist-cnn'.")
     torchvision: str | None = Field(default=None, description="A classification model, such as 'resnet50'.")
@@ -174,13 +177,13 @@ class NetworkTable(_Table):
 
     @property
     def kind(self) -> NetworkKind:
-        """Where the architecture comes from."""
+        """The source of the architecture."""
         kind: NetworkKind
         (kind,) = (kind for kind in get_args(NetworkKind) if getattr(self, kind) is not None)
         return kind
 
     def spec(self, n_classes: int) -> NetworkSpec:
-        """Return what is needed to build the network."""
+        """Return the specification from which the network is built."""
         return NetworkSpec(
             name=getattr(self, self.kind),
             n_classes=n_classes,
@@ -192,7 +195,7 @@ class NetworkTable(_Table):
 
 
 class SurrogateTable(_Table):
-    """``[surrogate]``: what to fit (method section 2)."""
+    """``[surrogate]``: the surrogates to fit (method section 2)."""
 
     c: tuple[PositiveC, ...] = Field(default=(1e-5, 1e-3, 1e-1), min_length=1, max_length=20, examples=[[0.001]])
     tol: float = Field(default=1e-6, gt=0, lt=1, description="Relative duality gap.")
@@ -205,7 +208,7 @@ class SurrogateTable(_Table):
 
 
 class IndexTable(_Table):
-    """``[index]``: what is precomputed."""
+    """``[index]``: the size of the precomputed index."""
 
     per_sign: int = Field(default=128, ge=1, le=10_000, description="Contributions kept of each sign.")
 
@@ -233,8 +236,8 @@ def load_config(path: Path, *, c: Sequence[float] | None = None) -> BuildConfig:
     Raises
     ------
     ConfigError
-        If the file cannot be read, is no TOML, or has a missing, unknown or unusable key; the message names it and, for
-        an unknown one, the key that was probably meant.
+        The file cannot be read, is not TOML, or has a missing, unknown or unusable key. The message names the key
+        and, if it is unknown, a similar known one.
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -251,4 +254,4 @@ def load_config(path: Path, *, c: Sequence[float] | None = None) -> BuildConfig:
     try:
         return BuildConfig.model_validate(content, context={"folder": path.parent})
     except ValidationError as error:
-        raise ConfigError(f"{path}: {first_mistake(error, BuildConfig)}") from None
+        raise ConfigError(f"{path}: {first_error(error, BuildConfig)}") from None

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in a sentence: the key, what stands there, and what may stand there."""
+"""Errors of a configuration as sentences: each names the key, its value, and the values allowed there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 _LONGEST = 60
-"""Characters of a value that are shown."""
+"""A message shows at most so many characters of a value."""
 _NEEDED = {
     "string_type": "text in quotes",
     "path_type": "a path in quotes",
@@ -33,15 +33,15 @@ _LIMITS = {"greater_than": ">", "greater_than_equal": ">=", "less_than": "<", "l
 _WORDS = {">": "greater than", ">=": "at least", "<": "less than", "<=": "at most"}
 
 
-def first_mistake(error: ValidationError, model: type[BaseModel]) -> str:
-    """Say what is wrong with the first key: an unknown one rather than the missing one that it was meant to be.
+def first_error(error: ValidationError, model: type[BaseModel]) -> str:
+    """Describe the first error; an unknown key goes before a missing one, which it may misspell.
 
     Parameters
     ----------
     error : ValidationError
         From the validation of ``model``.
     model : type of BaseModel
-        The whole configuration; its fields may say under ``examples`` what can stand there.
+        The whole configuration; its fields may have ``examples``, which the message shows.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def _needed(kind: str, context: dict[str, Any], message: str) -> str:
 
 
 def _example(model: type[BaseModel], loc: Sequence[str], joint: str) -> str:
-    """Return an example of the key, where its field has one; a place in a list counts as the list."""
+    """Return an example of the key if its field has one; a position in a list counts as the list."""
     names = [part for part in loc if not part.isdigit()]
     field = _table(model, names[:-1]).model_fields.get(names[-1])
     examples = field.examples if field is not None else None
@@ -97,7 +97,7 @@ def _example(model: type[BaseModel], loc: Sequence[str], joint: str) -> str:
 
 
 def _shown(value: object) -> str:
-    """Return a value as it stands in a TOML file, about."""
+    """Return a value roughly as TOML writes it."""
     if isinstance(value, dict):
         return "a table"
     if isinstance(value, datetime.date | datetime.time):
@@ -107,7 +107,7 @@ def _shown(value: object) -> str:
 
 
 def _table(table: type[BaseModel], path: Sequence[str]) -> type[BaseModel]:
-    """Return the table at a path of keys."""
+    """Return the model of the table at a path of keys."""
     for part in path:
         annotation = table.model_fields[part].annotation if part in table.model_fields else None
         kinds = (annotation, *(get_args(annotation) if isinstance(annotation, types.UnionType) else ()))

@@ -1,4 +1,4 @@
-"""The images that a configuration names, of whatever kind they are, as one data set."""
+"""Loads the data set that a configuration names, whatever its kind."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from xda.settings import Settings
 
 _UNNAMED = "images"
 _PLAIN = ("images", "image", "imgs", "data", "dataset", "datasets")
-"""Names of folders that say nothing of what is in them."""
+"""Folder names that say nothing about the content."""
 
 
 def load_dataset(table: DataTable, settings: Settings, *, progress: Progress = silent) -> ImageDataset:
-    """Load the data set of a configuration and look at every image once.
+    """Load the data set of a configuration and check every image once.
 
     Parameters
     ----------
     table : DataTable
-        ``[data]`` of the configuration, with paths that are no longer relative to its file.
+        ``[data]`` of the configuration, its relative paths already resolved.
     settings : Settings
-        Where known data sets are, and where what is known of images is kept between calls.
+        Gives the folder of known data sets, and the cache of earlier checks of images.
     progress : Progress
 
     Returns
     -------
     ImageDataset
-        Without the images that cannot be used; ``left_out`` names them.
+        Without the unusable images; ``left_out`` names them.
 
     Raises
     ------
     ConfigError
-        If the configuration does not fit what is there.
+        The configuration does not fit the data.
     DataError
-        If images are missing, or some cannot be used and ``skip_bad`` is off: one report names them all.
+        Images are missing, or some are unusable and ``skip_bad`` is off; one report names them all.
     """
     dataset = _load(table, settings, progress)
     if table.classes is not None and table.factory is None:
@@ -66,7 +66,7 @@ def _load(table: DataTable, settings: Settings, progress: Progress) -> ImageData
     if table.name is not None:
         return registry.load(table.name, settings.data_dir, progress=progress)
     if table.factory is not None:
-        # only here: it loads torch, which the other kinds do without
+        # Imported here since it loads torch, which the other kinds do not need.
         from xda.data.torch import load_factory_dataset
 
         return load_factory_dataset(table.factory, classes=table.classes, progress=progress)
@@ -106,14 +106,14 @@ def _folders(table: DataTable, name: str, base: Path | None, kept: Path, progres
 
 
 def _common_folder(paths: Sequence[Path]) -> Path | None:
-    """Return the folder that all of a data set is in, if it has a name."""
+    """Return the folder that contains the whole data set, if it has a name."""
     parents = [path.resolve() for path in paths]
     common = next((folder for folder in parents[0].parents if all(folder in each.parents for each in parents)), None)
     return common if common is not None and common.name and not glob.has_magic(common.name) else None
 
 
 def _title(folder: Path | None) -> str:
-    """Return what people read: the folder's name, or where that says nothing, the name of the one that it is in."""
+    """Return the folder's name for people; if it says nothing, the name of its parent folder."""
     if folder is None:
         return _UNNAMED
     plain = folder.name.lower() in _PLAIN and folder.parent.name

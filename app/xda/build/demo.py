@@ -1,4 +1,4 @@
-"""``xda demo``: MNIST from nothing to a verified run, going on wherever an earlier start was stopped."""
+"""``xda demo``: builds a verified MNIST run from nothing; continues where an earlier start stopped."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ PRESET = "mnist-cnn"
 
 
 def checkpoint_path(settings: Settings, preset: str) -> Path:
-    """Return where the weights of a preset network are kept."""
+    """Return the path of a preset network's checkpoint."""
     return settings.home / "checkpoints" / f"{preset}.safetensors"
 
 
 def train_preset(
     name: str, settings: Settings, checkpoint: Path, progress: Progress
 ) -> tuple[registry.ImageDataset, TrainingResult]:
-    """Fetch the data of a preset and train it, going on with an interrupted training."""
+    """Fetch the data of a preset and train it; continue an interrupted training."""
     preset = get_preset(name)
     registry.fetch(preset.dataset, settings.data_dir, progress)
     dataset = registry.load(preset.dataset, settings.data_dir)
@@ -34,26 +34,26 @@ def train_preset(
 
 
 def demo_run(settings: Settings, progress: Progress) -> tuple[Path, bool]:
-    """Make sure that the demonstration run exists and is sound.
+    """Build and verify the demonstration run, unless it exists and is sound.
 
     Returns
     -------
     path : Path
         Its folder.
     built : bool
-        Whether it was built now.
+        Whether this call built it.
 
     Raises
     ------
     DataError
-        If MNIST cannot be had.
+        MNIST cannot be fetched.
     RunError
-        If the finished run does not pass its own verification.
+        The finished run fails its verification.
     """
     out = settings.runs_dir / PRESET
     if _is_complete(out):
         return out, False
-    # Only now: a run that is there is served without the solver's libraries.
+    # Imported here, since an existing run is served without the solver's libraries.
     from xda.build.pipeline import build_run
     from xda.build.verify import verify_run
 
@@ -76,7 +76,7 @@ def demo_run(settings: Settings, progress: Progress) -> tuple[Path, bool]:
 
 
 def _is_complete(path: Path) -> bool:
-    """Tell whether a finished run is there; a damaged or older one is built again."""
+    """Tell whether a finished run exists; a damaged or older one is built again."""
     try:
         RunFolder.open(path, verify=False)
     except RunError:

@@ -1,4 +1,4 @@
-"""The network that a configuration describes, and what can be said of it before any image is read."""
+"""Makes the network that a configuration describes, and refuses a missing checkpoint early."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from xda.networks.presets import get_preset
 
 
 def refuse_missing_checkpoint(config: BuildConfig) -> None:
-    """Refuse a configuration whose weights are not there, which is known before the images are looked at.
+    """Refuse a configuration whose checkpoint is missing, before the images are checked.
 
     Raises
     ------
     ConfigError, DataError
-        If the preset is unknown, or the checkpoint is absent.
+        The preset is unknown, or the checkpoint is missing.
     """
     table = config.network
     if table.checkpoint is None or table.checkpoint.is_file():
@@ -29,12 +29,12 @@ def refuse_missing_checkpoint(config: BuildConfig) -> None:
 
 
 def configured_network(config: BuildConfig, dataset: ImageDataset) -> LoadedNetwork:
-    """Return the network that a configuration describes, with a logit for each class of the data set.
+    """Make the network that a configuration describes, with one logit for each class of the data set.
 
     Raises
     ------
     ConfigError, DataError
-        If it cannot be made, or its checkpoint is absent or of another network.
+        The network cannot be made, or its checkpoint is missing or belongs to another network.
     """
     refuse_missing_checkpoint(config)
     table = config.network

@@ -1,7 +1,7 @@
-"""The build: images → features → dual variables → index, written as a run folder that nothing changes afterwards.
+"""The build: images → features → dual variables → index, written as an immutable run folder.
 
-Each stage is keyed by a fingerprint of everything it is computed from; a build that was interrupted goes on after its
-last finished stage, and a changed input redoes what depends on it (``xda.storage.run.writer``).
+Each stage has a fingerprint of all its inputs. An interrupted build continues after its last finished stage; a changed
+input redoes the stages that depend on it (``xda.storage.run.writer``).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from xda.attribution.fidelity import agreement, confidence_and_margin
 from xda.attribution.index import build_index
 from xda.build.config import BuildConfig
 from xda.build.network import configured_network
-from xda.build.warnings import doubts_before, doubts_of_accuracy, doubts_of_normalisation, warn
+from xda.build.warnings import accuracy_warnings, configuration_warnings, normalisation_warnings, warn
 from xda.data.known.registry import ImageDataset, ImageSplit
 from xda.decision import SPLITS, Split
 from xda.errors import DataError
@@ -58,7 +58,7 @@ from xda.version import __version__
 
 LIBRARIES = ("dualxda-explorer", "numpy", "scipy", "scikit-learn", "numba", "torch", "torchvision", "zennit")
 FORMAT = 1
-"""Part of every stage's fingerprint; changes when what a stage computes changes."""
+"""Part of every stage's fingerprint; change it when a stage computes something else."""
 
 
 def build_run(
@@ -69,7 +69,7 @@ def build_run(
     device: DeviceChoice = "auto",
     progress: Progress = silent,
 ) -> RunFolder:
-    """Build a run folder, or go on with an interrupted build of it.
+    """Build a run folder, or continue an interrupted build of it.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def build_run(
     dataset : ImageDataset
         The data set that the configuration names.
     out : Path
-        Where the run is to be. A run that is there stays in use until the new one is complete.
+        The run folder. An existing run stays in use until the new one is complete.
     device : {"auto", "cpu", "cuda"}
     progress : Progress
 
@@ -89,14 +89,14 @@ def build_run(
     Raises
     ------
     ConfigError, DataError
-        If data or weights are missing or do not fit each other.
+        Data or weights are missing or do not fit each other.
     ConflictError
-        If another build writes the same folder, or something else is in it, such as a run of another id.
+        Another build writes the same folder, or it holds something else, such as a run of another id.
     """
     where = resolve_device(device)
     _refuse_untrained_classes(dataset)
     network = configured_network(config, dataset)
-    warn(doubts_before(config, dataset), remark=network.remark)
+    warn(configuration_warnings(config, dataset), remark=network.remark)
     with RunWriter(out, config.run.id) as writer:
         return _Build(config, dataset, network, writer, where, progress).run()
 
@@ -113,9 +113,9 @@ class _Build:
     progress: Progress
 
     def run(self) -> RunFolder:
-        # first: a network that is refused is refused before hours of work
+        # First, so that a refused network costs no hours of work.
         composite, no_heatmaps = self._composite()
-        warn(doubts_of_normalisation(self.network, self.dataset))
+        warn(normalisation_warnings(self.network, self.dataset))
         self._write_network()
         self._write_images()
         self._write_sources()
@@ -125,7 +125,7 @@ class _Build:
             self._write_index(c)
         self._write_tables()
         self._write_left_out()
-        warn(doubts_of_accuracy(self.dataset.test.labels, self._predicted, len(self.dataset.classes)))
+        warn(accuracy_warnings(self.dataset.test.labels, self._predicted, len(self.dataset.classes)))
         return self.writer.commit(self._describe(composite, no_heatmaps))
 
     @property
@@ -142,7 +142,7 @@ class _Build:
 
     @property
     def _predicted(self) -> NDArray[np.int64]:
-        """Classes that the network gives the test images."""
+        """The network's predictions for the test images."""
         return np.asarray(self.writer.array(layout.logits("test")).argmax(axis=1))
 
     def _write_network(self) -> None:
@@ -168,7 +168,7 @@ class _Build:
                 self.writer.write_images(split, images.all_encoded(), len(images), self.progress, "Storing images")
 
     def _write_sources(self) -> None:
-        """Write where each image came from, which is no part of what is computed."""
+        """Write the source of each image; nothing is computed from it."""
         for split in SPLITS:
             images: ImageSplit = getattr(self.dataset, split)
             content, offsets = pack(images.origins(split), len(images))
@@ -211,7 +211,7 @@ class _Build:
                     growing.append(dict(zip(forms, batch, strict=True)))
 
     def _write_surrogates(self) -> None:
-        """Fit all C, each warm from the one before."""
+        """Fit all C, each started from the solution before."""
         table = self.config.surrogate
         inputs = fingerprint([FORMAT, *self._features_key, table.c, table.tol, table.intercept])
         if self.writer.finished("surrogates", inputs):
@@ -257,7 +257,7 @@ class _Build:
         self.writer.write_bytes(layout.certificate(svc.C), certificate)
 
     def _write_index(self, c: float) -> None:
-        """Rank and total the contributions to the network's decision on every test image."""
+        """Rank and sum the contributions to the network's decision on every test image."""
         name = f"index: {layout.surrogate_name(c)}"
         per_sign = self.config.index.per_sign
         own = [layout.COEF, layout.DUAL_DATA, layout.DUAL_INDICES, layout.DUAL_INDPTR, layout.SUPPORT]
@@ -308,7 +308,7 @@ class _Build:
         )
 
     def _write_tables(self) -> None:
-        """Write what people want to sort and filter: one row for each image."""
+        """Write the tables that people sort and filter, with one row for each image."""
         cs = self.config.surrogate.c
         inputs = fingerprint(
             [FORMAT, *self._features_key, *(self.writer.sha256(layout.surrogate(c, layout.SLACK)) for c in cs)]
@@ -336,7 +336,7 @@ class _Build:
                 self.writer.write_table(layout.table(split), pa.table(columns[split]))
 
     def _write_left_out(self) -> None:
-        """Write which images were left out, if any."""
+        """Write the table of left-out images, if there are any."""
         rows = [[split, *astuple(each)] for split in SPLITS for each in getattr(self.dataset, split).left_out]
         inputs = fingerprint([FORMAT, rows])
         if not rows or self.writer.finished("left out", inputs):
@@ -347,7 +347,7 @@ class _Build:
             self.writer.write_table(layout.LEFT_OUT, pa.table(columns))
 
     def _composite(self) -> tuple[str, str | None]:
-        """Name the rules for heat-maps, or say why there are none; attribution needs none."""
+        """Return the name of the heat-map rules, or the reason why there are none; attribution needs none."""
         with RelevanceModel(self.network.classifier, self.network.preprocessing, self.device) as model:
             return model.composite, model.refusal or None
 
@@ -391,7 +391,7 @@ def _refuse_untrained_classes(dataset: ImageDataset) -> None:
 
 
 def _outcome(writer: RunWriter, split: Split, labels: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-    """Return the columns that both tables share: what each image is and what the network makes of it."""
+    """Return the columns that both tables share: label, prediction and confidence of each image."""
     logits = writer.array(layout.logits(split))
     confidence, margin = confidence_and_margin(logits)
     return {

@@ -1,4 +1,4 @@
-"""``xda verify``: everything a run promises, recomputed from its own files."""
+"""``xda verify``: recomputes from a run's files everything that the run promises."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from xda.surrogate import certify
 from xda.surrogate.certificate import coef_of_support
 
 SUM_RTOL = 1e-5
-"""Largest relative deviation of the sum of all attributions from the surrogate's logit."""
+"""Allowed relative deviation of the sum of all attributions from the surrogate's logit."""
 GAP_FLOOR = 1e-9
-"""A recomputed duality gap below this is rounding."""
+"""Recomputed duality gaps below this are rounding."""
 N_RECOMPUTED = 64
-"""Images of each split whose features are recomputed."""
+"""Features of so many images of each split are recomputed."""
 BLOCK = 512
 
 
@@ -43,11 +43,11 @@ class Finding:
     passed: bool
     detail: str
     advice: str = "build the run again"
-    """What to do where it failed."""
+    """Advice if the check failed."""
 
 
 Check = Callable[[], tuple[bool, str] | tuple[bool, str, str]]
-"""Returns whether a property holds, what was found, and, where it is not to build the run again, what to do."""
+"""A check returns whether the property holds, the numbers found, and advice if it is not "build the run again"."""
 
 
 def verify_run(
@@ -66,17 +66,17 @@ def verify_run(
     Returns
     -------
     tuple of Finding
-        One for each check; the run is sound if all have passed.
+        One for each check; the run is sound if all passed.
 
     Raises
     ------
     RunError
-        If the folder is no run folder at all.
+        The folder is not a run folder.
     """
     run = RunFolder.open(path, verify=False)
     findings = [_attempt("hashes", lambda: _check_files(run))]
     if not findings[0].passed:
-        return tuple(findings)  # figures from damaged files would mean nothing
+        return tuple(findings)  # Numbers from damaged files would mean nothing.
     checks: list[tuple[str, Check]] = [("features", lambda: _check_features(run, device, allow_factory))]
     for entry in run.manifest.surrogates:
         checks += _surrogate_checks(run, entry, device)
@@ -99,11 +99,11 @@ def _attempt(name: str, check: Check) -> Finding:
 
 def _check_files(run: RunFolder) -> tuple[bool, str]:
     run.verify_files()
-    return True, f"{len(run.manifest.files)} files are what the manifest says"
+    return True, f"all {len(run.manifest.files)} files match the manifest"
 
 
 def _check_features(run: RunFolder, device: DeviceChoice, allow_factory: Sequence[str]) -> tuple[bool, str, str]:
-    """Let the network compute some features again."""
+    """Recompute some features with the network."""
     with open_model(run, resolve_device(device), allow_factory) as model:
         worst = max(
             features_deviation(
@@ -128,7 +128,7 @@ def _surrogate_checks(run: RunFolder, entry: SurrogateEntry, device: DeviceChoic
 
 
 def _check_decomposition(run: RunFolder, entry: SurrogateEntry, device: DeviceChoice) -> tuple[bool, str]:
-    """Sum the attributions of every test image, and compare with logit and index."""
+    """Compare the sum of the attributions of every test image with its logit and its index entry."""
     c = entry.c
     train_labels = run.table(layout.table("train"), ("label",))["label"].to_numpy().astype(np.int64)
     support = read_support(run.array, c, train_labels, len(run.manifest.classes))
@@ -155,7 +155,7 @@ def _check_decomposition(run: RunFolder, entry: SurrogateEntry, device: DeviceCh
 
 
 def _index_deviation(index: AttributionIndex, test: int, rows: NDArray[np.int64], values: NDArray[np.float64]) -> float:
-    """Return the largest relative deviation of an index entry from the attributions it stands for."""
+    """Return the largest relative deviation of an index entry from its attributions."""
     largest = max(1e-12, float(np.abs(values).max(initial=0.0)))
     worst = 0.0
     for sign, factor in SIGNS.items():
@@ -173,7 +173,7 @@ def _index_deviation(index: AttributionIndex, test: int, rows: NDArray[np.int64]
 
 
 def _check_certificate(run: RunFolder, entry: SurrogateEntry) -> tuple[bool, str]:
-    """Compute again, over all training samples, how far the dual variables can be from the optimum."""
+    """Recompute the duality gap and the KKT violation over all training samples."""
     c = entry.c
     labels = run.table(layout.table("train"), ("label",))["label"].to_numpy().astype(np.int64)
     support = read_support(run.array, c, labels, len(run.manifest.classes))

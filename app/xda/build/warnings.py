@@ -1,4 +1,4 @@
-"""What stops no build and is most likely a mistake all the same, a sentence each: said at once, stored nowhere."""
+"""Warnings about legal but suspicious builds, one sentence each; logged, not stored."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from xda.networks.loading import LoadedNetwork
 from xda.networks.normalisation import better_normalisation
 
 MOST_CLASSES = 5
-"""Classes that a sentence names."""
+"""A sentence names at most so many classes."""
 _FEWEST = 10
-"""Images of which fewer say nothing of the accuracy."""
+"""With fewer test images there is no warning about the accuracy: it would be chance."""
 _TRIED = 128
-"""Test images on which another normalisation is tried, at most."""
+"""Another normalisation is tried on at most so many test images."""
 _VALUES = 2**25
-"""Pixels that these have together, unless 16 images have more."""
+"""These images together have at most so many pixels, unless 16 images have more."""
 _SPREADS = 1.5
-"""Standard deviations by which right answers must exceed those of guessing."""
+"""Right answers must exceed those of guessing by so many standard deviations."""
 
 logger = logging.getLogger(__name__)
 
 
-def warn(doubts: Iterable[str], *, remark: str = "") -> None:
-    """Say them to whoever started the build, and what is to be known of the network beside that."""
+def warn(warnings: Iterable[str], *, remark: str = "") -> None:
+    """Log the warnings, and before them a remark about the network that is no warning."""
     if remark:
         logger.warning("%s", remark)
-    for doubt in doubts:
-        logger.warning("Warning: %s.", doubt)
+    for warning in warnings:
+        logger.warning("Warning: %s.", warning)
 
 
-def doubts_before(config: BuildConfig, dataset: ImageDataset) -> list[str]:
-    """Return what is doubtful before the network has seen an image.
+def configuration_warnings(config: BuildConfig, dataset: ImageDataset) -> list[str]:
+    """Return warnings about the configuration and the data set, before the network has seen an image.
 
     Parameters
     ----------
@@ -47,11 +47,11 @@ def doubts_before(config: BuildConfig, dataset: ImageDataset) -> list[str]:
     Returns
     -------
     list of str
-        Without a full stop.
+        Sentences without a full stop.
     """
-    doubts = []
+    warnings = []
     if dataset.train.fingerprint == dataset.test.fingerprint:
-        doubts.append(
+        warnings.append(
             "the training images are the test images too, so every explanation is of an image that the network was "
             "trained on; name a test split of its own"
         )
@@ -60,9 +60,9 @@ def doubts_before(config: BuildConfig, dataset: ImageDataset) -> list[str]:
         named = ", ".join(absent[:MOST_CLASSES]) + (
             f" and {rest} more" if (rest := len(absent) - MOST_CLASSES) > 0 else ""
         )
-        doubts.append(f"there is no test image of {'class' if len(absent) == 1 else 'the classes'} {named}")
+        warnings.append(f"there is no test image of {'class' if len(absent) == 1 else 'the classes'} {named}")
     if config.network.checkpoint is None and config.network.weights is None:
-        doubts.append(
+        warnings.append(
             f"[network] names no checkpoint, so the weights are those that '{config.network.factory}' makes: random "
             "ones, unless it loads or trains them"
         )
@@ -73,29 +73,29 @@ def doubts_before(config: BuildConfig, dataset: ImageDataset) -> list[str]:
         if values is not None and max(values) > 1
     ]
     if large:
-        doubts.append(
+        warnings.append(
             f"{' and '.join(large)} {'look' if len(large) > 1 else 'looks'} like units of 0 to 255; pixels are scaled "
             "to 0 to 1 here, so divide mean and std by 255"
         )
-    # our own training reads images as this product does
+    # A preset was trained by this product, which read the images in the same way.
     found = [each for each in (dataset.train.otherwise, dataset.test.otherwise) if each.count]
     if found and config.network.preset is None:
         count = sum(each.count for each in found)
         names = ", ".join([name for each in found for name in each.names][:MOST_SAMPLES])
-        doubts.append(
+        warnings.append(
             f"{count:,} image(s) are turned upright by their EXIF data, or hold grey of "
             f"more than 8 bits that is scaled: {names}{' …' if count > MOST_SAMPLES else ''}. "
             "torchvision's ImageFolder does neither, so a network that was trained with it saw them otherwise"
         )
-    return doubts
+    return warnings
 
 
-def doubts_of_accuracy(labels: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int) -> list[str]:
-    """Return whether a network is no better than guessing.
+def accuracy_warnings(labels: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int) -> list[str]:
+    """Warn if accuracy is no better than chance (Cohen's kappa near 0).
 
-    Right answers are compared with those expected if labels and predictions had nothing to do with each other (the
-    chance agreement of Cohen's kappa, 1960), so that a network that always says the commonest class is found too; and
-    then with those of whoever always says the most frequent class of these labels.
+    The number of right answers is compared with two others. The first is the number expected if labels and predictions
+    were independent (the chance agreement of Cohen, 1960); it also finds a network that always predicts one class. The
+    second is the number for always guessing the most frequent label.
 
     Parameters
     ----------
@@ -126,8 +126,8 @@ def doubts_of_accuracy(labels: NDArray[np.int64], predicted: NDArray[np.int64], 
     ]
 
 
-def doubts_of_normalisation(network: LoadedNetwork, dataset: ImageDataset) -> list[str]:
-    """Return whether a network for which no mean and standard deviation are given was trained with some.
+def normalisation_warnings(network: LoadedNetwork, dataset: ImageDataset) -> list[str]:
+    """Warn if mean and standard deviation are missing and the network classifies better with those of its training.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def doubts_of_normalisation(network: LoadedNetwork, dataset: ImageDataset) -> li
     Returns
     -------
     list of str
-        A sentence without a full stop, or nothing. See ``xda.networks.normalisation`` for when.
+        One sentence without a full stop, or none. ``xda.networks.normalisation`` says when.
     """
     n, given = len(dataset.test), network.preprocessing
     most = int(np.clip(_VALUES // (given.channels * given.size[0] * given.size[1]), 16, _TRIED))

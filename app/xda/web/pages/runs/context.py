@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from xda.build.warnings import doubts_of_accuracy
+from xda.build.warnings import accuracy_warnings
 from xda.numerals import count, number, parameter, percent
 from xda.runs.default_c import roles
 from xda.runs.left_out import left_out_in_words, left_out_lines
@@ -85,8 +85,8 @@ def build(runs: Mapping[str, Explainer], refused: Mapping[str, str], urls: Urls)
 
 def _remarks(explainer: Explainer) -> tuple[str, ...]:
     outcomes = explainer.outcomes
-    doubts = doubts_of_accuracy(outcomes.labels["test"], outcomes.predicted["test"], len(explainer.classes))
-    remarks = [explainer.run.manifest.network.remark, explainer.no_heatmaps, *(f"{doubt}." for doubt in doubts)]
+    warnings = accuracy_warnings(outcomes.labels["test"], outcomes.predicted["test"], len(explainer.classes))
+    remarks = [explainer.run.manifest.network.remark, explainer.no_heatmaps, *(f"{warning}." for warning in warnings)]
     return tuple(filter(None, remarks))
 
 
