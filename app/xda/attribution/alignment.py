@@ -1,8 +1,7 @@
-r"""Two decompositions of the same decision side by side, contribution matched with contribution.
+r"""Aligns two decompositions of the same decision and measures their agreement.
 
-In: the decompositions of one test image under two surrogates, and which training sample of the one is which of the
-other. Out: every sample that contributes on either side, once, with both contributions, and figures of how far the two
-agree.
+In: the decompositions of one test image under two surrogates, and the correspondence of their training samples. Out:
+every sample that contributes on either side, once, with both contributions, and figures of agreement.
 
 The scales of two surrogates differ (a small C makes small logits), so contributions are compared by *share*:
 :math:`p_i = \tau_i / \sum_j |\tau_j|`, signed, with absolute values that sum to one on each side.
@@ -18,14 +17,14 @@ from numpy.typing import NDArray
 from xda.attribution.decomposition import Decomposition
 
 TOP = 12
-"""How many of the strongest contributions of each side "the strongest" are."""
+"""Number of contributions of each side that count as "the strongest"."""
 NOWHERE = -1
-"""Position of a training sample in a training set that it is not part of."""
+"""Stands for the position of a training sample that the other training set does not have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How far two explanations of the same decision agree."""
+    """Figures of agreement between two explanations of the same decision."""
 
     n_first: int
     """Training samples that contribute on the first side."""
@@ -33,7 +32,7 @@ class Agreement:
     n_both: int
     """Training samples that contribute on both sides."""
     n_flipped: int
-    """Of these, how many have another sign on the second side than on the first."""
+    """Number of these with opposite signs on the two sides."""
     jaccard: float
     """``n_both`` over the number that contribute on either side (Jaccard index); 1 if none does."""
     shared_weight: float
@@ -45,21 +44,21 @@ class Agreement:
     spearman: float | None
     """The same of their signed ranks, equal values sharing their mean rank."""
     n_top: int
-    """How many of the strongest are looked at on each side: ``TOP``, or as many as the shorter side has."""
+    """Number of strongest samples compared on each side: ``TOP``, or the length of the shorter side."""
     n_top_common: int
-    """How many of these are the same samples."""
+    """Number of these samples that both sides share."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Where the difference of the two logits comes from; the three parts sum to ``second - first`` exactly."""
+    """The difference of the two logits in three parts, which sum to ``second - first`` exactly."""
 
     both: float
-    """What samples that contribute on both sides add to it."""
+    """Part of the samples that contribute on both sides."""
     only_second: float
-    """What samples that contribute on the second side only add."""
+    """Part of the samples that contribute on the second side only."""
     only_first: float
-    """Minus what samples contributed on the first side only."""
+    """Part of the samples that contribute on the first side only: minus their contributions."""
 
     @property
     def total(self) -> float:
@@ -69,7 +68,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """All training samples that contribute on either side, the one with the largest share on any side first."""
+    """All training samples that contribute on either side, largest share on any side first."""
 
     index: NDArray[np.int64]
     """(n, 2): position in the first and in the second training set; ``NOWHERE`` if it is not in it."""
@@ -114,7 +113,7 @@ def match(
     n_first = first.n_train
     keys = second.index
     if backward is not None:
-        # a sample of its own: behind all that the first training set has
+        # Samples of the second training set only come after all samples of the first.
         keys = np.where(backward[keys] == NOWHERE, n_first + keys, backward[keys])
     union = np.union1d(first.index, keys)
     values = np.zeros((len(union), 2))
@@ -169,15 +168,15 @@ def _change(values: NDArray[np.float64]) -> Change:
 
 
 def _flipped(values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    # signs, not values: the product of two tiny contributions would be zero
+    # Compare signs, since the product of two tiny contributions would underflow to zero.
     return np.asarray(np.sign(values).prod(axis=1) < 0)
 
 
 def _correlation(values: NDArray[np.float64]) -> float | None:
-    """Return Pearson's correlation of two columns, (n, 2); None where it is not defined."""
+    """Return Pearson's correlation of two columns, (n, 2); None if it is not defined."""
     if len(values) < 2 or np.any(np.ptp(values, axis=0) == 0):
         return None
-    # scaled first: contributions under a tiny C would underflow when they are squared
+    # Scale first, since squares of contributions under a tiny C would underflow.
     scaled = values / np.abs(values).max(axis=0)
     return float(np.corrcoef(scaled, rowvar=False)[0, 1])
 

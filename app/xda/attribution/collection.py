@@ -1,4 +1,4 @@
-"""Explanations of several images asked for together: a sequence that is also one table."""
+"""A sequence of explanations of several images, which is also one table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 MOST_SHOWN = 5
-"""Explanations that the end of a notebook's cell shows."""
+"""A notebook's cell shows at most so many explanations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Explanations(Sequence[Explanation]):
         return self.items[index] if isinstance(index, int) else Explanations(self.items[index], self.classes)
 
     def __iter__(self) -> Iterator[Explanation]:
-        """Go through the explanations."""
+        """Iterate over the explanations."""
         return iter(self.items)
 
     def to_arrow(self) -> pa.Table:
@@ -63,7 +63,7 @@ class Explanations(Sequence[Explanation]):
         tables = [contribution_table(nothing, nothing, nothing.astype(np.float64), nothing > 0, 0.0, self.classes)]
         tables += [item.to_arrow(self.classes) for item in self.items]
         rows = [0, *(table.num_rows for table in tables[1:])]
-        # where an explanation lists no image of a known source, its table has no such column
+        # The table of an explanation has no source column if none of its images has a known source.
         whole = pa.concat_tables(tables, promote_options="default")
         for name, values in (("target", [0, *(e.target for e in self)]), ("test", [0, *(e.test.index for e in self)])):
             whole = whole.add_column(0, name, pa.array(np.repeat(np.asarray(values, dtype=np.int64), rows)))

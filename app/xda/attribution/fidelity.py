@@ -1,4 +1,4 @@
-"""How faithful a surrogate is to the network it stands for (method section 2, fidelity)."""
+"""Fidelity of a surrogate to its network (method section 2, fidelity)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLOCK_VALUES = 1 << 20
-"""Logits looked at together: 8 MiB in float64."""
+"""Logits in one block: 8 MiB in float64."""
 
 
 def agreement(surrogate_logits: NDArray[np.floating], network_logits: NDArray[np.floating]) -> float:

@@ -2,7 +2,7 @@
 
 For the class that the network predicts on a test image the index holds the ``per_sign`` strongest supporting and
 opposing support vectors with their attributions, and the exact totals and counts over *all* training samples. It is a
-set of plain arrays (storage writes and maps them without knowing what they mean); ``AttributionIndex`` reads them.
+set of plain arrays, which storage writes and maps without knowing their meaning; ``AttributionIndex`` reads them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from xda.attribution.decomposition import SIGNS, Ranking, Sign, attributions, ra
 from xda.attribution.support import SupportSet
 
 BLOCK_VALUES = 1 << 24
-"""Contributions held at once while an index is built: 128 MiB in float64."""
+"""Building an index holds at most so many contributions at once: 128 MiB in float64."""
 
 Products = Callable[[NDArray[np.int64], NDArray[np.float32]], NDArray[np.float64]]
 """``products(rows, queries)``: inner products of support vectors with queries, (m,) x (n, d) -> (m, n)."""
@@ -77,13 +77,13 @@ def build_index(
     block: int = 256,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, NDArray[Any]]:
-    """Rank the contributions to every test image and total them.
+    """Rank and sum the contributions to every test image.
 
     Parameters
     ----------
     support : SupportSet
     products : callable
-        Inner products of support vectors (by position) with queries, on whatever device holds them.
+        Inner products of support vectors (by position) with queries, computed on any device.
     queries : ndarray of float32, shape (n_test, d)
         Features of the test images.
     targets : ndarray of int64, shape (n_test,)

@@ -1,8 +1,8 @@
-"""The support set: everything of a fitted surrogate that an attribution needs.
+"""The support set: the part of a fitted surrogate that an attribution needs.
 
 In: the arrays of a fitted surrogate. Out: for a target class (and a contrast class) the support vectors with a non-zero
-dual coefficient and that coefficient. Rows of alpha that are zero are not here at all: without their samples this
-solution of the surrogate stays optimal (method section 2).
+dual coefficient and that coefficient. The set has no zero rows of alpha: this solution of the surrogate stays optimal
+without their samples (method section 2).
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class SupportSet:
         return len(self._columns)
 
     def weights(self, target: int, against: int | None = None) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Return the support vectors that move a logit (difference), and how strongly.
+        """Return the support vectors that move a logit (difference), and their weights.
 
         Parameters
         ----------

@@ -1,13 +1,13 @@
-"""Contributions as a table, one row for each training sample: for pandas, Arrow, and everything that reads these.
+"""Contributions as an Arrow table or a pandas DataFrame, one row for each training sample.
 
 Columns: ``index`` (position in the training set), ``label``, ``class`` (its name, where names are given),
 ``attribution`` (the exact signed share of the logit), ``share`` (of the sum of all absolute attributions, in [0, 1],
-those of training samples that are not listed included), ``sign`` ("supports" or "opposes"), ``at_bound`` (whether the
-sample's dual variable is at its bound C), ``intercept`` (the part of ``attribution`` that is due to an augmented
-intercept; 0 without one), ``source`` (where the image came from; only where that is known). Rows are ordered by
-absolute attribution, strongest first.
+unlisted training samples included), ``sign`` ("supports" or "opposes"), ``at_bound`` (whether the sample's dual
+variable is at its bound C), ``intercept`` (the part of ``attribution`` that is due to an augmented intercept; 0 without
+one), ``source`` (the path or position of the image; only if known). Rows are ordered by absolute attribution,
+strongest first.
 
-pyarrow and pandas are imported where they are used: attributing needs neither.
+pyarrow and pandas are imported on use, since an attribution needs neither.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def contribution_table(
     intercept : ndarray, shape (n,), optional
         The intercept's part of each attribution; default zeros.
     sources : sequence of str or None, length n, optional
-        Where the training samples came from; adds the column ``source`` if that is known of any.
+        Sources of the training samples; adds the column ``source`` if any is known.
 
     Returns
     -------
