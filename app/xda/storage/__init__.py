@@ -1,1 +1,1 @@
-"""What is kept on disk: run folders, the heat-map cache and the database of shared links (files and SQLAlchemy)."""
+"""Storage on disk: run folders, the heat-map cache and the database of shared links (files and SQLAlchemy)."""

@@ -1,8 +1,8 @@
-"""A cache of small results on disk, shared by processes; the least recently used entries go first.
+"""A disk cache of small results, shared by processes; it evicts the least recently used entries first.
 
 Each entry is a file named by the hash of its key and begins with the SHA-256 of its content, so that an entry torn by
-a power cut is a miss and never a wrong answer. Nothing here raises on a full or read-only disk: a cache that cannot
-write is only slow.
+a power cut is a miss and never a wrong answer. A full or read-only disk raises no error here; the cache is then only
+slow.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class BlobCache:
     folder : Path
         Created on the first write.
     max_bytes : int
-        Size of all entries together; each process may exceed it by an eighth before it tidies up. 0 switches the
+        Size of all entries together; each process may exceed it by an eighth before it evicts. 0 switches the
         cache off.
     """
 
@@ -39,7 +39,7 @@ class BlobCache:
         self._folder = folder
         self._max_bytes = max_bytes
         self._slack = max_bytes // 8
-        # More than any slack: the first write looks at what earlier processes left.
+        # Larger than any slack, so that the first write counts the entries of earlier processes.
         self._unseen = max_bytes + 1
         self._lock = threading.Lock()
         self._complained = False
@@ -90,7 +90,7 @@ class BlobCache:
         for folder in self._folder.glob("[0-9a-f][0-9a-f]"):
             with suppress(OSError):
                 for entry in os.scandir(folder):
-                    # Another process may have removed it since: then it needs no room.
+                    # Another process may have removed it meanwhile; then it needs no room.
                     with suppress(OSError):
                         info = entry.stat(follow_symlinks=False)
                         if not entry.name.startswith("."):
@@ -108,7 +108,7 @@ class BlobCache:
                 return
 
     def _complain(self, error: OSError) -> None:
-        """Log the first failure as a warning; a full disk would otherwise fill the log as well."""
+        """Log the first failure only as a warning, since a full disk would otherwise fill the log too."""
         level = logging.DEBUG if self._complained else logging.WARNING
         self._complained = True
         _log.log(

@@ -16,7 +16,7 @@ from xda.errors import ConflictError, RunError
 
 
 def sha256_file(source: Path | BinaryIO) -> str:
-    """Return the SHA-256 of a file, read as a stream (memory does not grow with the file).
+    """Return the SHA-256 of a file, read as a stream in bounded memory.
 
     Parameters
     ----------
@@ -63,16 +63,16 @@ def fingerprint(content: object) -> str:
 
 @contextmanager
 def file_lock(path: Path, purpose: str, *, wait: float = 0.0) -> Iterator[None]:
-    """Hold an exclusive lock between processes; it ends with the block, or with the process, however that ends.
+    """Hold an exclusive lock between processes; it ends with the block or with the process.
 
-    The lock file is left in place: removing it would let two processes lock two different files of the same name.
+    The lock file stays: if it were removed, two processes could lock two different files of the same name.
 
     Parameters
     ----------
     path : Path
         Lock file, created if missing; holds the process id of the last owner.
     purpose : str
-        What the lock protects, for the message, for example ``"the run runs/mnist"``.
+        The protected thing for the message, for example ``"the run runs/mnist"``.
     wait : float
         Seconds to wait for another owner before giving up.
 
@@ -107,7 +107,7 @@ def file_lock(path: Path, purpose: str, *, wait: float = 0.0) -> Iterator[None]:
                 raise RunError(
                     f"{purpose} cannot be locked: {path}: {error.strerror}. Use a file system that supports flock."
                 ) from error
-        # The process id is a courtesy of the message: a full disk must not stand in the way of the lock itself.
+        # The process id only improves the message, so a full disk must not prevent the lock.
         with suppress(OSError):
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, str(os.getpid()).encode(), 0)

@@ -1,7 +1,7 @@
 """The database of shared links: connection, tables and schema upgrade for SQLite and PostgreSQL.
 
-SQLite runs with foreign keys and a busy time-out; a writing transaction takes its lock at once (``BEGIN
-IMMEDIATE``), so that two writers wait for each other instead of failing. PostgreSQL is reached through psycopg 3.
+SQLite uses foreign keys and a busy time-out; a writing transaction takes its lock at once (``BEGIN IMMEDIATE``), so
+that two writers wait for each other instead of failing. psycopg 3 connects to PostgreSQL.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ POSTGRES_PATIENCE = {
     "keepalives_interval": 5,
     "keepalives_count": 2,
 }
-"""A server that has gone without a word must not hold a thread for hours, which is TCP's own patience."""
+"""Limits on a silent server, which would otherwise hold a thread for hours, TCP's own time-out."""
 _MIGRATION_LOCK = 0x0DA_11_4B5
-"""Key of PostgreSQL's advisory lock under which the schema is upgraded."""
+"""Key of the PostgreSQL advisory lock for schema upgrades."""
 
 
 class Utc(TypeDecorator[datetime]):
-    """A moment with time zone UTC; stored without a zone where the database knows none (SQLite)."""
+    """A moment in UTC; stored without a zone if the database has no zones (SQLite)."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -102,7 +102,7 @@ class LinkRow(Base):
 
 
 class LinkMediaRow(Base):
-    """One image or other file that belongs to a link."""
+    """One image or other file of a link."""
 
     __tablename__ = "link_media"
 
@@ -154,7 +154,7 @@ def connect(url: URL) -> Engine:
     """
     serializer = partial(json.dumps, allow_nan=False, separators=(",", ":"))
     if url.get_backend_name() == "postgresql":
-        # pool_pre_ping: a restarted server must cost nobody an error page.
+        # pool_pre_ping: a restart of the database server must not cause error pages.
         return create_engine(url, json_serializer=serializer, pool_pre_ping=True, connect_args=POSTGRES_PATIENCE)
     folder = sqlite_file.database_file(url).parent
     try:
@@ -168,7 +168,7 @@ def connect(url: URL) -> Engine:
 
 @contextmanager
 def database_errors(url: URL) -> Iterator[None]:
-    """Turn failures of the database into one sentence without the password.
+    """Turn database failures into one sentence without the password.
 
     Raises
     ------
@@ -190,7 +190,7 @@ def database_errors(url: URL) -> Iterator[None]:
 
 @contextmanager
 def written(engine: Engine) -> Iterator[Session]:
-    """Write in one transaction; what was written is there after a restart when this ends without an error.
+    """Write in one transaction; after the block without an error, the data survive a restart.
 
     Yields
     ------
@@ -212,7 +212,7 @@ def written(engine: Engine) -> Iterator[Session]:
 
 
 def ping(engine: Engine) -> None:
-    """Ask the database for an answer, for its tables, and whether it can be written.
+    """Check that the database answers, has its tables, and can be written.
 
     Raises
     ------
@@ -233,16 +233,16 @@ def ping(engine: Engine) -> None:
 
 
 def migration_config(connection: Connection) -> Config:
-    """Return Alembic's configuration for the migrations in this package, run over an open connection."""
+    """Return Alembic's configuration for this package's migrations over an open connection."""
     config = Config()
-    # Alembic reads the value through configparser, for which % is special.
+    # Alembic reads the value through configparser, which treats % specially.
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     config.attributes["connection"] = connection
     return config
 
 
 def upgrade(engine: Engine) -> None:
-    """Bring the database to the newest schema; safe when several processes do it at once.
+    """Upgrade the database to the newest schema; safe for several processes at once.
 
     Raises
     ------
@@ -262,7 +262,7 @@ def upgrade(engine: Engine) -> None:
         with file_lock(lock, f"the link database {database}", wait=sqlite_file.BUSY_SECONDS):
             if not database.exists():
                 database.touch()
-            # The file remembers its mode, and earlier versions chose another.
+            # The file stores its mode, and earlier versions set another.
             raw = engine.raw_connection()
             try:
                 raw.cursor().execute("PRAGMA journal_mode = DELETE")

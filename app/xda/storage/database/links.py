@@ -1,7 +1,6 @@
-"""Shared links: an identifier that nobody can guess, the exact run, the view's state and a snapshot of what was seen.
+"""Shared links: each has an unguessable identifier, the exact run, the state of the view and a snapshot of it.
 
-The snapshot and the media make a link self-contained: it still shows what was shared when the run has been rebuilt or
-is gone.
+The snapshot and the media make a link self-contained: it shows the same after the run was rebuilt or removed.
 """
 
 from __future__ import annotations
@@ -38,18 +37,18 @@ class Link:
 
     id: str
     created: datetime
-    """When it was shared, aware, in UTC."""
+    """Time of sharing, aware, in UTC."""
     run_id: str
     run_digest: str
     """Digest of the run's manifest when the link was made."""
     state: dict[str, Any]
-    """What the page needs to open the same view."""
+    """State from which the page opens the same view."""
     snapshot: dict[str, Any]
-    """The explanation as it was shown."""
+    """The shown explanation."""
 
 
 class LinkStore:
-    """Links in a database; safe to use from several threads and processes.
+    """The links in a database; safe for several threads and processes.
 
     Parameters
     ----------
@@ -67,7 +66,7 @@ class LinkStore:
         self._engine = connect(self._url)
 
     def migrate(self) -> None:
-        """Create or upgrade the tables; safe when several processes start at once.
+        """Create or upgrade the tables; safe for several processes at once.
 
         Raises
         ------
@@ -91,7 +90,7 @@ class LinkStore:
         Parameters
         ----------
         run_id, run_digest : str
-            The run that is shown.
+            The shown run.
         state, snapshot : mapping
             JSON values.
         media : mapping
@@ -184,7 +183,7 @@ class LinkStore:
         return row.content_type, row.content
 
     def ping(self) -> None:
-        """Ask the database for an answer, for its tables, and whether it can be written.
+        """Check that the database answers, has its tables, and can be written.
 
         Raises
         ------

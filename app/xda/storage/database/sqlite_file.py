@@ -1,9 +1,9 @@
-"""The one file of a SQLite database: what is committed must be in the file that is opened after a restart.
+"""The single file of a SQLite database: commits must reach the file that a restart opens.
 
-A file that is deleted or replaced lives on for those who have it open: SQLite would go on writing into it, and all of
-that would be gone after a restart. So a connection is used only while the file that it opened is the one at its path,
-nothing is said to be kept before that was looked at once more after the commit, and a file that is missing is never
-made anew on the way. There is no write-ahead log beside the file: it could be lost by itself.
+A deleted or replaced file lives on for processes that have it open: SQLite would continue to write into it, and a
+restart would lose these writes. Three rules prevent that: a connection is used only while its file is the one at the
+path; a write is acknowledged only if that still holds after the commit; and a missing file is never recreated while
+the server runs. There is no write-ahead log beside the file, since it could be lost alone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from xda.errors import BusyError
 BUSY_SECONDS = 15
 
 Identity = tuple[int, int]
-"""Device and number of a file on it."""
+"""Device number and inode number of a file."""
 
 
 def database_file(url: URL) -> Path:
@@ -29,7 +29,7 @@ def database_file(url: URL) -> Path:
 
 
 def identity(path: Path) -> Identity | None:
-    """Return which file is at a path; None where there is none."""
+    """Return the identity of the file at a path; None if there is none."""
     try:
         found = path.stat()
     except OSError:
@@ -38,7 +38,7 @@ def identity(path: Path) -> Identity | None:
 
 
 def attach(engine: Engine) -> None:
-    """Make a SQLite engine open only a file that is there, and leave it when another takes its place."""
+    """Make a SQLite engine open only an existing file, and drop the connection if another file replaces it."""
     path = database_file(engine.url).absolute()
 
     def open_existing(_dialect: object, _record: object, arguments: list[Any], options: dict[str, Any]) -> None:
@@ -51,7 +51,7 @@ def attach(engine: Engine) -> None:
         connection.isolation_level = None
         connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
         connection.execute("PRAGMA foreign_keys = ON")
-        # a commit is on the disk when it returns, the removal of its journal included
+        # A commit returns when it is on the disk, with the removal of its journal.
         connection.execute("PRAGMA synchronous = EXTRA")
 
     def used(_connection: object, record: Any, _proxy: object) -> None:
@@ -70,7 +70,7 @@ def _begin(connection: Connection) -> None:
 
 
 def lost(path: Path) -> BusyError:
-    """Return the error that says that a database is no longer where it was."""
+    """Return the error for a database that was deleted or replaced."""
     return BusyError(
         f"The link database {path} was deleted or replaced while this server used it, so nothing can be kept in it. "
         "Put the file back, or restart the server, which then begins an empty one.",
@@ -79,14 +79,14 @@ def lost(path: Path) -> BusyError:
 
 
 def check_kept(path: Path, written: Identity | None) -> None:
-    """Refuse to call something kept that was written into a file that is no longer at its path.
+    """Refuse to acknowledge a write if the written file is no longer at its path.
 
     Parameters
     ----------
     path : Path
-        Where the database is.
+        Path of the database.
     written : tuple of int
-        The file that the connection had open.
+        Identity of the file that the connection wrote.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def check_kept(path: Path, written: Identity | None) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Refuse a database that can be read and not written.
+    """Refuse a read-only database.
 
     Raises
     ------

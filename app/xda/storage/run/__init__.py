@@ -1,1 +1,1 @@
-"""The run folder: immutable, self-contained, written under a temporary name and renamed."""
+"""The run folder: immutable and self-contained; it is written under a temporary name and then renamed."""

@@ -1,4 +1,4 @@
-"""The ``.npy`` files of a run: plain numbers only, header checked against the file's size, never a pickle."""
+"""Reads and writes the ``.npy`` files of a run: plain numbers only, sizes checked, never a pickle."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def read_array_header(stream: BinaryIO) -> tuple[np.dtype[np.generic], tuple[int
     ValueError
         Not a ``.npy`` file, not plain numbers in C order, or the file's size is not that of the array.
     """
-    # Only the form that this module writes: NumPy's own reader also takes headers of Python 2, through a tokenizer.
+    # Accept only the form that this module writes; NumPy's reader also takes headers of Python 2, with a tokenizer.
     prefix = stream.read(len(_MAGIC) + 2)
     header = stream.read(int.from_bytes(prefix[len(_MAGIC) :], "little"))
     if not prefix.startswith(_MAGIC):
@@ -56,9 +56,9 @@ def read_array_header(stream: BinaryIO) -> tuple[np.dtype[np.generic], tuple[int
     if _plain(dtype) != dtype or fortran_order is not False:
         raise ValueError(f"type {dtype.str} is not little-endian in C order")
     if type(shape) is not tuple or not all(type(size) is int and size >= 0 for size in shape):
-        raise ValueError(f"its shape {shape!r} is none")
+        raise ValueError(f"its shape {shape!r} is not valid")
     offset = stream.tell()
-    # Python's integers: a forged shape must not overflow into a plausible size.
+    # Use Python's integers, so that a forged shape cannot overflow into a plausible size.
     expected = offset + math.prod(shape) * dtype.itemsize
     size = os.fstat(stream.fileno()).st_size
     if size != expected:
@@ -72,22 +72,22 @@ def write_array(path: Path, array: NDArray[np.generic]) -> None:
     Raises
     ------
     ValueError
-        The array holds something else than booleans, integers or floating-point numbers.
+        The array holds other values than booleans, integers or floating-point numbers.
     """
     plain = np.ascontiguousarray(array, dtype=_plain(array.dtype)).reshape(array.shape)
-    # Not NumPy's own writer: when the disk is full its error does not say so.
+    # NumPy's own writer is not used, since its error does not say that the disk is full.
     with path.open("wb") as stream:
         np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(plain))
         stream.write(plain.reshape(-1).view(np.uint8).data)
 
 
 def create_array(path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> None:
-    """Create a ``.npy`` file of zeros, whose space on the disk is reserved: a long computation must not end in none.
+    """Create a ``.npy`` file of zeros and reserve its disk space, so that a long computation cannot run out of it.
 
     Raises
     ------
     OSError
-        There is not enough space; the file is then not there.
+        There is not enough space; no file is left behind.
     ValueError
         The type is not a plain number.
     """
@@ -104,7 +104,7 @@ def create_array(path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> None:
 
 
 def _reserve(stream: BinaryIO, offset: int, size: int) -> None:
-    """Fill a file up with zeros from an offset on; where the system can, without writing them."""
+    """Extend a file with zeros from an offset, without writing them if the system can."""
     reserve = getattr(os, "posix_fallocate", None)
     if reserve is not None and size:
         reserve(stream.fileno(), offset, size)

@@ -1,4 +1,4 @@
-"""What a build remembers between two starts: its finished stages, and how far unfinished ones have come."""
+"""The state of a build between two starts: finished stages, and the progress of unfinished ones."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class _Part(BaseModel):
 
 
 class FinishedStage(_Part):
-    """A group of files that is on the disk."""
+    """A group of files that are on the disk."""
 
     inputs: str
-    """Fingerprint of all that it was computed from."""
+    """Fingerprint of all its inputs."""
     files: dict[RelativePath, FileEntry]
 
 
 class ArrayForm(_Part):
-    """What the header of a ``.npy`` file says."""
+    """Shape and type in the header of a ``.npy`` file."""
 
     dtype: str
     """NumPy type string such as ``<f4``."""
@@ -38,16 +38,16 @@ class UnfinishedStage(_Part):
     inputs: str
     files: dict[RelativePath, ArrayForm]
     done: Count = 0
-    """Rows of each array that are on the disk."""
+    """Number of rows of each array on the disk."""
 
 
 class BuildState(BaseModel):
-    """All stages of a build; kept beside their files."""
+    """All stages of a build; stored beside their files."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     run_id: str = ""
-    """Id of the run that is built; empty in what an earlier version left."""
+    """Id of the run; empty in the state of an earlier version."""
     stages: dict[str, FinishedStage] = {}
     unfinished: dict[str, UnfinishedStage] = {}
 
@@ -65,7 +65,7 @@ class BuildState(BaseModel):
         return cls.model_validate_json((folder / STATE_NAME).read_bytes())
 
     def save(self, folder: Path) -> None:
-        """Replace the state in a building folder; it is on the disk when this returns.
+        """Write the state into a building folder, durably.
 
         Raises
         ------
@@ -76,12 +76,12 @@ class BuildState(BaseModel):
             file.write(self.model_dump_json(indent=1).encode())
 
     def writers(self, name: str) -> tuple[str, ...]:
-        """Return the stages, finished or not, to which a file belongs."""
+        """Return the stages, finished or not, that wrote a file."""
         return tuple(
             stage for group in (self.stages, self.unfinished) for stage, part in group.items() if name in part.files
         )
 
     def forget(self, stage: str) -> bool:
-        """Drop all that is known of a stage; return whether there was anything."""
+        """Forget a stage; return whether it was known."""
         known = [group.pop(stage, None) for group in (self.stages, self.unfinished)]
         return any(part is not None for part in known)

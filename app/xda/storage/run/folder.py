@@ -1,8 +1,7 @@
-"""A finished run: immutable, self-contained, memory-mapped, refused if any part is not what the manifest says.
+"""A finished run: immutable, self-contained, memory-mapped; refused if a part contradicts the manifest.
 
-Files are mapped, small ones read, when the run is opened, through the folder's descriptor: when a rebuilt run takes the
-place of an open one, the open one goes on reading its own files, whole. A link inside the folder, a name that leads out
-of it and anything that is no plain file are refused.
+Opening a run maps its files and reads the small ones, through the folder's descriptor. So an open run keeps its own
+files when a rebuilt run replaces it. Links inside the folder, names that lead out of it and special files are refused.
 """
 
 from __future__ import annotations
@@ -38,22 +37,22 @@ from xda.storage.run.swap import recover
 from xda.storage.run.tables import read_table
 
 _SMALL = 1 << 18
-"""Bytes below which a file is read rather than mapped."""
+"""Smaller files are read rather than mapped."""
 _REMEDY = "Copy the run folder again or rebuild it with `xda build`."
 
 
 class RunFolder:
-    """One open run; immutable, so safe to use from several threads. Get one with :meth:`open`.
+    """One open run; immutable, so safe for several threads. :meth:`open` returns one.
 
     Parameters
     ----------
     path : Path
-        Where the run was found.
+        Path from which the run was opened.
     manifest : Manifest
     digest : str
         SHA-256 of the manifest, 64 hexadecimal digits.
     contents : dict of str to ndarray
-        All files as read-only maps: the arrays as what they are, every other file as uint8.
+        All files as read-only maps: arrays with their types, every other file as uint8.
     """
 
     def __init__(self, path: Path, manifest: Manifest, digest: str, contents: dict[str, NDArray[np.generic]]) -> None:
@@ -71,14 +70,13 @@ class RunFolder:
         path : Path
             The folder; may be a link to one.
         verify : bool
-            Whether to read every file and compare its SHA-256. Without it only presence, sizes and array headers are
-            checked.
+            Read every file and compare its SHA-256. Otherwise only presence, sizes and array headers are checked.
 
         Raises
         ------
         RunError
-            The folder is no run, or of another schema version, or a file is missing, truncated or changed, or its
-            parts do not belong together. The message names both sides.
+            The folder is not a run, has another schema version, lacks a file, has a truncated or changed one, or its
+            parts contradict each other. The message names both sides.
         """
         with _open_folder(path) as folder:
             content = _read_manifest(path, folder)
@@ -93,7 +91,7 @@ class RunFolder:
         return cls(path, manifest, digest(content), contents)
 
     def verify_files(self) -> None:
-        """Read every file of the folder again and compare its SHA-256 with the manifest (in bounded memory).
+        """Read every file of the folder again, in bounded memory, and compare its SHA-256 with the manifest.
 
         Raises
         ------
@@ -134,7 +132,7 @@ class RunFolder:
         name : str
             File name relative to the run.
         columns : sequence of str, optional
-            What to read; by default every column that a run's table is known to have.
+            Columns to read; by default every known column of a run's table.
 
         Raises
         ------
@@ -155,7 +153,7 @@ class RunFolder:
         return table
 
     def image(self, split: Split, index: int) -> bytes:
-        """Return one image as it was in the data set, encoded (PNG or JPEG).
+        """Return one image in the encoding of the data set (PNG or JPEG).
 
         Raises
         ------
@@ -178,7 +176,7 @@ class RunFolder:
         return images[start:end].tobytes()
 
     def read(self, name: str) -> bytes:
-        """Return all of a file of the run that is no array, such as ``"network.safetensors"``.
+        """Read a whole file of the run that is not an array, such as ``"network.safetensors"``.
 
         Raises
         ------
@@ -188,7 +186,7 @@ class RunFolder:
         return self.content(name).tobytes()
 
     def content(self, name: str) -> NDArray[np.uint8]:
-        """Return the bytes of a file that is no array, memory-mapped and read-only; errors as for ``read``."""
+        """Return the bytes of a file that is not an array, memory-mapped and read-only; errors as for ``read``."""
         if self._entry(name).dtype is not None:
             raise RunError(f"{self.path}: {name} is an array. Rebuild the run with `xda build`.")
         return np.asarray(self._contents[name], dtype=np.uint8)
@@ -242,7 +240,7 @@ def _open_entry(path: Path, folder: int, name: str, entry: FileEntry) -> BinaryI
 def _map_file(
     stream: BinaryIO, offset: int, dtype: np.dtype[np.generic], shape: tuple[int, ...]
 ) -> NDArray[np.generic]:
-    """Map a file read-only; a small one is read instead, since every map holds a file descriptor."""
+    """Map a file read-only; read a small one instead, since every map holds a file descriptor."""
     count = math.prod(shape)
     if count * dtype.itemsize < _SMALL:
         stream.seek(offset)
@@ -253,7 +251,7 @@ def _map_file(
 
 @contextmanager
 def _open_folder(path: Path) -> Iterator[int]:
-    """Open a folder for the time of the block; every file in it is then reached from its descriptor."""
+    """Open a folder during the block; all its files are opened from its descriptor."""
     try:
         if not path.exists():
             recover(path)
@@ -274,7 +272,7 @@ def _open_inside(path: Path, folder: int, name: str) -> BinaryIO:
     """Open a plain file below an open folder, following no link on the way."""
     *folders, last = name.split("/")
     held: list[int] = []
-    # O_NONBLOCK: opening a named pipe that somebody put there must not hang.
+    # O_NONBLOCK, so that a named pipe cannot hang the open.
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         for part in folders:

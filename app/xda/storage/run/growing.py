@@ -1,10 +1,10 @@
 """Arrays that are filled batch by batch and survive ``kill -9`` and a power cut up to the last mark.
 
-A mark is set behind every batch, unless batches come faster than the disk can confirm them: then at most a tenth of the
-time goes into marks, and a kill costs what was done since the last one, some tenths of a second.
+Every batch is followed by a mark, unless batches come faster than the disk can confirm them: then marks take at most a
+tenth of the time, and a kill costs the work since the last mark, some tenths of a second.
 
-Written with ``pwrite`` rather than through a memory map: a full disk is an error here and would be a signal there, and
-the resident memory does not grow with the file.
+The arrays are written with ``pwrite``, not through a memory map: a full disk then raises an error instead of a signal,
+and the resident memory does not grow with the file.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from numpy.typing import NDArray
 from xda.storage.run.arrays import read_array_header
 
 PATIENCE = 10.0
-"""Time between two marks, in units of what a mark takes."""
+"""Time between two marks, in units of the time of a mark."""
 
 
 class GrowingArrays:
-    """Arrays with the same number of rows, filled from the first row on; a context manager.
+    """Arrays with the same number of rows, filled from the first row; a context manager.
 
     Parameters
     ----------
     paths : mapping of str to Path
-        Existing ``.npy`` files of their final size, by the name they are appended under.
+        Existing ``.npy`` files of their final size, by name of the array.
     done : int
-        Rows that are filled already.
+        Number of rows already filled.
     mark : callable
-        Called with the number of filled rows once they are on the disk; makes that number durable.
+        Called with the number of filled rows when they are on the disk; makes that number durable.
     guard : callable, optional
-        Context around everything that touches the disk, to put errors into words.
+        Context around every access to the disk; it explains errors.
     """
 
     def __init__(
@@ -68,14 +68,14 @@ class GrowingArrays:
         Parameters
         ----------
         batch : mapping of str to ndarray
-            For every array as many rows, beginning with row ``done``, of its type.
+            The same number of rows for every array, from row ``done`` on, of its type.
 
         Raises
         ------
         ValueError
             Arrays are missing or unknown, of another type or shape, or there are more rows than places.
         OSError
-            The rows cannot be written. (What ``guard`` makes of it, where there is one.)
+            The rows cannot be written; ``guard`` may turn this into another error.
         """
         if batch.keys() != self._arrays.keys():
             raise ValueError(f"a batch has {sorted(batch)}, these arrays are {sorted(self._arrays)}")
@@ -97,12 +97,12 @@ class GrowingArrays:
                 if self.done == self.total or time.monotonic() >= self._next_mark:
                     self._set_mark()
         except BaseException:
-            # After an error of the disk nobody knows which rows are on it: those behind the last mark are no more.
+            # After a disk error the rows after the last mark are in doubt, so they count as lost.
             self.done = self._marked
             raise
 
     def _set_mark(self) -> None:
-        """Wait until all rows are on the disk, and make their number durable."""
+        """Wait until all rows are on the disk, then make their number durable."""
         if self.done == self._marked:
             return
         began = time.monotonic()
@@ -120,7 +120,7 @@ class GrowingArrays:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the files; an interrupted build keeps what it has."""
+        """Close the files; an interrupted build keeps its rows."""
         with self._held, suppress(OSError):
             self._set_mark()
 

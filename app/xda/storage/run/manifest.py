@@ -1,8 +1,8 @@
-"""The manifest of a run: what the run is, which files it consists of, and the numbers that people judge it by.
+"""The manifest of a run: its description, its files with their hashes, and its quality figures.
 
 ``manifest.json`` is read strictly: unknown keys, wrong types, NaN and unsafe file names are refused. The *digest* of
-a run is the SHA-256 of the bytes of this file; as the manifest holds the hash of every other file, it stands for the
-whole run.
+a run is the SHA-256 of the bytes of this file. Since the manifest holds the hash of every other file, the digest
+identifies the whole run.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pydantic_core import from_json
 from xda.errors import RunError
 
 SCHEMA_VERSION: Final = 1
-"""Version of the run folder's layout that this program writes, and the only one it reads."""
+"""Version of the run folder's layout; this program writes and reads no other."""
 
 MANIFEST_NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 16 * 1024 * 1024
@@ -31,7 +31,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.+-]{0,62}$")]
 RelativePath = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}(/[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}){0,7}$")
 ]
-"""Path inside the run folder: forward slashes, no part that starts with a dot, so nothing that leads out of it."""
+"""Path inside the run folder: forward slashes, no part that starts with a dot, so it cannot lead out of the folder."""
 
 
 class _Part(BaseModel):
@@ -39,48 +39,48 @@ class _Part(BaseModel):
 
 
 class FileEntry(_Part):
-    """What one file of the run must be."""
+    """Size, hash and form of one file of the run."""
 
     sha256: Sha256
     bytes: Count
     dtype: str | None = None
-    """NumPy type string such as ``<f4``; None for what is not an array."""
+    """NumPy type string such as ``<f4``; None if the file is not an array."""
     shape: tuple[Count, ...] | None = None
 
 
 class LeftOutEntry(_Part):
-    """How many images could not be used and were left out, by split; the file ``left_out.parquet`` names them."""
+    """Number of unusable images that were left out, by split; the file ``left_out.parquet`` names them."""
 
     train: Count
     test: Count
 
 
 class DatasetEntry(_Part):
-    """The data set the run was built from."""
+    """The data set of the run."""
 
     name: str
     title: str
     fingerprint: Sha256
     """SHA-256 over the content of both splits."""
     left_out: LeftOutEntry | None = None
-    """None where all images were used."""
+    """None if all images were used."""
 
 
 class NetworkEntry(_Part):
-    """The network that is explained; ``xda.networks`` reads the specification, ``xda.data`` the preprocessing."""
+    """The explained network; ``xda.networks`` reads the specification, ``xda.data`` the preprocessing."""
 
     spec: dict[str, JsonValue]
     preprocessing: dict[str, JsonValue]
     weights_sha256: Sha256
-    """Hash of the weights with which the features were computed; must be that of ``network.safetensors``."""
+    """Hash of the weights that computed the features; equal to that of ``network.safetensors``."""
     accuracy: Share
     """Share of test images that the network classifies as labelled."""
     remark: str | None = None
-    """What the network does with the scores of its head, or returns beside them; None where it is nothing."""
+    """Says if the network changes the scores of its head, or returns more than them; None if it does neither."""
 
 
 class CertificateEntry(_Part):
-    """How well a surrogate is solved (method section 3): the fields of ``xda.surrogate.certificate.Certificate``."""
+    """The certificate of a surrogate (method section 3), with the fields of ``xda.surrogate.certificate``."""
 
     primal: float
     dual: float
@@ -116,13 +116,13 @@ class SurrogateEntry(_Part):
     c: Annotated[float, Field(gt=0.0)]
     certificate: CertificateEntry
     agreement: Share
-    """Share of test images for which surrogate and network predict the same class."""
+    """Share of test images with the same prediction of surrogate and network."""
     n_support: Count
     sparsity: SparsityEntry
 
 
 class Counts(_Part):
-    """Sizes that all parts of the run share."""
+    """Sizes that all parts of the run have in common."""
 
     train: Count
     test: Count
@@ -131,7 +131,7 @@ class Counts(_Part):
 
 
 class RunDescription(_Part):
-    """What the builder of a run says about it; :class:`Manifest` adds what the writer finds out itself."""
+    """The builder's description of a run; :class:`Manifest` adds the facts that the writer finds."""
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
     title: Annotated[str, Field(min_length=1, max_length=200)]
@@ -140,15 +140,15 @@ class RunDescription(_Part):
     dataset: DatasetEntry
     network: NetworkEntry
     composite: str
-    """Rules of the layer-wise relevance propagation, for people; empty where the run has no heat-maps."""
+    """Rules of the layer-wise relevance propagation, for people; empty if the run has no heat-maps."""
     no_heatmaps: str | None = None
-    """Why the run has no heat-maps, one sentence; None where it has."""
+    """Reason why the run has no heat-maps, one sentence; None if it has them."""
     intercept: Literal["none", "augment"]
     per_sign: Annotated[int, Field(ge=1)]
-    """Contributions of each sign that the index holds for a test image."""
+    """Number of contributions of each sign in the index, per test image."""
     surrogates: Annotated[tuple[SurrogateEntry, ...], Field(min_length=1)]
     libraries: dict[str, str]
-    """Versions with which the run was built."""
+    """Versions of the libraries that built the run."""
 
     @field_validator("surrogates")
     @classmethod
@@ -199,7 +199,7 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
     Raises
     ------
     RunError
-        The bytes are no manifest, or one of another schema version.
+        The bytes are not a manifest, or one of another schema version.
     """
     try:
         document = from_json(content, allow_inf_nan=False)

@@ -1,4 +1,4 @@
-"""What stands where a run is to be written: nothing that somebody may still want is ever replaced."""
+"""Refuses to write a run over anything that somebody may still want."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from xda.storage.run.swap import building_path
 
 
 def refuse_taken_place(path: Path, run_id: str) -> None:
-    """Refuse to write a run where something else is, finished or half built.
+    """Refuse to write a run over something else, finished or half built.
 
     Parameters
     ----------
     path : Path
-        Folder of the run that is to be written.
+        Folder of the new run.
     run_id : str
-        Its id. A run of the same id is an earlier version of it and may be replaced; so may a damaged one.
+        Id of the new run. A run of the same id is an earlier version and may be replaced; so may a damaged one.
 
     Raises
     ------
     ConflictError
-        A file, a folder that is no run (``--out ~`` must not cost anybody a home folder), or a run of another id is
-        there, or an unfinished build of one.
+        The path holds a file, a folder that is not a run (``--out ~`` must not destroy a home folder), a run of another
+        id, or an unfinished build of one.
     """
     if path.exists():
         inside = {entry.name for entry in os.scandir(path)} if path.is_dir() else {"a file"}
@@ -49,7 +49,7 @@ def refuse_taken_place(path: Path, run_id: str) -> None:
 
 
 def _id_of_run(path: Path) -> str | None:
-    """Return the id in a manifest of whatever version, None if there is none that can be read."""
+    """Return the id in a manifest of any version; None if it cannot be read."""
     try:
         manifest = json.loads((path / MANIFEST_NAME).read_bytes())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Too little space on a disk, put into words: how much is needed and how much there is."""
+"""Messages about too little disk space: the needed and the free bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 
 
 def readable_size(n_bytes: int) -> str:
-    """Return a size for people, in powers of 1000, such as ``"1.02 GB"``.
+    """Format a size for people, in powers of 1000, such as ``"1.02 GB"``.
 
     Examples
     --------
@@ -26,21 +26,21 @@ def readable_size(n_bytes: int) -> str:
 
 
 def shortage(error: BaseException, path: Path, needed: int) -> str:
-    """Return the part of a message that says how much space is missing.
+    """Return the part of a message that names the needed and the free space.
 
     Parameters
     ----------
     error : BaseException
-        What came of writing.
+        The error of the write.
     path : Path
-        The file that was written; what it already has counts as there.
+        The written file; its present bytes count as free.
     needed : int
         Bytes of the whole file, about.
 
     Returns
     -------
     str
-        Empty if the error is about something else.
+        Empty if the error has another cause.
     """
     if getattr(error, "errno", None) not in _FULL:
         return ""

@@ -1,7 +1,7 @@
-"""The stages of a build: groups of files, each with the fingerprint of what it was computed from.
+"""The stages of a build: groups of files, each with the fingerprint of its inputs.
 
-A stage is recorded once its files are on the disk; a later start skips it if the fingerprint is the same. One whose
-arrays grow batch by batch goes on at the batch where an interrupted build left off.
+A stage is recorded when its files are on the disk; a later start skips it if the fingerprint is the same. A stage with
+arrays that grow batch by batch continues at the batch where an interrupted build stopped.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from xda.storage.run.manifest import FileEntry, RelativePath
 from xda.storage.run.space import readable_size, shortage
 
 _REMEDY = (
-    "Free space or check permissions, and start again: it goes on where it stopped, and a run that was there before is "
+    "Free space or check permissions, and start again: the build continues where it stopped, and an earlier run is "
     "untouched."
 )
 
 _SMALL = 1 << 16
-"""Bytes that the files hold, about, whose size nobody knows beforehand: state and manifest."""
+"""Rough size of state and manifest, which cannot be known beforehand."""
 
 _relative_path: TypeAdapter[str] = TypeAdapter(RelativePath)
 
 
 class StagedFolder:
-    """A folder that is put together stage by stage.
+    """A folder that is written stage by stage.
 
     Parameters
     ----------
     path : Path
-        What the folder will become, for messages.
+        Final path of the folder, for messages.
     building : Path
         The folder itself.
     """
@@ -57,14 +57,14 @@ class StagedFolder:
         self._open_stage: dict[str, None] | None = None
 
     def finished(self, stage: str, inputs: str) -> bool:
-        """Tell whether a stage was finished with these inputs, and keep its files for this run if so.
+        """Tell whether a stage was finished with these inputs; if so, keep its files for this run.
 
         Parameters
         ----------
         stage : str
             Name of the stage.
         inputs : str
-            Fingerprint of all that the stage is computed from, upstream stages included (see
+            Fingerprint of all inputs of the stage, upstream stages included (see
             :func:`xda.storage.files.fingerprint`).
         """
         record = self._state.stages.get(stage)
@@ -78,19 +78,19 @@ class StagedFolder:
         return True
 
     def require_space(self, what: str, needed: int) -> None:
-        """Refuse before a long computation what the disk has no space for.
+        """Refuse a long computation beforehand if the disk lacks the space for its result.
 
         Parameters
         ----------
         what : str
-            What will be written, in the plural, for the message.
+            Name of the result, in the plural, for the message.
         needed : int
-            Bytes that it takes at least.
+            Least number of bytes of the result.
 
         Raises
         ------
         RunError
-            Less is free.
+            The disk has fewer free bytes.
         """
         with self._writing():
             free = shutil.disk_usage(self._building).free
@@ -102,7 +102,7 @@ class StagedFolder:
 
     @contextmanager
     def stage(self, stage: str, inputs: str) -> Iterator[None]:
-        """Write the files of a stage inside this block; when it ends without an error the stage is finished.
+        """Write the files of a stage inside this block; the stage is finished if the block ends without an error.
 
         Raises
         ------
@@ -116,7 +116,7 @@ class StagedFolder:
                 yield
                 self._finish(stage, inputs, written)
             except BaseException:
-                # Half-written files are of no use to anybody, and the disk may be full of them.
+                # Half-written files are useless and may fill the disk.
                 for name in written:
                     with suppress(OSError):
                         (self._building / name).unlink()
@@ -126,7 +126,7 @@ class StagedFolder:
     def growing_stage(
         self, stage: str, inputs: str, forms: Mapping[str, tuple[tuple[int, ...], DTypeLike]]
     ) -> Iterator[GrowingArrays]:
-        """Fill the arrays of a stage batch by batch inside this block, from where an interrupted build left off.
+        """Fill the arrays of a stage batch by batch inside this block; continue an interrupted build.
 
         Parameters
         ----------
@@ -139,7 +139,7 @@ class StagedFolder:
         Yields
         ------
         GrowingArrays
-            Its ``done`` says at which row to go on; the stage is finished when the block ends with all rows filled.
+            ``done`` is the next row to fill; the stage is finished if the block ends with all rows filled.
 
         Raises
         ------
@@ -175,7 +175,7 @@ class StagedFolder:
             self._finish(stage, inputs, written)
 
     def _rows_done(self, stage: str, inputs: str, wanted: dict[str, ArrayForm]) -> int | None:
-        """Return how many rows of an unfinished stage can be kept; None if its files have to be made anew."""
+        """Return the number of reusable rows of an unfinished stage; None if its files must be created again."""
         record = self._state.unfinished.get(stage)
         if record is None or record.inputs != inputs or record.files != wanted:
             return None
@@ -191,7 +191,7 @@ class StagedFolder:
 
     @contextmanager
     def _open(self) -> Iterator[dict[str, None]]:
-        """Let files be written; their names are gathered in what is yielded."""
+        """Allow writing during the block; yield the set that collects the names of the files."""
         if self._open_stage is not None:
             raise RuntimeError("a stage is already open")
         self._open_stage = {}
@@ -211,7 +211,7 @@ class StagedFolder:
         self._confirmed.add(stage)
 
     def has(self, name: str) -> bool:
-        """Tell whether a file belongs to a stage that is finished and part of this run."""
+        """Tell whether a file belongs to a finished stage of this run."""
         return any(name in self._state.stages[stage].files for stage in self._confirmed)
 
     def sha256(self, name: str) -> str:
@@ -246,7 +246,7 @@ class StagedFolder:
         path = self._building / name
         with self._writing():
             path.parent.mkdir(parents=True, exist_ok=True)
-            # A fresh inode: a memory map of an earlier attempt must not change under its owner.
+            # A new inode, so that a memory map of an earlier attempt does not change.
             path.unlink(missing_ok=True)
         self._open_stage[name] = None
         return path
@@ -263,7 +263,7 @@ class StagedFolder:
 
     @contextmanager
     def _writing(self, path: Path | None = None, needed: int = _SMALL) -> Iterator[None]:
-        """Put errors of the disk into words; ``needed`` is about how many bytes the file will have."""
+        """Explain disk errors; ``needed`` is the approximate final size of the file."""
         try:
             yield
         except (OSError, pa.ArrowException) as error:

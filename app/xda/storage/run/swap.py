@@ -1,8 +1,7 @@
-"""Putting a finished folder in the place of another one, so that every crash leaves a whole folder there.
+"""Replaces a folder by a finished new one; a crash at any moment leaves a whole folder.
 
-Where the system can exchange two names in one step (Linux ``renameat2``), a reader never finds the place empty.
-Elsewhere the old folder steps aside under a reserved name first; :func:`recover` puts it back if the process died in
-between.
+If the system can exchange two names in one step (Linux ``renameat2``), readers always find a folder. Otherwise the old
+folder is first renamed to a reserved name; :func:`recover` puts it back if the process died in between.
 """
 
 from __future__ import annotations
@@ -27,17 +26,17 @@ _log = logging.getLogger(__name__)
 
 
 def building_path(target: Path) -> Path:
-    """Return the folder in which a new version of ``target`` is put together."""
+    """Return the folder in which a new version of ``target`` is built."""
     return target.with_name(f".{target.name}.building")
 
 
 def aside_path(target: Path) -> Path:
-    """Return the name under which the old ``target`` waits while the new one takes its place."""
+    """Return the reserved name of the old ``target`` during a swap."""
     return target.with_name(f".{target.name}.old")
 
 
 def lock_path(target: Path) -> Path:
-    """Return the lock file of whoever changes ``target``."""
+    """Return the lock file that guards changes of ``target``."""
     return target.with_name(f".{target.name}.lock")
 
 
@@ -47,12 +46,12 @@ def exchange(first: Path, second: Path) -> bool:
     Returns
     -------
     bool
-        False if this system or file system cannot do it; nothing has changed then.
+        False if this system or file system cannot exchange names; nothing has changed then.
 
     Raises
     ------
     OSError
-        The exchange is possible here but failed.
+        The exchange failed although the system has it.
     """
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if rename is None:
@@ -66,7 +65,7 @@ def exchange(first: Path, second: Path) -> bool:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder that nobody needs any more; if that fails, say so in the log and go on."""
+    """Remove an obsolete folder; log a failure and continue."""
     try:
         if path.is_symlink() or path.is_file():
             path.unlink()
@@ -77,7 +76,7 @@ def remove_folder(path: Path) -> None:
 
 
 def publish(target: Path) -> None:
-    """Put the finished building folder of ``target`` in its place and remove what was there; the lock must be held.
+    """Replace ``target`` by its finished building folder and remove the old one; the caller holds the lock.
 
     Parameters
     ----------
@@ -87,7 +86,7 @@ def publish(target: Path) -> None:
     Raises
     ------
     OSError
-        The folder cannot be moved; the old one is then still, or again, in place.
+        The folder cannot be moved; the old one is in place.
     """
     building, aside, parent = building_path(target), aside_path(target), target.parent
     if not target.exists():
@@ -110,7 +109,7 @@ def publish(target: Path) -> None:
 
 
 def put_back(target: Path) -> None:
-    """Undo half a swap: put the old folder back where the new one never arrived; the lock must be held."""
+    """Undo half a swap: put the old folder back if the new one is missing; the caller holds the lock."""
     aside = aside_path(target)
     if not aside.is_dir():
         return
@@ -122,7 +121,7 @@ def put_back(target: Path) -> None:
 
 
 def recover(target: Path) -> None:
-    """Put the old folder back if a swap was cut short; waits for a swap that is under way.
+    """Put the old folder back after an interrupted swap; wait for a running one.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""The Parquet files of a run, read in the thread that asks: known columns only, and nothing before it is checked.
+"""Reads the Parquet files of a run in the calling thread: only known columns, and sizes are checked first.
 
 A Parquet file of some kilobytes may unfold to gigabytes, since a text that is stored once may stand in every row. So
-the number of rows and the types are read from the file's end first, columns that nobody asks for are never read, and
-text stays one copy of each until it is known how long it is.
+the number of rows and the types are read from the file's end first, unrequested columns are never read, and each
+different text is kept once until its length is checked.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 ColumnType = Literal["integer", "number", "text"]
 
 LONGEST_TEXT = 4096
-"""Bytes of a text in a table."""
+"""Largest size of a text in a table, in bytes."""
 _MOST_TEXT = 1 << 28
-"""Bytes of all different texts of a column."""
+"""Largest size of all different texts of a column together, in bytes."""
 _BYTES_A_NUMBER = 16
 _PAGE = 1 << 20
 _THRIFT_BYTES = 1 << 24
@@ -34,17 +34,17 @@ _TYPES: Mapping[ColumnType, Callable[[pa.DataType], bool]] = {
 def read_table(
     source: Path | pa.NativeFile, columns: Mapping[str, ColumnType] | None = None, n_rows: int | None = None
 ) -> pa.Table:
-    """Return a table without waking pyarrow's pool of threads.
+    """Read a table without starting pyarrow's pool of threads.
 
-    A process that ends just after the pool began may be aborted by it (seen with pyarrow 26 once in sixty runs of a
+    A process that ends just after the pool's start may be aborted by it (seen with pyarrow 26 once in sixty runs of a
     short command), and these tables are small.
 
     Parameters
     ----------
     source : Path or pyarrow.NativeFile
     columns : mapping of str to {"integer", "number", "text"}, optional
-        The columns to read, of which the file may lack some, and the type that each must have. By default every column
-        as it is, for tables that this process has written.
+        Columns to read and their types; the file may lack some. By default every column without a check, for tables
+        that this process has written.
     n_rows : int, optional
         Rows that the file must have.
 
@@ -55,8 +55,7 @@ def read_table(
     Raises
     ------
     ValueError
-        The file has other rows or types, or text that is too long; the message says which. pyarrow's own errors are of
-        this kind too.
+        The file has other rows or types, or too long a text; the message says which. pyarrow raises ValueErrors too.
     pyarrow.ArrowException, OSError
         If it cannot be read.
     """

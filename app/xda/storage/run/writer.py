@@ -1,8 +1,8 @@
-"""Building a run folder: stage by stage, resumable after ``kill -9``, visible to readers only when it is whole.
+"""Writes a run folder stage by stage; it survives ``kill -9``, and readers see it only when it is whole.
 
 Everything is written to ``.<name>.building`` beside the final folder. A *stage* is a group of files with the
-fingerprint of what it was computed from, recorded once its files are on the disk (:mod:`xda.storage.run.stages`); a
-later start skips it if the fingerprint is the same.
+fingerprint of its inputs, recorded when its files are on the disk (:mod:`xda.storage.run.stages`); a later start skips
+it if the fingerprint is the same.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ _log = logging.getLogger(__name__)
 
 
 class RunWriter(StagedFolder):
-    """Writer of one run folder, a context manager; without :meth:`commit`, what is finished is kept for next time.
+    """Writer of one run folder, a context manager; without :meth:`commit`, finished stages are kept for the next start.
 
     Parameters
     ----------
     out : Path
-        Final folder. Its parent is created; a run that is already there stays until the new one is complete.
+        Final folder. Its parent is created; an existing run stays until the new one is complete.
     run_id : str
-        Id of the run. What stands in its place and is not an earlier version of it is never replaced.
+        Id of the run. Nothing but an earlier version of the run is ever replaced.
 
     Examples
     --------
@@ -66,12 +66,12 @@ class RunWriter(StagedFolder):
         self._held = ExitStack()
 
     def __enter__(self) -> RunWriter:
-        """Lock the run, tidy up after an interrupted build and load what is already finished.
+        """Lock the run, clean up after an interrupted build and load the finished stages.
 
         Raises
         ------
         ConflictError
-            Another process builds this run, or something else is in its place: no run, or one of another id.
+            Another process builds this run, or the path holds something else, such as a run of another id.
         ConfigError
             The path cannot be a run folder.
         RunError
@@ -92,7 +92,7 @@ class RunWriter(StagedFolder):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let go of the lock."""
+        """Release the lock."""
         self._held.close()
 
     def array(self, name: str) -> NDArray[Any]:
@@ -153,21 +153,21 @@ class RunWriter(StagedFolder):
         images : iterable of bytes
             PNG or JPEG files, in the order of the data set.
         total : int
-            How many there are.
+            Number of images.
         progress : Progress
         label : str
-            The stage that ``progress`` is called with.
+            Name of the stage for ``progress``.
 
         Raises
         ------
         DataError
-            An image is empty or cannot be read, or there are more or fewer than ``total``.
+            An image is empty or cannot be read, or their number is not ``total``.
         """
         content, offsets_name = image_files(split)
         offsets = np.zeros(total + 1, np.int64)
         count = 0
         path = self._new(content)
-        # Unbuffered: what is left in a buffer when the disk is full would fail once more when the file is closed.
+        # Unbuffered, since closing a file with a full buffer would fail once more on a full disk.
         with self._writing(), path.open("wb", buffering=0) as sink:
             for image in _readable(split, images):
                 if not image or count == total:
@@ -188,7 +188,7 @@ class RunWriter(StagedFolder):
         self.write_array(offsets_name, offsets)
 
     def discard(self) -> None:
-        """Forget everything that was built so far; a finished run stays."""
+        """Discard all stages; a finished run stays."""
         with self._writing():
             swap.remove_folder(self._building)
             self._building.mkdir()
@@ -202,7 +202,7 @@ class RunWriter(StagedFolder):
         Parameters
         ----------
         description : RunDescription
-            What the run is; the writer adds hashes, sizes, shapes and the date.
+            Description of the run; the writer adds hashes, sizes, shapes and the date.
 
         Returns
         -------
@@ -212,8 +212,8 @@ class RunWriter(StagedFolder):
         Raises
         ------
         RunError
-            A file is not what its stage wrote, parts do not belong together, or the folder cannot be written. An
-            older run is then still in place.
+            A file has changed since its stage wrote it, parts contradict each other, or the folder cannot be written.
+            An older run is then still in place.
         """
         with self._writing():
             files = self._checked_files()
@@ -225,7 +225,7 @@ class RunWriter(StagedFolder):
             refuse_taken_place(self.path, self._run_id)
             RunFolder.open(self._building, verify=False)
             swap.publish(self.path)
-            # Only now: until the run is in place, the state is what makes its stages worth keeping.
+            # Removed last: until the run is in place, a restart needs the state.
             (self.path / STATE_NAME).unlink(missing_ok=True)
         self._state = BuildState(run_id=self._run_id)
         self._confirmed.clear()
@@ -247,7 +247,7 @@ class RunWriter(StagedFolder):
         return files
 
     def _remove_strays(self, files: dict[str, FileEntry]) -> None:
-        """Remove what belongs to no confirmed stage: parts of a killed stage, surrogates no longer asked for."""
+        """Remove files of no confirmed stage: parts of a killed stage, surrogates no longer requested."""
         for folder, _, names in os.walk(self._building, topdown=False):
             for name in names:
                 path = Path(folder, name)
@@ -257,7 +257,7 @@ class RunWriter(StagedFolder):
                 os.rmdir(folder)
 
     def _load_state(self) -> None:
-        """Go on with the building folder if it has a readable state; without one it is the rest of a swap."""
+        """Load the state of the building folder; a folder without a readable state is the rest of a swap."""
         try:
             self._state = BuildState.load(self._building)
             self._state.run_id = self._run_id
@@ -270,7 +270,7 @@ class RunWriter(StagedFolder):
 
 
 def _readable(split: Split, images: Iterable[bytes]) -> Iterator[bytes]:
-    """Pass images on; errors of where they come from are not those of where they go to."""
+    """Yield the images; turn their read errors into DataErrors, distinct from errors of writing."""
     try:
         yield from images
     except OSError as error:
