@@ -1,1 +1,1 @@
-"""The comparison of attribution methods; today the adapter to quanda."""
+"""Evaluation of attribution methods; at present the adapter to quanda."""

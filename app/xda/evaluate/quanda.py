@@ -33,16 +33,16 @@ class QuandaExplainer(Explainer):  # type: ignore[misc]
     model : torch.nn.Module
         Trained classifier with a linear head.
     train_dataset : torch.utils.data.Dataset
-        What it was trained on: items (image tensor as the model takes it, label), without augmentation.
+        Its training set: items (image tensor in the model's form, label), without augmentation.
     task : {"image_classification"}
     checkpoints, checkpoints_load_func
-        As for every explainer of quanda: the last checkpoint is loaded into the model.
+        As for every explainer of quanda; the last checkpoint is loaded into the model.
     c : float
         Regularisation parameter of the surrogate; larger is sparser.
     tol : float
         Relative duality gap to reach.
     progress : Progress
-        Told how far features and fit are; default nothing.
+        Receives the progress of features and fit; default: silent.
 
     Attributes
     ----------

@@ -1,1 +1,1 @@
-"""The web face: FastAPI routes, Jinja2 pages, and everything HTTP around them."""
+"""The web layer: FastAPI routes, Jinja2 pages, and HTTP around them."""

@@ -1,4 +1,4 @@
-"""Waiting for a server that is starting, so that its address is told once a page answers there and not before."""
+"""Announces a starting server: calls back when its first page answers."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException
 
 PAUSE_SECONDS = 0.2
-"""Between two questions."""
+"""Seconds between two requests."""
 TIMEOUT_SECONDS = 10.0
-"""Longest wait for one answer."""
+"""Longest wait for one answer, in seconds."""
 
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
-"""Where a server that listens on all addresses of its machine is reached from that machine."""
+"""Local address of a server that listens on all addresses of its machine."""
 
 
 def announce(host: str, port: int, answers: Callable[[], None]) -> threading.Thread:
-    """Watch a server that is starting from a thread of its own, which ends with the process.
+    """Watch a starting server from a daemon thread.
 
     Parameters
     ----------
     host, port : str, int
-        Where the server is reached from its own machine.
+        Address of the server on its own machine.
     answers : callable
-        Called once, when pages are answered; never where they never are, which the server's log explains.
+        Called once, when a page answers. If no page ever does, the server's log explains it.
 
     Returns
     -------
     threading.Thread
-        It is running.
+        The running thread.
     """
 
     def watch() -> None:
@@ -38,7 +38,7 @@ def announce(host: str, port: int, answers: Callable[[], None]) -> threading.Thr
         while True:
             status, reason = _ask(host, port, "/readyz")
             if reason != seen:
-                # Without the database of links a server is not ready, but its pages are there.
+                # Without the link database the server is not ready, but its pages work.
                 seen, status = reason, _ask(host, port, "/")[0]
             if status == 200:
                 answers()
@@ -51,7 +51,7 @@ def announce(host: str, port: int, answers: Callable[[], None]) -> threading.Thr
 
 
 def _ask(host: str, port: int, path: str) -> tuple[int, str]:
-    """Return the status of an answer and the detail of its problem; 0 and nothing where nobody answers."""
+    """Return the status of an answer and the detail of its problem; 0 and an empty text without an answer."""
     connection = HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
     try:
         connection.request("GET", path, headers={"Accept": "application/json"})

@@ -1,7 +1,7 @@
-"""What a route may ask for, as ``Annotated`` aliases; each resolves on the event loop without a thread.
+"""Dependencies of routes as ``Annotated`` aliases; each resolves on the event loop without a thread.
 
-``ExplainerDep`` reads the path parameter ``{run}``: an unknown run is a ``NotFoundError``, a refused one a ``RunError``
-and any a ``BusyError`` while the process is still loading.
+``ExplainerDep`` reads the path parameter ``{run}``: an unknown run raises ``NotFoundError``, a refused one
+``RunError``, and any run ``BusyError`` while the process is loading.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ RunId = Annotated[str, Path(description="Identifier of a run.", max_length=128, 
 
 
 async def get_lifecycle(request: Request) -> Lifecycle:
-    """Return what the application holds."""
+    """Return the application's lifecycle."""
     lifecycle: Lifecycle = request.app.state.lifecycle
     return lifecycle
 
@@ -64,12 +64,12 @@ def _index(text: str, what: str, n: int) -> int:
 
 
 async def get_test_index(request: Request, run: RunId, test: str) -> int:
-    """Return the number of the test image in a page's path; whether there is one is for the run to say.
+    """Return the number of the test image in a page's path; the run checks that it exists.
 
     Raises
     ------
     NotFoundError
-        It is no number.
+        The path has no number there.
     """
     return _index(test, "test", (await get_explainer(request, run)).n_test)
 

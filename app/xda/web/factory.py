@@ -1,6 +1,6 @@
 """Builds the web application; nothing happens at import time.
 
-``create_app`` is what tests and embedding programs call, ``create_app_from_env`` what each uvicorn worker calls.
+Tests and embedding programs call ``create_app``; each uvicorn worker calls ``create_app_from_env``.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ DESCRIPTION = (
 )
 
 SHARES_AT_ONCE = 4
-"""Links that are made at the same time; more wait their turn."""
+"""So many links are made at the same time; others wait."""
 
 
 def create_app(settings: Settings, catalog: Catalog | None = None) -> FastAPI:
-    """Build the application; runs and link database are opened in the background once it is started.
+    """Build the application; once started, it opens the runs and the link database in the background.
 
     Parameters
     ----------
     settings : Settings
         Settings of the process.
     catalog : Catalog, optional
-        Runs to serve that are open already; ``None`` opens those of the settings.
+        Open runs to serve; ``None`` opens those of the settings.
     """
     lifecycle = Lifecycle(settings, catalog)
     metrics = Metrics(lifecycle)
@@ -56,7 +56,7 @@ def create_app(settings: Settings, catalog: Catalog | None = None) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         lifecycle.start()
         if parent_process() is not None:
-            # One of several workers, which share an address: those that are ready answer for those that are not.
+            # Several workers share an address: ready ones answer for the others.
             await run_in_threadpool(lifecycle.wait_for_runs)
         try:
             yield
@@ -69,7 +69,7 @@ def create_app(settings: Settings, catalog: Catalog | None = None) -> FastAPI:
         version=__version__,
         lifespan=lifespan,
         openapi_url="/api/v1/openapi.json",
-        # Their pages load scripts from a CDN, which neither works offline nor under this Content-Security-Policy.
+        # FastAPI's pages load scripts from a CDN, which fails offline and under this Content-Security-Policy.
         docs_url=None,
         redoc_url=None,
     )
@@ -81,10 +81,10 @@ def create_app(settings: Settings, catalog: Catalog | None = None) -> FastAPI:
     app.state.share_limiter = CapacityLimiter(SHARES_AT_ONCE)
     problems.install(app)
     for router in ROUTERS:
-        # Not include_router: it wraps each route, which costs every request a second matching.
+        # include_router would wrap each route, so that every request is matched twice.
         app.router.routes.extend(router.routes)
     app.mount("/static", HashedStaticFiles(resource_dir("static")), name="static")
-    # The last one added is the outermost.
+    # The last added middleware is the outermost.
     app.add_middleware(HostsMiddleware, hosts=settings.hosts)
     app.add_middleware(PrefixMiddleware, root_path=settings.root_path)
     app.add_middleware(LimitsMiddleware, max_body=settings.max_body_bytes)
@@ -94,14 +94,14 @@ def create_app(settings: Settings, catalog: Catalog | None = None) -> FastAPI:
 
 
 def create_app_from_env() -> FastAPI:
-    """Build the application from the environment and set up logging: the factory that uvicorn's workers call."""
+    """Build the application from the environment and set up logging, for uvicorn's workers."""
     settings = Settings()
     web_logging.configure(settings.log_level)
     return create_app(settings)
 
 
 def create_served_app() -> FastAPI:
-    """Build the application as ``xda serve`` wants it: where no run at all can be served, the process ends."""
+    """Build the application for ``xda serve``: the process ends if no run can be served."""
     app = create_app_from_env()
     lifecycle: Lifecycle = app.state.lifecycle
     lifecycle.when_nothing_is_served = end_process

@@ -1,7 +1,7 @@
-"""What a served application holds while it runs: the catalog of runs and the store of links, opened in the background.
+"""The lifecycle of a served application: opens the catalog of runs and the link store in the background.
 
-Loading PyTorch and mapping the runs takes seconds. The server answers ``/healthz`` meanwhile, so both are opened in
-threads of their own; until then whoever asks for them gets a ``BusyError`` (503 with ``Retry-After``).
+Loading PyTorch and mapping the runs takes seconds. Threads open both, so that the server answers ``/healthz``
+meanwhile; a request for one that is not yet open gets a ``BusyError`` (503 with ``Retry-After``).
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PING_SECONDS = 2.0
-"""Longest wait for the link database's answer when it is asked whether it is there."""
+"""Longest wait for the link database's answer to a ping."""
 NOTHING_SERVED = "XDA_NOTHING_SERVED"
-"""Variable of the environment that names the file for ``end_process``; set by ``xda serve`` for its workers."""
+"""Environment variable with the file for ``end_process``; ``xda serve`` sets it for its workers."""
 RETRY_SECONDS = 2.0
 """Pause between two attempts to reach the link database (which may start after this process)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether requests can be answered, and if not, why."""
+    """Whether the server can answer requests, and the reason if not."""
 
     ready: bool
     reason: str
@@ -50,7 +50,7 @@ class Readiness:
 def open_catalog(settings: Settings) -> Catalog:
     """Open the runs named by the settings.
 
-    The import is here because it pulls in PyTorch, for which a process that has just started must not wait.
+    The import is here since it loads PyTorch, for which a starting process must not wait.
     """
     from xda.explanation.catalog import Catalog
 
@@ -71,7 +71,7 @@ def open_links(settings: Settings) -> LinkStore:
 
 
 def answer_once(explainer: Explainer, timeout: float) -> None:
-    """Ask a run for one explanation and one heat-map, so that the first visitor does not pay for cold caches.
+    """Compute one explanation and one heat-map of a run, so that the first visitor finds warm caches.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def answer_once(explainer: Explainer, timeout: float) -> None:
 
 
 def those_without_answer(catalog: Catalog, timeout: float) -> dict[str, str]:
-    """Let each run answer once; return a reason for each that cannot, by its id."""
+    """Let each run answer once; return by id the reasons of those that cannot."""
     from xda.runs.containment import contained
 
     failed: dict[str, str] = {}
@@ -102,7 +102,7 @@ def those_without_answer(catalog: Catalog, timeout: float) -> dict[str, str]:
 
 
 def end_process(reason: str) -> None:
-    """End a process that cannot serve anything, from whatever thread.
+    """End a process that cannot serve anything; safe from any thread.
 
     A process of its own prints the reason and ends with status 2. A worker leaves it in the file that
     ``NOTHING_SERVED`` names and ends with the status at which uvicorn does not start another in its place.
@@ -131,7 +131,7 @@ class Lifecycle:
     Attributes
     ----------
     when_nothing_is_served : callable
-        Called with the reason where no run at all can be served; by default nothing happens, and ``/readyz`` says why.
+        Called with the reason if no run can be served; by default only ``/readyz`` tells it.
     """
 
     def __init__(self, settings: Settings, catalog: Catalog | None = None) -> None:
@@ -152,7 +152,7 @@ class Lifecycle:
     def start(self) -> None:
         """Begin loading; returns at once."""
         self._threads = tuple(
-            # Daemons: Ctrl-C while PyTorch is being imported must end the process, not wait for the import.
+            # Daemons, so that Ctrl-C during the import of PyTorch ends the process at once.
             threading.Thread(target=work, name=f"xda-{work.__name__.strip('_')}", daemon=True)
             for work in (self._load_runs, self._load_links)
         )
@@ -160,7 +160,7 @@ class Lifecycle:
             thread.start()
 
     def close(self) -> None:
-        """Stop loading and release what was opened here."""
+        """Stop loading and close what this object opened."""
         self._stopped.set()
         with self._lock:
             catalog, self._catalog = self._catalog, None
@@ -171,18 +171,18 @@ class Lifecycle:
             links.close()
 
     def wait(self, timeout: float) -> Readiness:
-        """Wait until loading has ended, well or badly, and say how (for tests and the command line)."""
+        """Wait until loading has ended and return the readiness (for tests and the command line)."""
         deadline = time.monotonic() + timeout
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         return self.readiness()
 
     def wait_for_runs(self) -> None:
-        """Wait until opening the runs has ended, well or badly, whatever becomes of the link database."""
+        """Wait until opening the runs has ended, with or without success; do not wait for the link database."""
         self._threads[0].join()
 
     def readiness(self) -> Readiness:
-        """Whether every part is loaded, each run has answered once, and the database did when last asked."""
+        """Whether every part is loaded, each run has answered once, and the database answered the last ping."""
         if not self._answered:
             return Readiness(False, self._runs_reason)
         if self._links is None:
@@ -192,11 +192,11 @@ class Lifecycle:
         return Readiness(True, self._runs_reason)
 
     async def ask(self) -> Readiness:
-        """Ask the link database too, once it was opened, whether it is still there."""
+        """Ping the link database, if open, and return the readiness."""
         links, trouble = self._links, ""
         if links is not None:
             if self._ping is None or self._ping.done():
-                # One question at a time: where no answer comes at all, a thread waits for it, and only one.
+                # One ping at a time, so that a silent database blocks only one thread.
                 self._ping = asyncio.create_task(to_thread.run_sync(links.ping, abandon_on_cancel=True))
             answered, _ = await asyncio.wait({self._ping}, timeout=PING_SECONDS)
             if not answered:
@@ -215,7 +215,7 @@ class Lifecycle:
         Raises
         ------
         BusyError
-            It is still being loaded, or could not be.
+            The catalog is still loading, or its loading failed.
         """
         if self._catalog is None:
             raise BusyError(f"{self._runs_reason} Try again in a moment.")
@@ -228,7 +228,7 @@ class Lifecycle:
         Raises
         ------
         BusyError
-            It is still being opened, or its database cannot be reached.
+            The store is still opening, or its database cannot be reached.
         """
         if self._links is None:
             raise BusyError(f"{self._links_reason} Try again in a moment.")
@@ -236,11 +236,11 @@ class Lifecycle:
 
     @property
     def open_catalog(self) -> Catalog | None:
-        """The catalog if it is open, for metrics, which must not fail while loading."""
+        """The catalog if it is open; never raises, since metrics are read while loading."""
         return self._catalog
 
     def _keep(self, store: Callable[[], None], release: Callable[[], None]) -> bool:
-        """Publish what a thread opened, unless the application was closed meanwhile."""
+        """Publish an object that a thread opened, or close it if the application was closed meanwhile."""
         with self._lock:
             if not self._stopped.is_set():
                 store()
@@ -270,7 +270,7 @@ class Lifecycle:
                 for run in () if self._given else failed:
                     every.runs[run].close()
             if not self._given:
-                # What was loaded stays: the garbage collector need not look through PyTorch's modules again and again.
+                # Loaded modules stay, so the garbage collector need not scan them again and again.
                 gc.collect()
                 gc.freeze()
             refused = "; ".join(f"{run}: {reason}" for run, reason in catalog.refused.items())
@@ -284,7 +284,7 @@ class Lifecycle:
         except XdaError as error:
             self._runs_reason = f"The runs cannot be served: {error}"
             logger.error(self._runs_reason)
-        except BaseException:  # this thread must never end without saying why
+        except BaseException:  # This thread must never end without a reason.
             self._runs_reason = "The runs cannot be served; the reason is in the server's log."
             logger.exception("loading the runs failed")
 

@@ -1,7 +1,7 @@
-"""Pictures of a run: originals, heat-maps as PNG, and their raw values; every address is that of unchanging content.
+"""Pictures of a run: originals, heat-maps as PNG, and their raw values; the content of an address never changes.
 
-The run's digest stands in the address, so an answer may be kept for a year. Which maps share a scale is in the query,
-and follows from it alone.
+The address contains the run's digest, so clients may keep an answer for a year. The query alone determines which maps
+share a scale.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ Digest = Annotated[str, Path(pattern=r"^[0-9a-f]{16}$")]
 _SUBJECT = re.compile(r"(\d{1,9})-(own|\d{1,9})-(\d{1,6})(?:-(\d{1,6}))?")
 _C = re.compile(r"c([0-9.e+-]{1,40})")
 KEPT_SCALES = 4096
-"""Scales of pages that are remembered; a few bytes each."""
+"""So many scales of pages are kept; a few bytes each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Which heat-map is asked for."""
+    """The requested heat-map."""
 
     decision: Decision
     train: int | None
-    """None for the test image's own map."""
+    """Training image; None for the test image's own map."""
 
     def maps(self, explainer: Explainer) -> Future[list[PairRelevance]]:
         """Ask for it; the test image's own map is the ``test`` side."""
@@ -79,23 +79,23 @@ def read_subject(explainer: Explainer, c: str, subject: str) -> Subject:
 
 
 def listed(explainer: Explainer, decision: Decision, shown: int, train_class: int | None) -> list[int]:
-    """Return the training images of a page, as its address says them."""
+    """Return the training images of a page, read from its address."""
     told = explainer.explain(decision, limit=shown, train_class=train_class)
     return [part.index for part in (*told.supporting, *told.opposing)]
 
 
 def start(explainer: Explainer, decision: Decision, shown: int, train_class: int | None) -> None:
-    """Have all heat-maps of a page computed in as few passes as possible, before the browser asks for each.
+    """Start all heat-maps of a page in as few passes as possible, before the browser requests each.
 
     The test image's own map is the first picture of a page, so its request starts the rest; a page whose pictures
-    nobody fetches costs the device nothing. That the device is busy is no error here: the pictures ask again.
+    nobody fetches costs the device nothing. A busy device is no error here, since the pictures are requested again.
     """
     with suppress(XdaError):
         explainer.relevance(decision, listed(explainer, decision, shown, train_class))
 
 
 class PageScales:
-    """The largest relevance of any pair on each page of late, so that not every map of a page collects all others."""
+    """The largest relevance of any pair on recent pages, so that each map need not read all others of its page."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[tuple[object, ...], float] = OrderedDict()
@@ -103,7 +103,7 @@ class PageScales:
     async def get(
         self, explainer: Explainer, decision: Decision, shown: int, train_class: int | None, settings: Settings
     ) -> float:
-        """Return the scale that the maps of all pairs on the page share."""
+        """Return the common scale of the maps of all pairs on the page."""
         key = (explainer.digest, decision, shown, train_class)
         if key not in self._known:
             partners = listed(explainer, decision, shown, train_class)
@@ -123,7 +123,7 @@ async def get_image(
     index: int,
     size: Annotated[str | None, Query(max_length=40)] = None,
 ) -> Response:
-    """Return an image as pages show it: of bounded size (``view``, ``thumb``), or the ``original`` file."""
+    """Return an image of bounded size (``view``, ``thumb``), or the ``original`` file."""
     explainer = catalog.by_digest(digest)
     tag = run_tag(request, digest)
     if matches(request, tag):
@@ -134,7 +134,7 @@ async def get_image(
     else:
         explainer.bounds.check_image(split, index)
         if (shown := explainer.images.at_hand(split, index, asked)) is None:
-            # decoding a photograph would hold up everybody else
+            # Decoding a photograph on the event loop would delay all other requests.
             shown = await run_in_threadpool(explainer.images.shown, split, index, asked)
         content, media_type = shown
     return Response(content, headers={"ETag": tag, "Cache-Control": IMMUTABLE}, media_type=media_type)
@@ -156,10 +156,10 @@ async def get_heatmap(
     train_class: Annotated[str | None, Query(max_length=40)] = None,
     alone: Annotated[str | None, Query(max_length=40)] = None,
 ) -> Response:
-    """Return a heat-map as a transparent layer: as .png of the network's input, as .svg over the whole original.
+    """Return a heat-map as a transparent layer: .png for the network's input, .svg for the whole original.
 
-    ``scale`` is own, pair or page (all pairs of it); ``show`` and ``train_class`` say which page. The test image's own
-    map, the sum over all training images, is always on its own; ``alone`` says that its page shows no pairs.
+    ``scale`` is own, pair or page (all pairs of it); ``show`` and ``train_class`` identify the page. The test image's
+    own map, the sum over all training images, always has its own scale; ``alone`` means a page without pairs.
     """
     explainer = catalog.by_digest(digest)
     tag = run_tag(request, digest)
@@ -199,7 +199,7 @@ async def get_values(
     subject: str,
     side: Literal["test", "train"],
 ) -> Response:
-    """Return the raw relevances: little-endian float32, row by row, of the size of the PNG."""
+    """Return the raw relevances: little-endian float32, row by row, as many as the PNG has pixels."""
     explainer = catalog.by_digest(digest)
     tag = run_tag(request, digest)
     if matches(request, tag):

@@ -1,7 +1,7 @@
 """Templates to responses: the Jinja2 environment, the ``HX-*`` headers, whole page or fragment.
 
-A page is rendered whole on a plain request. When htmx asks for it (it replaces ``#page`` and nothing else) the same
-template is rendered without what stands around that element. This is the only module that reads or writes ``HX-*``.
+A plain request gets the whole page. For htmx, which replaces only ``#page``, the same template is rendered without the
+surroundings of that element. No other module reads or writes ``HX-*``.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 MANY_OPTIONS = 60
-"""A list of more options is a text field with proposals instead of a select."""
+"""Lists with more options become a text field with proposals instead of a select."""
 VARY = "HX-Request, HX-History-Restore-Request, HX-Target"
 """Request headers that choose between page and fragment."""
 
 
 @dataclass(frozen=True, slots=True)
 class HtmxRequest:
-    """What htmx says about a request."""
+    """The htmx headers of a request."""
 
     asked: bool
-    """Sent by htmx rather than by the browser itself."""
+    """Whether htmx sent the request, not the browser itself."""
     restoring: bool
-    """Sent because the back or forward button was used."""
+    """Whether the back or forward button caused the request."""
     target: str
-    """Element to be replaced, as ``tag#id``."""
+    """Element to replace, as ``tag#id``."""
 
     @classmethod
     def of(cls, request: Request) -> HtmxRequest:
@@ -51,13 +51,13 @@ class HtmxRequest:
 
     @property
     def wants_fragment(self) -> bool:
-        """Whether ``#page`` alone will do."""
+        """Whether ``#page`` alone is enough."""
         return self.asked and self.target == "div#page"
 
 
 @lru_cache(maxsize=1)
 def environment() -> Environment:
-    """Return the template environment: escaping always, an unknown name is an error."""
+    """Return the template environment: it always escapes, and unknown names are errors."""
     env = Environment(
         loader=FileSystemLoader(resource_dir("frontend")),
         autoescape=True,
@@ -79,7 +79,7 @@ def environment() -> Environment:
 
 
 def urls_of(request: Request) -> Urls:
-    """Return the addresses under the request's path prefix."""
+    """Return the URLs under the request's path prefix."""
     root = request.scope.get("root_path", "")
     return Urls(str(root).rstrip("/"))
 
@@ -107,7 +107,7 @@ def render(
     Returns
     -------
     HTMLResponse
-        With ``Vary``, and not to be stored without asking again: pages follow the run, which may be replaced.
+        With ``Vary``, and to be revalidated, since the run of a page may be replaced.
     """
     variables: dict[str, Any] = {field.name: getattr(context, field.name) for field in fields(context)}
     htmx = HtmxRequest.of(request)

@@ -1,4 +1,4 @@
-"""All routers of the application, in the order in which they are tried."""
+"""All routers of the application, in matching order."""
 
 from __future__ import annotations
 

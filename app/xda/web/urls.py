@@ -1,7 +1,7 @@
-"""Every address of the product, in one place, with the path prefix of a proxy in front.
+"""All URLs of the product in one place, each with the path prefix of a proxy.
 
-Plain string formatting on a prefix that is known once per request: a page has hundreds of links, and looking each up in
-the router's table of patterns would cost more than rendering it.
+URLs are plain formatted strings: a page has hundreds of links, and looking up each in the router's table of patterns
+would cost more than rendering the page.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ Query = Mapping[str, object]
 
 @lru_cache(maxsize=256)
 def static_version(name: str) -> str:
-    """Return the first digits of a static file's SHA-256, so that its address changes when it does."""
+    """Return the first digits of a static file's SHA-256, so that its URL changes with its content."""
     path = resource_dir("static") / name
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12] if path.is_file() else "0"
 
 
 def text(value: object) -> str:
-    """Return a value as an address says it: booleans become ``true`` and ``false``."""
+    """Format a value for a URL: booleans become ``true`` and ``false``."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def fields(query: Query) -> tuple[tuple[str, str], ...]:
-    """Return a query as the hidden fields of a form, leaving out what is None."""
+    """Return a query as the hidden fields of a form, without values of None."""
     return tuple((key, text(value)) for key, value in query.items() if value is not None)
 
 
 def with_query(path: str, query: Query | None = None) -> str:
-    """Append a query, leaving out what is None."""
+    """Append a query to a URL, without values of None."""
     pairs = fields(query or {})
     return f"{path}?{urlencode(pairs)}" if pairs else path
 
 
 @dataclass(frozen=True, slots=True)
 class Urls:
-    """Addresses under one prefix.
+    """The URLs under one prefix.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class Urls:
         return with_query(f"{self.root}/r/{quote(run)}", query)
 
     def go_to(self, run: str) -> str:
-        """Return where the form "go to #" is sent."""
+        """Return the target of the form "go to #"."""
         return f"{self.root}/r/{quote(run)}/go"
 
     def explanation(self, run: str, test: int, query: Query | None = None) -> str:
@@ -98,7 +98,7 @@ class Urls:
         return with_query(f"{self.root}/r/{quote(run)}/train/{train}", query)
 
     def image(self, digest: str, split: str, index: int, *, thumb: bool = False) -> str:
-        """Return the address of an image of a run as pages show it, or of its thumbnail."""
+        """Return the address of a run's image in bounded size, or of its thumbnail."""
         return f"{self.root}/media/{digest[:16]}/{split}/{index}{'?size=thumb' if thumb else ''}"
 
     def relevance(
@@ -109,7 +109,7 @@ class Urls:
         name: str,
         query: Query | None = None,
     ) -> str:
-        """Return the address of a heat-map file (``test.png``, ``train.f32`` …); ``train`` None is the image's own."""
+        """Return the address of a heat-map file (``test.png``, ``train.f32`` …); ``train`` None: the own map."""
         partner = "own" if train is None else str(train)
         contrast = "" if decision.against is None else f"-{decision.against}"
         subject = f"{decision.test}-{partner}-{decision.target}{contrast}"
@@ -124,7 +124,7 @@ class Urls:
         return f"{self.root}/s/{quote(link)}/media/{quote(name)}"
 
     def links(self) -> str:
-        """Return where new links are posted."""
+        """Return the address that receives new links."""
         return f"{self.root}/api/v1/links"
 
     def api_pair(self, run: str, test: int, train: int, query: Query | None = None) -> str:

@@ -1,6 +1,6 @@
-"""What the query of a page says: which explanation is asked for, and how it is to be shown.
+"""The state in a page's query: the requested explanation and its display options.
 
-Empty values count as absent, since that is what a form without JavaScript sends for a choice left open.
+Empty values count as absent, since a form without JavaScript sends them for open choices.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ Scale = Literal["own", "page"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
 DEFAULT_SHOWN = 4
 MORE = (4, 12, 24, 48, 96)
-"""How many of each sign "more" steps through."""
+"""Steps of "more": training images of each sign."""
 OPACITY_STEP = 5
 MOST = 2**31
-"""Numbers up to here are read; whether there is such an image or class is for the run to say."""
+"""Larger numbers are refused at once; the run checks whether an image or class exists."""
 OFFERED = " · "
-"""Between number and name of a class where a long list offers both."""
+"""Separates number and name of a class in the proposals of a long list."""
 ClassParameter = Annotated[str | None, Query(max_length=300)]
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Which test images a gallery lists and in which order; an explanation keeps it for "previous" and "next"."""
+    """Filter and order of a gallery's test images; an explanation keeps them for "previous" and "next"."""
 
     choice: GalleryFilter = field(default_factory=GalleryFilter)
     order: GalleryOrder = "index"
     cursor: str = ""
-    """Which page of it is looked at; empty for the first."""
+    """Cursor of the shown page; empty for the first."""
 
     def query(self, **changes: Any) -> dict[str, object]:
-        """Return the query of this listing, or of the first page of one whose filter differs from it.
+        """Return the query of this listing, or, with changes, of the first page of a changed one.
 
-        What is at its default is left out.
+        Default values are left out.
         """
         choice = replace(self.choice, **changes) if changes else self.choice
         return {
@@ -59,7 +59,7 @@ class Listing:
         }
 
     def from_the_start(self) -> Listing:
-        """Return its first page."""
+        """Return this listing at its first page."""
         return replace(self, cursor="")
 
 
@@ -75,17 +75,17 @@ class View:
     """Training images listed of each sign."""
     colours: Colours = "red-blue"
     scale: Scale = "own"
-    """Every map on its own maximum, or all maps of the page on one."""
+    """Each map is scaled to its own maximum, or all maps of the page to one."""
     opacity: int = 100
-    """Of the heat-maps, in percent, a multiple of ``OPACITY_STEP``."""
+    """Opacity of the heat-maps in percent, a multiple of ``OPACITY_STEP``."""
     listing: Listing = Listing()
-    """The gallery that this page was reached from."""
+    """The gallery that led to this page."""
 
     def query(self, **changes: Any) -> dict[str, object]:
-        """Return the query of this state, or of one that differs from it, without what is at its default."""
+        """Return the query of this state, or of a changed one, without default values."""
         view = replace(self, **changes) if changes else self
         if "c" in changes and view.listing.choice.disagrees is not None:
-            # another surrogate disagrees on other images, so a page of the one list is none of the other
+            # Surrogates disagree on different images, so a page of one list is not a page of the other.
             view = replace(view, listing=view.listing.from_the_start())
         return {
             "c": None if view.c is None else f"{view.c:g}",
@@ -104,31 +104,31 @@ class View:
         return explainer.decide(test, c=self.c, target=self.target, against=self.against)
 
     def listed(self) -> dict[str, object]:
-        """Return the part of the query that says which training images are listed."""
+        """Return the part of the query that selects the listed training images."""
         return {"show": None if self.shown == DEFAULT_SHOWN else self.shown, "train_class": self.train_class}
 
     def sharing(self, c: float, target: int) -> dict[str, object]:
-        """Return the state that a shared link keeps, with what was chosen by default spelt out."""
+        """Return the state that a shared link keeps, with all defaults spelt out."""
         shared = replace(self, c=c, target=target, listing=Listing()).query()
         return {key: value for key, value in shared.items() if value is not None}
 
     def gallery(self) -> dict[str, object]:
-        """Return the query of the whole gallery, at the page this view was reached from if that was of the whole."""
+        """Return the query of the unfiltered gallery, at the page that led here if that was unfiltered."""
         listing = self.listing if self.listing.choice == GalleryFilter() else Listing()
         return {"c": None if self.c is None else f"{self.c:g}", **listing.query()}
 
     def elsewhere(self) -> View:
-        """Return what is kept on the way to another image: how things are shown, not which class is asked about."""
+        """Return the query for another image: it keeps the display options, but not the class in question."""
         return replace(self, target=None, against=None, train_class=None, shown=DEFAULT_SHOWN)
 
 
 def integer(name: str, value: str | None, low: int = 0, high: int = MOST, *, known: int | None = None) -> int | None:
-    """Read a whole number from a query; ``known`` is the largest that there is, if only for the message.
+    """Read a whole number from a query; ``known`` is the largest existing one, for the message only.
 
     Raises
     ------
     InvalidRequestError
-        If it is not one, or out of range.
+        The value is not a whole number, or out of range.
     """
     if value is None or not value.strip():
         return None
@@ -146,15 +146,15 @@ def class_number(name: str, value: str | None, names: Sequence[str]) -> int | No
     Parameters
     ----------
     name : str
-        Of the parameter, for the message.
+        Name of the parameter, for the message.
     value : str, optional
     names : sequence of str
-        Of the run's classes; empty while that is not known.
+        Names of the run's classes; empty while they are unknown.
 
     Raises
     ------
     InvalidRequestError
-        If it is none of these, or a name that several classes have.
+        The value is none of these, or several classes have this name.
     """
     text = (value or "").strip()
     number, offered, _ = text.partition(OFFERED)
@@ -174,7 +174,7 @@ def decimal(name: str, value: str | None) -> float | None:
     Raises
     ------
     InvalidRequestError
-        If it is not one.
+        The value is not a finite number.
     """
     if value is None or not value.strip():
         return None
@@ -193,7 +193,7 @@ def choice(name: str, value: str | None, allowed: tuple[str, ...]) -> str:
     Raises
     ------
     InvalidRequestError
-        If it is none of them.
+        The value is none of these words.
     """
     if not value:
         return allowed[0]
@@ -208,14 +208,14 @@ def flag(name: str, value: str | None) -> bool | None:
     Raises
     ------
     InvalidRequestError
-        If it is neither ``true`` nor ``false``.
+        The value is neither ``true`` nor ``false``.
     """
     word = choice(name, value, ("", "true", "false"))
     return None if not word else word == "true"
 
 
 def class_names(request: Request) -> Sequence[str]:
-    """Return the names of the classes of the run in the address; none while that is not known."""
+    """Return the class names of the run in the address; empty while the run is unknown."""
     catalog = request.app.state.lifecycle.open_catalog
     explainer = None if catalog is None else catalog.runs.get(request.path_params.get("run", ""))
     return () if explainer is None else explainer.classes

@@ -77,7 +77,7 @@ def test_opened_after_a_restart(client: TestClient, make_client: MakeClient) -> 
     page = make_client().get(f"/s/{identifier}", headers=BROWSER)
     assert page.status_code == 200
     assert "Why 4 and not 7?" in page.text
-    assert "copy of what was shared" not in page.text
+    assert "copy of the shared page" not in page.text
     assert f"/media/{identifier}" not in page.text
 
 
@@ -95,7 +95,7 @@ def test_shown_as_it_was(client: TestClient, server: str, request: pytest.Fixtur
     opened: TestClient = request.getfixturevalue(server)
     page = opened.get(f"/s/{identifier}", headers=BROWSER)
     assert page.status_code == 200
-    assert "copy of what was shared" in page.text
+    assert "copy of the shared page" in page.text
     assert "Why 4 and not 7?" in page.text
     addresses = {part for part in page.text.split('"') if part.startswith(f"/s/{identifier}/media/")}
     for part in (*told.supporting, *told.opposing):

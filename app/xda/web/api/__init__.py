@@ -1,1 +1,1 @@
-"""The JSON interface under /api/v1, and the routes for operators."""
+"""The JSON API under /api/v1, and the routes for operators."""

@@ -24,7 +24,7 @@ router = APIRouter(tags=["explorer"])
 
 
 class ComparisonQuery(Base):
-    """Which two surrogates are compared on which decision, and how much of it is listed."""
+    """The two surrogates and the decision to compare, and the length of the list."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=False)
 
@@ -34,10 +34,10 @@ class ComparisonQuery(Base):
         Field(
             max_length=128,
             alias="with",
-            description="Run of the second side; if left out another one over the same data, else the same run.",
+            description="Run of the second side; default: another one over the same data, else the same run.",
         ),
     ] = ""
-    with_c: Annotated[C, Field(description="Its surrogate; the same C if left out, or one that is near.")] | None = None
+    with_c: Annotated[C, Field(description="Its surrogate; default: the same C, or a near one.")] | None = None
     target: Target | None = None
     against: Against | None = None
     only: Only = "all"
@@ -60,7 +60,7 @@ async def get_comparison(
     test: TestIndex,
     query: Annotated[ComparisonQuery, Query()],
 ) -> Response:
-    """Return both sides, how far they agree, and the training images that contribute on either, matched."""
+    """Return both sides, their agreement, and the matched training images that contribute on either side."""
     check_limit(query.limit, settings)
     other = catalog.get(query.other) if query.other else None
     second, other_c = other_side(explainer, query.c, catalog.runs, other, query.with_c)

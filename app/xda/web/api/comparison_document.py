@@ -1,4 +1,4 @@
-"""A comparison as JSON: the shapes for OpenAPI, and the document itself, for the interface and for the export."""
+"""A comparison as JSON, for the API and the export: the shapes for OpenAPI and the document itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from xda.web.api.models import Model, Source, TestSampleModel
 
 
 class LabelSumModel(Model):
-    """What all training images of one label add."""
+    """Sum of the contributions of all training images of one label."""
 
     label: int
     supporting: float
@@ -41,12 +41,12 @@ class SideModel(Model):
 
 
 class AgreementModel(Model):
-    """How far two explanations of the same decision agree."""
+    """Figures of agreement between two explanations of the same decision."""
 
     n_first: int = Field(description="Training images that contribute on the first side.")
     n_second: int
     n_both: int
-    n_flipped: int = Field(description="Of those on both sides: with another sign on each.")
+    n_flipped: int = Field(description="Number of images with opposite signs on the two sides.")
     jaccard: float = Field(description="`n_both` over the number that contribute on either side.")
     shared_weight: float = Field(
         description="1 - |p - q|_1 / 2 with p and q the signed shares: weight on the same images with the same sign."
@@ -54,7 +54,7 @@ class AgreementModel(Model):
     pearson: float | None = Field(description="Over all images of either side; null where it is not defined.")
     spearman: float | None = Field(description="The same of the signed ranks, equal values sharing their mean rank.")
     n_top: int
-    n_top_common: int = Field(description="How many of the `n_top` strongest of each side are the same.")
+    n_top_common: int = Field(description="Number of images among the `n_top` strongest of both sides.")
 
 
 class ChangeModel(Model):
@@ -86,7 +86,7 @@ class ComparisonModel(Model):
     sides: tuple[SideModel, SideModel]
     matched_by: By = Field(description="The same run, the same data, the same images with other labels, or content.")
     n_common: int = Field(description="Training images that both training sets have.")
-    n_relabelled: int = Field(description="Contributing images whose label is another one on the second side.")
+    n_relabelled: int = Field(description="Contributing images with another label on the second side.")
     agreement: AgreementModel
     change: ChangeModel
     total: int = Field(description="Training images that match `only`, listed or not.")

@@ -1,6 +1,6 @@
-"""Shared links: made from the state of a page, opened as the same explanation for as long as the database lives.
+"""Shared links: made from the state of a page, they show the same explanation as long as the database exists.
 
-A link whose run is served as it was is drawn from the run; any other is drawn from what was kept when it was made.
+If the link's run is served unchanged, the page is rendered from the run; otherwise from the snapshot in the link.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FORM = "application/x-www-form-urlencoded"
 
 
 class LinkRequest(BaseModel):
-    """The state of a page that is shared; the names are those of the page's address."""
+    """The state of the shared page, with the names of the page's query."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -57,7 +57,7 @@ class LinkRequest(BaseModel):
 
 
 def form_schema() -> dict[str, Any]:
-    """Describe a form of the same fields, which has no null: what is left out or empty is absent."""
+    """Describe a form with the same fields; a form has no null, so empty values count as absent."""
     schema = LinkRequest.model_json_schema()
     for field in schema["properties"].values():
         for kind in field.pop("anyOf", ()):
@@ -73,18 +73,18 @@ def _media_type(request: Request) -> str:
 
 
 def check_origin(request: Request, settings: Settings) -> None:
-    """Refuse a form that another site sends; JSON needs no check, browsers ask before sending it across sites.
+    """Refuse a form from another site; JSON needs no check, since browsers ask before they send it across sites.
 
     Raises
     ------
     InvalidRequestError
-        The form comes from a page of another origin.
+        The form was sent by a page of another origin.
     """
     site = request.headers.get("sec-fetch-site")
     if site is not None:
         allowed = site in ("same-origin", "none")
     else:
-        # Browsers leave Sec-Fetch-Site out over plain HTTP but send Origin with every form; others send neither.
+        # Over plain HTTP browsers omit Sec-Fetch-Site but send Origin with every form; other clients send neither.
         origin = request.headers.get("origin")
         hosts = {request.headers.get("host", ""), urlsplit(settings.public_url).netloc}
         allowed = origin is None or (urlsplit(origin).netloc in hosts and origin != "null")
@@ -93,14 +93,14 @@ def check_origin(request: Request, settings: Settings) -> None:
 
 
 def parse_link_request(media_type: str, body: bytes) -> LinkRequest:
-    """Read the state to be shared from JSON or from a form, in which empty fields count as absent.
+    """Read the state to share from JSON or from a form; empty fields of a form count as absent.
 
     Raises
     ------
     InvalidRequestError
         The body is not well-formed.
     HTTPException
-        415: it is neither of the two.
+        415: the body is neither of the two.
     RequestValidationError
         A field is missing, unknown or cannot be used.
     """
@@ -112,14 +112,14 @@ def parse_link_request(media_type: str, body: bytes) -> LinkRequest:
             raise InvalidRequestError(f"The form cannot be read: {str(error)[:100]}.") from None
         values = dict(pairs)
         if len(values) != len(pairs):
-            raise InvalidRequestError("A field of the form is there twice; send each once.")
+            raise InvalidRequestError("The form has a field twice; send each once.")
     elif media_type == "application/json" or media_type.endswith("+json"):
         try:
             values = orjson.loads(body)
         except orjson.JSONDecodeError as error:
             raise InvalidRequestError(f"The body is not well-formed JSON: {str(error)[:200]}.") from None
         if isinstance(values, dict):
-            # JSON has one kind of number: 115.0 is a whole one, too
+            # JSON has one kind of number: 115.0 is a whole one too.
             values = {key: int(v) if isinstance(v, float) and v.is_integer() else v for key, v in values.items()}
     else:
         raise HTTPException(415, f"Send the state as application/json, or as a form ({FORM}).")
@@ -131,7 +131,7 @@ def parse_link_request(media_type: str, body: bytes) -> LinkRequest:
 
 
 def base_url(request: Request, settings: Settings) -> str:
-    """Return the absolute address under which this server is known, without a slash at its end."""
+    """Return this server's absolute public address, without a slash at its end."""
     return (settings.public_url or str(request.base_url)).rstrip("/")
 
 
@@ -156,7 +156,7 @@ def base_url(request: Request, settings: Settings) -> str:
     },
 )
 async def create_link(request: Request, catalog: CatalogDep, links: LinkStoreDep, settings: SettingsDep) -> Response:
-    """Keep the state and what is seen in it; a form is answered with the shared page, JSON with its address."""
+    """Store the state and a snapshot of its page; answer a form with the shared page, JSON with its address."""
     media_type = _media_type(request)
     if media_type == FORM:
         check_origin(request, settings)
@@ -176,11 +176,11 @@ async def create_link(request: Request, catalog: CatalogDep, links: LinkStoreDep
     def store() -> str:
         kept = capture(explainer, state, wait_seconds=settings.wait_seconds, card=settings.social_cards)
         told = kept.story.explanation
-        # Pinned to what was seen: another program version may have other defaults.
+        # Pin the shown state, since another program version may have other defaults.
         pinned = {**wanted.model_dump(exclude_defaults=True), "c": told.c, "target": told.target}
         return links.create(explainer.id, explainer.digest, pinned, kept.snapshot, kept.media).id
 
-    # Threads of their own, and few: they wait for the device, and pages must not wait for them.
+    # A few threads of their own wait for the device, so that pages need not wait for them.
     identifier = await to_thread.run_sync(store, limiter=request.app.state.share_limiter)
     if media_type == FORM:
         return RedirectResponse(f"{request.scope.get('root_path', '')}/s/{identifier}", 303)
@@ -194,7 +194,7 @@ async def create_link(request: Request, catalog: CatalogDep, links: LinkStoreDep
 
 
 def stored_file(request: Request, media: tuple[str, bytes]) -> Response:
-    """Answer with a file of a link, which never changes."""
+    """Answer with an immutable file of a link."""
     media_type, content = media
     tag = content_tag(content)
     if matches(request, tag):
@@ -206,13 +206,13 @@ def stored_file(request: Request, media: tuple[str, bytes]) -> Response:
 async def get_shared_media(
     request: Request, links: LinkStoreDep, link: LinkId, name: Annotated[str, Path(max_length=64)]
 ) -> Response:
-    """Return a picture that was kept with a link."""
+    """Return a picture stored with a link."""
     return stored_file(request, await run_in_threadpool(links.media, link, name))
 
 
 @router.get("/s/{link}/card.png", operation_id="getSharedCard", include_in_schema=False)
 async def get_shared_card(request: Request, links: LinkStoreDep, settings: SettingsDep, link: LinkId) -> Response:
-    """Return the picture that chat programs show of a link.
+    """Return a link's picture for chat programs.
 
     Raises
     ------
@@ -225,5 +225,5 @@ async def get_shared_card(request: Request, links: LinkStoreDep, settings: Setti
 
 
 def restored(state: Mapping[str, Any]) -> LinkRequest:
-    """Return the state kept with a link."""
+    """Return the state stored in a link."""
     return LinkRequest.model_validate(dict(state))

@@ -1,7 +1,7 @@
-"""Shapes of the JSON API, for OpenAPI; a test holds every answer against them.
+"""Shapes of the JSON API, for OpenAPI; a test checks every answer against them.
 
-The answers themselves are encoded straight from the frozen result types, since validating what the program itself has
-computed would cost more than computing it.
+The answers are encoded directly from the frozen result types, since validating a result would cost more than computing
+it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pydantic.config import JsonDict
 
 
 class Model(BaseModel):
-    """Base: no field that is not declared, none missing."""
+    """Base: no undeclared field, no missing field."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -21,7 +21,7 @@ class Model(BaseModel):
 Source = Annotated[
     str | None,
     Field(
-        description="Where the image came from: path, Parquet file and row, or place in the data set; null in runs of "
+        description="Source of the image: path, Parquet file and row, or position in the data set; null in runs of "
         "earlier versions.",
         examples=["train/cat/017.jpg"],
     ),
@@ -32,13 +32,13 @@ class SurrogateModel(Model):
     """One surrogate of a run."""
 
     c: float = Field(description="Regularisation parameter C.", examples=[0.001])
-    n_support: int = Field(description="Training samples with an effect.", examples=[1312])
-    relative_gap: float = Field(description="Relative duality gap of its fit: its certificate.", examples=[8.1e-7])
+    n_support: int = Field(description="Number of support vectors.", examples=[1312])
+    relative_gap: float = Field(description="Relative duality gap of the fit, its certificate.", examples=[8.1e-7])
     agreement: float = Field(description="Share of test samples on which network and surrogate agree.", examples=[0.99])
 
 
 class RunModel(Model):
-    """One run that is served."""
+    """One served run."""
 
     id: str = Field(examples=["mnist-cnn"])
     digest: str = Field(description="SHA-256 over the run's manifest.")
@@ -46,9 +46,7 @@ class RunModel(Model):
     classes: list[str] = Field(examples=[["0", "1", "2"]])
     n_train: int = Field(examples=[60000])
     n_test: int = Field(examples=[10000])
-    default_c: float = Field(
-        description="C used where none is asked for: it agrees best with the network on the tests."
-    )
+    default_c: float = Field(description="Default C: it agrees best with the network on the test images.")
     surrogates: list[SurrogateModel]
 
 
@@ -73,8 +71,8 @@ class TestPageModel(Model):
 
     items: list[TestItemModel]
     total: int = Field(description="Test images that match the filter.")
-    next_cursor: str | None = Field(description="Give it as `cursor` to get the next page; null on the last one.")
-    previous_cursor: str | None = Field(description='The page before; "" is the first page, null: this is the first.')
+    next_cursor: str | None = Field(description="Send it as `cursor` for the next page; null on the last one.")
+    previous_cursor: str | None = Field(description='Cursor of the page before; "" for the first page, null on it.')
 
 
 class TestSampleModel(Model):
@@ -144,7 +142,7 @@ EXPLANATION_EXAMPLE: JsonDict = {
 
 
 class ExplanationModel(Model):
-    """Which training images decided, with exact totals over all of them."""
+    """The decisive training images of one decision, with exact totals over all of them."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXPLANATION_EXAMPLE]})
 
@@ -164,7 +162,7 @@ class ExplanationModel(Model):
 
 
 class TestInfluenceModel(Model):
-    """How a training sample moves the decision on one test image."""
+    """Contribution of a training sample to the decision on one test image."""
 
     __test__ = False
 
@@ -176,7 +174,7 @@ class TestInfluenceModel(Model):
 
 
 class TrainingSampleModel(Model):
-    """One training sample as surrogate and network see it."""
+    """One training sample: its dual variables, slack, prediction and strongest influences."""
 
     index: int
     label: int
@@ -213,15 +211,15 @@ class HealthModel(Model):
 
 
 class ReadinessModel(Model):
-    """Requests are answered."""
+    """The server can answer requests."""
 
     status: Literal["ready"]
-    runs: list[str] = Field(description="Identifiers of the runs that are served.")
-    refused: dict[str, str] = Field(description="Runs that are not, each with the reason.")
+    runs: list[str] = Field(description="Identifiers of the served runs.")
+    refused: dict[str, str] = Field(description="Refused runs, each with the reason.")
 
 
 class VersionModel(Model):
-    """Which program answers."""
+    """Versions of the answering program."""
 
     name: str
     version: str

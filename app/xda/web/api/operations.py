@@ -1,4 +1,4 @@
-"""For those who run the server: liveness, readiness, version, metrics."""
+"""Routes for operators: liveness, readiness, version, metrics."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _json(body: dict[str, object]) -> Response:
 
 @router.get("/healthz", operation_id="getHealth", summary="Is the process alive?", response_model=HealthModel)
 async def healthz() -> Response:
-    """Answer at once, also while runs are being loaded."""
+    """Answer at once, even while runs are loading."""
     return _json({"status": "ok"})
 
 
@@ -37,7 +37,7 @@ async def healthz() -> Response:
     responses=documented(503),
 )
 async def readyz(request: Request, lifecycle: LifecycleDep) -> Response:
-    """Answer 200 once every run has answered and while the link database does; otherwise 503 with the reason."""
+    """Answer 200 if every run has answered once and the link database answers; otherwise 503 with the reason."""
     readiness = await lifecycle.ask()
     if not readiness.ready:
         problem = Problem(503, "Not ready", readiness.reason, headers={"Retry-After": "1"})
@@ -48,13 +48,13 @@ async def readyz(request: Request, lifecycle: LifecycleDep) -> Response:
 
 @router.get("/version", operation_id="getVersion", summary="Which version is this?", response_model=VersionModel)
 async def get_version() -> Response:
-    """Name the program's version and that of Python."""
+    """Return the versions of the program and of Python."""
     return _json({"name": "dualxda-explorer", "version": __version__, "python": platform.python_version()})
 
 
 @router.get("/docs", include_in_schema=False)
 async def get_docs(request: Request) -> Response:
-    """Lead those who look for FastAPI's documentation page, which needs a CDN, to the description itself."""
+    """Redirect from FastAPI's documentation page, which would need a CDN, to the OpenAPI document."""
     return RedirectResponse(f"{request.scope.get('root_path', '')}/api/v1/openapi.json")
 
 

@@ -1,6 +1,6 @@
-"""What the JSON API may be asked: one frozen model for each query string; an unknown or repeated name is refused.
+"""Query strings of the JSON API: one frozen model for each; unknown and repeated names are refused.
 
-A mistyped name that was ignored would give the answer to another question.
+If a mistyped name were ignored, the client would get the answer to another question.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from xda.errors import InvalidRequestError, NotFoundError
 from xda.explanation.gallery import GalleryOrder
 
 MAX_DIGITS = 15
-"""Longest number in an address; what is longer names nothing, and converting it would cost time."""
+"""Longest number in an address; longer ones cannot exist, and converting them would cost time."""
 
-C = Annotated[float, Field(gt=0, allow_inf_nan=False, description="Surrogate; the run's default if left out.")]
+C = Annotated[float, Field(gt=0, allow_inf_nan=False, description="Surrogate; default: that of the run.")]
 Class = Annotated[int, Field(ge=0, le=10**MAX_DIGITS)]
-Target = Annotated[Class, Field(description="Class to explain; the one the network predicts if left out.")]
+Target = Annotated[Class, Field(description="Class to explain; default: the network's prediction.")]
 Against = Annotated[Class, Field(description="Explain the target in contrast to this class.")]
 Limit = Annotated[
     int,
-    Field(ge=1, le=10**MAX_DIGITS, description="Most entries listed (of each sign, where there are signs)."),
+    Field(ge=1, le=10**MAX_DIGITS, description="Largest number of listed entries, of each sign if there are signs."),
 ]
 
 
 class Query(BaseModel):
-    """Base: frozen, nothing unknown."""
+    """Base: frozen, no unknown names."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ExplanationQuery(Query):
-    """Which decision is explained, and how much of it is listed."""
+    """The decision to explain, and the length of the lists."""
 
     c: C | None = None
     target: Target | None = None
@@ -44,12 +44,12 @@ class ExplanationQuery(Query):
 
     @property
     def indexed(self) -> bool:
-        """Whether the answer is in the run's index, if that is long enough."""
+        """Whether the run's index can answer, if it is long enough."""
         return self.target is None and self.against is None and self.train_class is None
 
 
 class RelevanceQuery(Query):
-    """For which decision heat-maps are asked."""
+    """The decision whose heat-maps are requested."""
 
     c: C | None = None
     target: Target | None = None
@@ -57,14 +57,14 @@ class RelevanceQuery(Query):
 
 
 class TrainingQuery(Query):
-    """Under which surrogate a training sample is shown."""
+    """The surrogate of a training sample's facts."""
 
     c: C | None = None
     limit: Limit = 12
 
 
 class GalleryQuery(Query):
-    """Which test images are listed."""
+    """Filter, order and page of test images."""
 
     predicted: Annotated[Class, Field(description="Class predicted by the network.")] | None = None
     label: Class | None = None
@@ -81,19 +81,19 @@ Q = TypeVar("Q", bound=Query)
 
 
 def read_query(model: type[Q], request: Request) -> Q:
-    """Read a query string as FastAPI would read ``Annotated[model, Query()]``, in a tenth of its time.
+    """Read a query string like FastAPI's ``Annotated[model, Query()]``, in a tenth of the time.
 
     Raises
     ------
     RequestValidationError
         A name is unknown or a value cannot be used.
     InvalidRequestError
-        A name is there twice.
+        The query has a name twice.
     """
     pairs = request.query_params.multi_items() if request.scope["query_string"] else ()
     values = dict(pairs)
     if len(values) != len(pairs):
-        raise InvalidRequestError("A query parameter is there twice; give each once.")
+        raise InvalidRequestError("The query has a parameter twice; give each once.")
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -107,7 +107,7 @@ def path_index(name: str, text: str) -> int:
     Raises
     ------
     NotFoundError
-        It is not a whole number from 0.
+        The text is not a whole number from 0.
     """
     if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS:
         return int(text)

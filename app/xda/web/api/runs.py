@@ -1,7 +1,7 @@
 """The JSON API under ``/api/v1``: runs, test images, explanations, relevance maps, training samples.
 
-Explanations that the index holds are answered on the event loop (microseconds); what must be computed goes to a thread,
-heat-maps to the device queue.
+The event loop answers explanations from the index in microseconds; a thread computes all others, and the device queue
+the heat-maps.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ TrainIndex = Annotated[int, Path(ge=0, description="Position in the training set
 
 
 def check_limit(limit: int, settings: Settings) -> None:
-    """Refuse a page longer than the setting ``max_page``.
+    """Refuse a longer page than the setting ``max_page``.
 
     Raises
     ------
@@ -58,12 +58,12 @@ def check_limit(limit: int, settings: Settings) -> None:
 
 
 def json_response(body: bytes, tag: str) -> Response:
-    """Answer with JSON that is to be revalidated."""
+    """Answer with JSON that clients must revalidate."""
     return Response(body, headers={"ETag": tag, "Cache-Control": REVALIDATE}, media_type="application/json")
 
 
 def encode_explanation(told: Explanation) -> bytes:
-    """Return an explanation as the JSON of the public contract."""
+    """Encode an explanation as the JSON of the public contract."""
     test = told.test
     return orjson.dumps(
         {
@@ -92,7 +92,7 @@ def encode_explanation(told: Explanation) -> bytes:
 
 
 def _encode(part: Contribution) -> dict[str, object]:
-    # By hand: orjson takes ten times as long for a dataclass with slots as for a dict.
+    # A dict, since orjson takes ten times as long for a dataclass with slots.
     return {
         "index": part.index,
         "label": part.label,
@@ -118,8 +118,8 @@ def _encode(part: Contribution) -> dict[str, object]:
     },
 )
 async def get_explanation(request: Request) -> Response:
-    """Return the strongest supporting and opposing training images of one decision, and exact totals over all."""
-    # The parameters are read here and not by FastAPI, whose handling of them takes longer than the answer.
+    """Return the strongest supporting and opposing training images of one decision, and the exact totals."""
+    # Read the parameters here, since FastAPI takes longer for them than the answer needs.
     lifecycle: Lifecycle = request.app.state.lifecycle
     explainer = lifecycle.catalog.get(request.path_params["run"])
     tag = run_tag(request, explainer.digest)
@@ -188,7 +188,7 @@ async def list_test_images(
     settings: SettingsDep,
     query: Annotated[GalleryQuery, Query()],
 ) -> Response:
-    """Return the test images that match, and the cursors of the pages before and after."""
+    """Return the matching test images, and the cursors of the pages before and after."""
     tag = run_tag(request, explainer.digest)
     if matches(request, tag):
         return not_modified(tag)
@@ -222,7 +222,7 @@ async def get_training_sample(
     train: TrainIndex,
     query: Annotated[TrainingQuery, Query()],
 ) -> Response:
-    """Return its dual variables, self-influence and slack, and the test images it moves most."""
+    """Return its dual variables, self-influence and slack, and its strongest contributions to test images."""
     tag = run_tag(request, explainer.digest)
     if matches(request, tag):
         return not_modified(tag)

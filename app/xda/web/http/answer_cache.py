@@ -1,20 +1,20 @@
-"""The answers given most recently, encoded: a run never changes, so an answer stays right for as long as it is kept."""
+"""A cache of encoded answers; a run never changes, so cached answers stay right."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 
 MAX_BYTES = 16_000_000
-"""Some thousand explanations of usual length."""
+"""Holds some thousand explanations of usual length."""
 
 
 class AnswerCache:
-    """Bodies by entity tag, the least recently used forgotten first; for the event loop only, hence without a lock.
+    """Bodies by entity tag; evicts the least recently used first. For the event loop only, so it needs no lock.
 
     Parameters
     ----------
     max_bytes : int
-        Most bytes of all bodies together.
+        Largest size of all bodies together.
     """
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
@@ -24,14 +24,14 @@ class AnswerCache:
         """Bytes of all bodies together."""
 
     def get(self, tag: str) -> bytes | None:
-        """Return the body that was kept under a tag."""
+        """Return the body with a tag, or None."""
         body = self._bodies.get(tag)
         if body is not None:
             self._bodies.move_to_end(tag)
         return body
 
     def put(self, tag: str, body: bytes) -> None:
-        """Keep a body; one larger than an eighth of the cache would push out too much and is not kept."""
+        """Store a body, unless it is larger than an eighth of the cache and would evict too much."""
         if tag in self._bodies or len(body) > self._max_bytes // 8:
             return
         self._bodies[tag] = body

@@ -1,8 +1,8 @@
-"""Conditional requests: entity tags, and when an answer may be left out.
+"""Conditional requests: entity tags and the answer 304.
 
-What a run answers depends on the run's digest, the address and this program's version only. A tag of these three is
-handed out with successful answers alone, so one that comes back proves that the address is good: 304 can be said before
-anything is computed.
+A run's answer depends only on the run's digest, the address and the version of this program. Only successful answers
+carry a tag of these three, so a returned tag proves that the address is good: the server can answer 304 before any
+computation.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from fastapi.responses import Response
 from xda.version import __version__
 
 REVALIDATE = "no-cache"
-"""Keep it, but ask each time whether it still holds (the address names a run, which may be rebuilt)."""
+"""Store, but revalidate each time, since the run in the address may be rebuilt."""
 IMMUTABLE = "public, max-age=31536000, immutable"
-"""Keep it for a year without asking (the address names the content)."""
+"""Store for a year without revalidation, since the address identifies the content."""
 
 DOCUMENTED: dict[int | str, dict[str, Any]] = {
     304: {"description": "Not modified: what `If-None-Match` names by its entity tag still holds."}
@@ -27,12 +27,12 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
 
 
 def run_tag(request: Request, digest: str) -> str:
-    """Entity tag of what a run answers at this address.
+    """Entity tag of a run's answer at this address.
 
     Parameters
     ----------
     request : Request
-        The request; path (with its prefix) and query count.
+        The tag depends on its path (with prefix) and query.
     digest : str
         Digest of the run.
     """
@@ -42,12 +42,12 @@ def run_tag(request: Request, digest: str) -> str:
 
 
 def content_tag(body: bytes) -> str:
-    """Entity tag of these very bytes."""
+    """Entity tag of bytes."""
     return f'"{blake2b(body, digest_size=12).hexdigest()}"'
 
 
 def matches(request: Request, tag: str) -> bool:
-    """Whether the client already has what ``tag`` stands for (``If-None-Match``, weak comparison, RFC 9110 13.1.2)."""
+    """Whether the client already has the content of ``tag`` (``If-None-Match``, weak comparison, RFC 9110 13.1.2)."""
     given = request.headers.get("if-none-match")
     if given is None:
         return False
@@ -55,5 +55,5 @@ def matches(request: Request, tag: str) -> bool:
 
 
 def not_modified(tag: str, cache_control: str = REVALIDATE) -> Response:
-    """304: the client's copy still holds."""
+    """Answer 304: the client's copy is still valid."""
     return Response(status_code=304, headers={"ETag": tag, "Cache-Control": cache_control})

@@ -1,8 +1,8 @@
-"""Tables as CSV that a spreadsheet can open: numbers are exact, and no text of a data set runs as a formula.
+"""CSV tables for spreadsheets: numbers are exact, and no text from a data set runs as a formula.
 
-Spreadsheets take a cell that begins with ``=``, ``+``, ``-`` or ``@`` for a formula, whose text may come from whoever
-named a class or a file. An apostrophe before it makes it text (OWASP, "CSV Injection"); text that is a plain number
-stays as it is. The JSON of the same page has every name unchanged.
+Spreadsheets treat a cell that begins with ``=``, ``+``, ``-`` or ``@`` as a formula, and names of classes and files may
+begin so. An apostrophe before such text makes it plain text (OWASP, "CSV Injection"); text that is a plain number stays
+unchanged. The JSON of the same page has every name unchanged.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Cell = str | int | float | bool | None
 
 
 def cell(value: Cell) -> str | int | float:
-    """Return a value as it is written: text made safe, ``true`` and ``false``, nothing for None."""
+    """Format a value as a cell: safe text, ``true`` or ``false``, empty for None."""
     match value:
         case None:
             return ""

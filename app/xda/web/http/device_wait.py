@@ -1,4 +1,4 @@
-"""Waiting for the device without blocking the event loop, and not for ever."""
+"""Waits for a result of the device, for a limited time and without blocking the event loop."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ async def finished(future: Future[T], settings: Settings) -> T:
     Parameters
     ----------
     future : Future
-        Withdrawn when its result does not come in time.
+        Cancelled if its result is late.
     settings : Settings
         ``wait_seconds`` is the longest wait.
 
     Raises
     ------
     BusyError
-        The result did not come in time.
+        The result is late.
     """
     try:
         return await asyncio.wait_for(asyncio.wrap_future(future), settings.wait_seconds)

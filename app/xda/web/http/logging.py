@@ -1,6 +1,6 @@
-"""Structured logs: one JSON object a line on stderr, one line a request, each with the id of its request.
+"""Structured logs on stderr: one JSON object per line, one line per request, each with the request's id.
 
-Nothing is configured at import time; the process that serves calls :func:`configure` once.
+Nothing is configured at import time; the serving process calls :func:`configure` once.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from typing import Any, TextIO
 import orjson
 
 request_id: ContextVar[str] = ContextVar("xda_request_id", default="")
-"""Id of the request that is being answered; threads started for it inherit the value."""
+"""Id of the present request; threads started for it inherit the value."""
 
 access_logger = logging.getLogger("xda.access")
 
 BATCH_SECONDS = 0.1
-"""Longest time a line about a request waits to be written together with others."""
+"""Longest time that a request's line waits for others, to be written together."""
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats a record as one JSON object; the ``fields`` of a record (``extra={"fields": {...}}``) are its members."""
+    """Formats a record as one JSON object, with the record's ``fields`` (``extra={"fields": {...}}``) as members."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, without the newline at its end."""
+        """Return the line without a newline."""
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -44,9 +44,9 @@ class JsonFormatter(logging.Formatter):
 
 
 class BatchHandler(logging.Handler):
-    """Writes the lines of a tenth of a second at once; writing each on its own costs as much as a short answer.
+    """Writes the lines of a tenth of a second together, since writing one costs as much as a short answer.
 
-    Outside an event loop a line is written at once. What still waits is written when the process ends.
+    Outside of an event loop it writes each line immediately. The end of the process writes all waiting lines.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -55,7 +55,7 @@ class BatchHandler(logging.Handler):
         self._waiting: list[logging.LogRecord] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep a record for the next batch."""
+        """Add a record to the next batch."""
         self._waiting.append(record)
         if len(self._waiting) == 1:
             try:
@@ -64,7 +64,7 @@ class BatchHandler(logging.Handler):
                 self.flush()
 
     def flush(self) -> None:
-        """Write what waits."""
+        """Write the waiting lines."""
         self.acquire()
         try:
             waiting, self._waiting = self._waiting, []
@@ -78,7 +78,7 @@ class BatchHandler(logging.Handler):
 def log_request(fields: Mapping[str, Any], level: int = logging.INFO) -> None:
     """Log one answered request.
 
-    The record is made here, since ``Logger.info`` looks through the stack for its caller on every line.
+    It makes the record itself, since ``Logger.info`` searches the stack for its caller on every line.
     """
     if access_logger.isEnabledFor(level):
         record = logging.LogRecord(access_logger.name, level, "", 0, "request", None, None)
@@ -94,7 +94,7 @@ def configure(level: str) -> None:
     level : str
         ``debug``, ``info``, ``warning`` or ``error``.
     """
-    # Looked up for every record and in none of these lines.
+    # Python looks these up for every record, but no line shows them.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stderr)
     batched = BatchHandler(sys.stderr)
@@ -106,9 +106,9 @@ def configure(level: str) -> None:
     for name in ("uvicorn", "uvicorn.error"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of every plugin it has
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # Alembic logs every plugin at this level.
     if level != "debug":
-        # Where the server listens is told by `xda serve`, once it answers there.
+        # `xda serve` prints the address when the server answers there.
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    # The access lines of this application say the same and more.
+    # This application's own access lines say more.
     logging.getLogger("uvicorn.access").disabled = True

@@ -1,4 +1,4 @@
-"""Prometheus metrics of one application, in a registry of its own (two applications in one process do not mix).
+"""Prometheus metrics of one application in its own registry, so that two applications in one process do not mix.
 
 Requests are counted by route *template*, never by path, so that the number of series stays small.
 """
@@ -19,7 +19,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 class RunCollector(Collector):
-    """Reads the figures that the runs keep themselves (queue, cache) when they are asked for."""
+    """Reads queue and cache figures from the runs at each scrape."""
 
     def __init__(self, lifecycle: Lifecycle) -> None:
         self._lifecycle = lifecycle
@@ -48,7 +48,7 @@ class Metrics:
     Parameters
     ----------
     lifecycle : Lifecycle
-        Where the figures of the runs are read.
+        Gives access to the runs and their figures.
     """
 
     def __init__(self, lifecycle: Lifecycle) -> None:
@@ -65,7 +65,7 @@ class Metrics:
         )
         self.registry.register(RunCollector(lifecycle))
         ProcessCollector(registry=self.registry)
-        # Looking a child up costs more than counting; the keys are few.
+        # Keep the children, since looking one up costs more than counting; there are few keys.
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:

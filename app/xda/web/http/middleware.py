@@ -1,4 +1,4 @@
-"""Pure ASGI middlewares; each costs microseconds, since each is paid for by every request.
+"""Pure ASGI middlewares; each takes microseconds, since every request passes through all.
 
 From the outside in: ``RequestMiddleware`` (id, log line, metrics, security headers, the answer to unexpected errors),
 ``LimitsMiddleware`` (sizes), ``PrefixMiddleware`` (path prefix of a proxy), ``HostsMiddleware`` (names of the server).
@@ -42,7 +42,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
 SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
-    # Not `no-referrer`: with it browsers send `Origin: null` for the forms of our own pages too.
+    # With `no-referrer` browsers would send `Origin: null` even for the forms of our own pages.
     (b"referrer-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
     (b"cross-origin-opener-policy", b"same-origin"),
@@ -50,17 +50,17 @@ SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
 )
 
 MAX_TARGET = 8_192
-"""Longest path and query together, in bytes."""
+"""Largest size of path and query together, in bytes."""
 MAX_HEADERS = 32_768
-"""Largest request headers together, in bytes."""
+"""Largest size of all request headers together, in bytes."""
 
 PROBES = frozenset({"/healthz", "/readyz"})
-"""Routes that machines ask every few seconds for ever; a line in the log for each would bury the others."""
+"""Machines request these routes every few seconds; a log line for each would bury the others."""
 
 CLIENT_GONE = 499
-"""nginx's number for a client that went away, in log and metrics."""
+"""nginx's status for a client that disconnected, in log and metrics."""
 MAX_KNOWN_HOSTS = 256
-"""Host headers that are remembered as good."""
+"""So many accepted Host headers are cached."""
 
 _NAME = re.compile(r"([A-Za-z0-9._-]{1,100}|\[[0-9A-Fa-f:.]{2,50}\])(:[0-9]*)?")
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
@@ -76,18 +76,18 @@ def _header(scope: Scope, name: bytes) -> bytes | None:
 
 
 def _route(scope: Scope, status: int) -> str:
-    """Return the template of the route that answered; of what has none (static files, the schema) its first folder."""
+    """Return the template of the answering route; its first folder if it has none (static files, the schema)."""
     template = getattr(scope.get("route"), "path", None)
     if template is not None:
         return str(template)
     if status >= 400:
-        return "unmatched"  # whatever people make up must not become a label
+        return "unmatched"  # An invented path must not become a label.
     path = scope["path"].removeprefix(scope.get("app_root_path", scope.get("root_path", "")))
     return "/" + path.split("/")[1] if "/" in path else "unmatched"
 
 
 def _relative(headers: Iterable[tuple[bytes, bytes]], host: bytes) -> list[tuple[bytes, bytes]]:
-    """Return the headers of a redirect, the server's own name left out: a proxy may know it by another."""
+    """Remove the server's own name from a redirect, since a proxy may use another name."""
     relative = []
     for name, value in headers:
         if name == b"location" and host:
@@ -99,7 +99,7 @@ def _relative(headers: Iterable[tuple[bytes, bytes]], host: bytes) -> list[tuple
 
 
 class RequestMiddleware:
-    """Gives a request its id, logs and counts it, adds the security headers, and answers what nobody caught.
+    """Gives a request its id, logs and counts it, adds the security headers, and answers uncaught errors.
 
     HEAD is answered as GET without its body, for every route.
     """
@@ -122,7 +122,7 @@ class RequestMiddleware:
         method, path = scope["method"], scope["path"]
         headless = method == "HEAD"
         if headless:
-            scope = {**scope, "method": "GET"}  # a copy: the server must still know that no body follows
+            scope = {**scope, "method": "GET"}  # A copy, since the server must still know that no body follows.
         status, seconds = 0, 0.0
 
         async def send_with_headers(message: Message) -> None:
@@ -136,7 +136,7 @@ class RequestMiddleware:
                 message = {**message, "body": b""}
             await send(message)
             if message["type"] == "http.response.body" and not message.get("more_body"):
-                seconds = perf_counter() - started  # not later: background tasks follow the answer
+                seconds = perf_counter() - started  # Now, since background tasks run after the answer.
 
         try:
             await self.app(scope, receive, send_with_headers)
@@ -144,13 +144,13 @@ class RequestMiddleware:
             status = status or CLIENT_GONE
             raise
         except ClientDisconnect:
-            # Nobody is left to answer, and nothing went wrong here.
+            # The client disconnected; that is no error of the server.
             status = CLIENT_GONE
             logger.debug("%s %s: the client went away", method, path)
         except Exception as error:
             logger.exception("%s %s failed", method, path)
             if status:
-                raise  # half an answer is out: only cutting the connection tells the client that it is not whole
+                raise  # Half an answer is sent; only a cut connection tells the client that it is incomplete.
             response = problem_response(Request(scope, receive), describe(error))
             await response(scope, receive, send_with_headers)
         finally:
@@ -175,7 +175,7 @@ class RequestMiddleware:
 
 
 class LimitsMiddleware:
-    """Refuses requests whose address, headers or body are too large; a body is counted as it streams in."""
+    """Refuses too large addresses, headers and bodies; it counts a body as it streams in."""
 
     def __init__(self, app: ASGIApp, max_body: int) -> None:
         self.app = app
@@ -187,7 +187,7 @@ class LimitsMiddleware:
             await self.app(scope, receive, send)
             return
         if error := self._refusal(scope):
-            # The connection is closed, since what is left of the body will not be read.
+            # Close the connection, since the rest of the body will not be read.
             response = problem_response(Request(scope, receive), describe(error))
             response.headers["Connection"] = "close"
             await response(scope, receive, send)
@@ -232,8 +232,8 @@ class LimitsMiddleware:
 class PrefixMiddleware:
     """Serves under the path prefix of a proxy, whether the proxy strips the prefix or not.
 
-    The prefix is the setting ``root_path``; where that is empty, a sane ``X-Forwarded-Prefix`` header. Afterwards
-    ``root_path`` and ``path`` are as the ASGI specification has them: the path includes the prefix.
+    The prefix is the setting ``root_path``; if that is empty, a sane ``X-Forwarded-Prefix`` header. Afterwards
+    ``root_path`` and ``path`` follow the ASGI specification: the path includes the prefix.
     """
 
     def __init__(self, app: ASGIApp, root_path: str = "") -> None:
@@ -261,10 +261,10 @@ class PrefixMiddleware:
 
 
 class HostsMiddleware:
-    """Answers only to names that the server is known by, so that no other site can pass itself off as this one.
+    """Answers only to the server's own names, so that no other site can pose as this one.
 
-    Otherwise a page of another site whose name is pointed at this machine (DNS rebinding) could read all of it.
-    Starlette's middleware knows what a name is; the refusal is told as every error is.
+    Otherwise another site could point its name at this machine (DNS rebinding) and read everything. Starlette's
+    middleware compares the names; a refusal looks like every other error.
     """
 
     def __init__(self, app: ASGIApp, hosts: Sequence[str]) -> None:
@@ -278,18 +278,18 @@ class HostsMiddleware:
             await self.app(scope, receive, send)
             return
         if scope["path"].removeprefix(scope.get("root_path", "")).startswith("/static/"):
-            # Of which there is one for everybody, and without which the page of a refusal would be bare.
+            # Static files are the same for everybody, and the page of a refusal needs them.
             await self.app(scope, receive, send)
             return
         given = [value for name, value in scope["headers"] if name == b"host"]
         if len(given) == 1 and given[0] not in self._known:
-            # The guard lets in what it knows, and has nothing to say about the rest.
+            # The guard passes requests with known names; its own refusal is discarded.
             await self._guard(scope, receive, _say_nothing)
         if len(given) == 1 and given[0] in self._known:
             await self.app(scope, receive, send)
             return
         name = _NAME.fullmatch(given[0].decode("latin-1")) if len(given) == 1 else None
-        told = f"does not answer to the name '{name[1]}'" if name else "is asked by no name, or by what is none"
+        told = f"does not answer to the name '{name[1]}'" if name else "needs a valid host name in the request"
         detail = (
             f"This server {told}. Use one of its own names, "
             "or let the one who runs it add another to XDA_ALLOWED_HOSTS."
@@ -298,9 +298,9 @@ class HostsMiddleware:
 
     async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
         if len(self._known) >= MAX_KNOWN_HOSTS:
-            self._known.clear()  # any port and, by a pattern, any name may come
+            self._known.clear()  # Any port may come, and with a pattern any name.
         self._known.add(_header(scope, b"host") or b"")
 
 
 async def _say_nothing(message: Message) -> None:
-    """Take an answer that nobody gets."""
+    """Discard a message of an answer."""

@@ -1,4 +1,4 @@
-"""The description of the JSON API: FastAPI's, with the errors and the limits that this server has everywhere."""
+"""The OpenAPI document: FastAPI's, with the errors and limits that apply to all routes."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from xda.settings import Settings
 from xda.web.http.problems import PROBLEM_SCHEMA, documented
 
 EVERYWHERE = (400, 405, 413, 414, 431, 500, 503)
-"""Any request may get these: its host, method or size is refused, something goes wrong, or the server is starting."""
+"""Answers to any request: its host, method or size is refused, an error occurs, or the server is starting."""
 
 PAGE_LENGTHS = ("limit", "show")
 """Parameters and fields whose largest value is the setting ``max_page``."""
 
 
 class Description:
-    """Describes an application when it is first asked to.
+    """Describes an application at the first request.
 
     Parameters
     ----------
     app : FastAPI
-        Its routes are described.
+        The described application.
     settings : Settings
-        Where its limits are.
+        Settings with its limits.
     """
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
@@ -41,7 +41,7 @@ class Description:
                 title=app.title, version=app.version, description=app.description, routes=app.routes, tags=None
             )
             schemas = schema.setdefault("components", {}).setdefault("schemas", {})
-            # FastAPI's own errors, which this application does not answer with
+            # This application never sends FastAPI's own errors.
             for name in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(name, None)
             schemas["Problem"] = PROBLEM_SCHEMA

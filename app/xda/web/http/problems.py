@@ -1,4 +1,4 @@
-"""Every error as an answer: RFC 9457 problem+json for programs, a page for people; decided here and nowhere else.
+"""Turns every error into an answer: RFC 9457 problem+json for programs, a page for people.
 
 A *problem* says what happened and what to do, carries the request id, and never a traceback.
 """
@@ -24,37 +24,37 @@ logger = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 
 MACHINE_PREFIXES = ("/api/", "/healthz", "/readyz", "/version", "/metrics", "/static/")
-"""Paths that only programs ask for: their errors are problem+json whatever the Accept header says."""
+"""Paths for programs only: their errors are problem+json for any Accept header."""
 
 DETAILS: Mapping[int, str] = {
     400: "The request could not be read.",
-    404: "There is nothing at this address. Check it, or start again from the list of runs.",
+    404: "This address does not exist. Check it, or start again from the list of runs.",
     405: "This address does not take that method.",
     413: "The request body is larger than this server accepts.",
     414: "The address is longer than this server accepts.",
     431: "The request headers are larger than this server accepts.",
     500: "Something went wrong on the server. Its log holds the reason under the request id given here.",
 }
-"""What is said where the framework raised the error and has no sentence of its own."""
+"""Sentences for errors of the framework, which has none of its own."""
 
 MAX_VALIDATION_ERRORS = 20
-"""So that a body with a thousand wrong fields does not make a large answer."""
+"""Bounds the answer to a body with a thousand wrong fields."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One error as it is told to the one who asked."""
+    """One error, described for the client."""
 
     status: int
     title: str
     detail: str
     type: str = "about:blank"
-    """URI of the kind of problem; ``about:blank`` where the status says it all."""
+    """URI of the kind of problem; ``about:blank`` if the status is enough."""
     instance: str = ""
     """Path of the request."""
     request_id: str = ""
     errors: Sequence[Mapping[str, str]] = ()
-    """Wrong fields of the request: ``{"field", "detail"}`` each."""
+    """Wrong fields of the request, each ``{"field", "detail"}``."""
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> bytes:
@@ -73,7 +73,7 @@ class Problem:
 
 
 ErrorPage = Callable[[Request, Problem], Response]
-"""Draws a problem as an HTML page with the problem's status."""
+"""Renders a problem as an HTML page with the problem's status."""
 
 
 def _phrase(status: int) -> str:
@@ -90,12 +90,12 @@ def _kind(error: XdaError) -> str:
 
 
 def _field(location: Sequence[Any]) -> str:
-    """``("query", "limit")`` -> ``query.limit``, cut to a sane length since it may hold a caller's key."""
+    """``("query", "limit")`` -> ``query.limit``, cut to a sane length, since it may contain a caller's key."""
     return ".".join(str(part) for part in location)[:100]
 
 
 def _words(error: Mapping[str, Any]) -> str:
-    """Say what is wrong with a value without the validator's own language."""
+    """Describe a wrong value in plain words instead of the validator's."""
     limits = error.get("ctx") or {}
     match str(error.get("type", "")):
         case "int_parsing" | "int_type" | "int_from_float" | "int_parsing_size":
@@ -123,7 +123,7 @@ def _words(error: Mapping[str, Any]) -> str:
 
 
 def _place(location: Sequence[Any]) -> str:
-    """``("query", "limit")`` -> ```limit```; the body as a whole where no field of it is named."""
+    """``("query", "limit")`` -> ```limit```; the whole body if no field is named."""
     name = _field(location[1:])
     return f"`{name}`" if name else "The body"
 
@@ -145,12 +145,12 @@ def _validation_problem(errors: Sequence[Any]) -> Problem:
 
 
 def describe(error: Exception) -> Problem:
-    """Say what an exception means to the one who asked.
+    """Describe an exception for the client.
 
     Parameters
     ----------
     error : Exception
-        Anything a route or the framework raised; what is not meant to be read becomes a 500 without any detail.
+        Any exception of a route or the framework; one without a message for people becomes a 500 without detail.
     """
     if isinstance(error, XdaError):
         headers = {"Retry-After": str(error.retry_after)} if isinstance(error, BusyError) else {}
@@ -165,7 +165,7 @@ def describe(error: Exception) -> Problem:
 
 
 def _quality(accept: str, media_type: str) -> float:
-    """Weight of exactly ``media_type`` in an Accept header, 0 if it is not named (wildcards name nothing)."""
+    """Weight of exactly ``media_type`` in an Accept header, 0 if it is absent (wildcards do not count)."""
     for part in accept.split(","):
         name, *parameters = (piece.strip().lower() for piece in part.split(";"))
         if name == media_type:
@@ -180,10 +180,10 @@ def _quality(accept: str, media_type: str) -> float:
 
 
 def wants_page(request: Request) -> bool:
-    """Whether an error is shown as a page: the address is one for people, and the client would rather have HTML.
+    """Whether an error is shown as a page: the address is for people, and the client prefers HTML.
 
-    htmx asks with ``Accept: */*`` but puts what it gets into a page, so it counts as a person; and what a form is sent
-    to is for people, wherever it is.
+    htmx sends ``Accept: */*`` but inserts the answer into a page, so it counts as a person. The target of a form is for
+    people at any address.
     """
     root = request.scope.get("root_path", "")
     path = request.scope["path"]
@@ -200,14 +200,14 @@ def wants_page(request: Request) -> bool:
 
 
 def problem_response(request: Request, problem: Problem) -> Response:
-    """Answer with a problem, as page or as JSON.
+    """Answer with a problem, as a page or as JSON.
 
     Parameters
     ----------
     request : Request
-        The request that failed; ``request.app.state.error_page`` draws pages.
+        The failed request; ``request.app.state.error_page`` renders pages.
     problem : Problem
-        What happened; its ``instance`` and ``request_id`` are filled in here.
+        The problem; its ``instance`` and ``request_id`` are filled in here.
     """
     told = Problem(
         problem.status,
@@ -225,7 +225,7 @@ def problem_response(request: Request, problem: Problem) -> Response:
         try:
             response = page(request, told)
         except Exception:
-            # The page of last resort must not fail: a person then gets the JSON, which says the same.
+            # If the error page itself fails, a person gets the JSON, which says the same.
             logger.exception("the error page could not be drawn")
         else:
             response.status_code = told.status
@@ -241,7 +241,7 @@ async def handle(request: Request, error: Exception) -> Response:
 
 
 def install(app: FastAPI) -> None:
-    """Make every expected error of an application a problem; unexpected ones are the outermost middleware's."""
+    """Register handlers for all expected errors; the outermost middleware handles unexpected ones."""
     for kind in (XdaError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, handle)
 
@@ -270,9 +270,9 @@ PROBLEM_SCHEMA: dict[str, Any] = {
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Describe the problems a route may answer with, for its ``responses`` in OpenAPI.
+    """Describe the problems of a route, for its ``responses`` in OpenAPI.
 
-    Those that any route may answer with are added where the whole is described.
+    ``xda.web.http.openapi`` adds the problems of all routes.
     """
     schema = {"$ref": "#/components/schemas/Problem"}
     return {

@@ -1,4 +1,4 @@
-"""Static files: revalidated by entity tag, or kept for a year when the address carries the hash of the content."""
+"""Static files: clients revalidate them, or keep them for a year if the address has the hash of the content."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from starlette.types import Scope
 from xda.web.http.conditional import IMMUTABLE, REVALIDATE
 
 SHORTEST_HASH = 8
-"""Fewest hex digits that count as a hash of the content."""
+"""A hash of the content needs at least so many hex digits."""
 
 
 class HashedStaticFiles(StaticFiles):
     """Serves a folder; ``?v=`` with the first digits of a file's SHA-256 makes its answer immutable.
 
-    A wrong hash (a page of an older release asks) gets the file too, but must ask again next time.
+    A wrong hash, such as from a page of an older release, gets the file too, but must be revalidated.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -27,7 +27,7 @@ class HashedStaticFiles(StaticFiles):
         self._digests: dict[tuple[str, int, int], str] = {}
 
     def digest(self, path: str | os.PathLike[str], stat: os.stat_result) -> str:
-        """SHA-256 of a file, read again only when it has changed."""
+        """Return the SHA-256 of a file; read the file again only after a change."""
         key = (os.fspath(path), stat.st_mtime_ns, stat.st_size)
         if key not in self._digests:
             self._digests[key] = sha256(Path(path).read_bytes()).hexdigest()
@@ -36,7 +36,7 @@ class HashedStaticFiles(StaticFiles):
     def file_response(
         self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200
     ) -> Response:
-        """Answer with one file and how long it may be kept."""
+        """Answer with one file and its cache lifetime."""
         response = super().file_response(full_path, stat_result, scope, status_code)
         query: bytes = scope["query_string"]
         asked = query.removeprefix(b"v=").decode("ascii", "replace") if query.startswith(b"v=") else ""

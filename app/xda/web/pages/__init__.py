@@ -1,1 +1,1 @@
-"""The pages, one package each: its context (what the template gets) beside its routes."""
+"""The pages, one package each, with the context of the template beside the routes."""

@@ -1,6 +1,6 @@
-"""Geometry of the charts, computed here so that templates only place shapes (SVG attributes, no style, no script).
+"""Geometry of the charts, so that templates only place shapes (SVG attributes, no style, no script).
 
-All lengths are in the units of each chart's own view box, whose width is ``WIDTH``.
+All lengths are in units of the chart's view box, which is ``WIDTH`` wide.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Bar:
 
 
 def bars(values: Sequence[float], others: Sequence[float] = ()) -> tuple[Bar, ...]:
-    """Return bars on one common axis that holds zero and all values, also those of ``others``."""
+    """Return bars on one axis that covers zero and all values, those of ``others`` too."""
     low = min((*values, *others, 0.0))
     high = max((*values, *others, 0.0))
     span = (high - low) or 1.0
@@ -44,7 +44,7 @@ def bars(values: Sequence[float], others: Sequence[float] = ()) -> tuple[Bar, ..
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One contribution, or the rest of its sign together, in the waterfall."""
+    """One contribution in the waterfall, or the sum of the unlisted ones of its sign."""
 
     x: str
     width: str
@@ -55,7 +55,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Waterfall:
-    """From zero up by all that supports, back by all that opposes, to the logit."""
+    """The sum as two bars: from zero up by all supporting contributions, back by all opposing ones, to the logit."""
 
     supporting: tuple[Segment, ...]
     opposing: tuple[Segment, ...]
@@ -78,7 +78,7 @@ def waterfall(
     supporting, opposing : sequence of (Contribution, str)
         Listed contributions, strongest first, with the address of each.
     sum_supporting, sum_opposing : float
-        Totals over all training images; what is not listed becomes one segment.
+        Totals over all training images; the unlisted ones become one segment.
     n_supporting, n_opposing : int
     """
     total = sum_supporting + sum_opposing
@@ -119,7 +119,7 @@ def waterfall(
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A labelled place on an axis."""
+    """A labelled position on an axis."""
 
     at: str
     label: str
@@ -127,14 +127,14 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """The running sum over the rank, ranks on a logarithmic axis."""
+    """The running sum over the rank, on a logarithmic axis."""
 
     points: str
     area: str
     zero: str
     total: str
     marker: str | None
-    """Where ``STRONGEST`` contributions have been added."""
+    """Position after ``STRONGEST`` contributions."""
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
 
@@ -143,7 +143,7 @@ CURVE_HEIGHT = 360.0
 
 
 def curve(running: Sequence[tuple[int, float]], mark: int) -> Curve | None:
-    """Return the running sum, in steps where every rank is known; None without contributions."""
+    """Return the running sum, in steps if every rank is known; None without contributions."""
     if not running:
         return None
     n = running[-1][0]
@@ -164,7 +164,7 @@ def curve(running: Sequence[tuple[int, float]], mark: int) -> Curve | None:
         path.append((x(rank), y(total)))
         last = rank
     steps = [power * lead for power in (1, 10, 100, 1000, 10_000, 100_000) for lead in (1, 3)]
-    # the last labels are dropped where they would run into that of n
+    # Drop labels that would overlap that of n.
     ranks = [k for k in steps if x(k) < 0.86 * WIDTH] + [n]
     points = " ".join(f"{_coordinate(a)},{_coordinate(b)}" for a, b in path)
     return Curve(

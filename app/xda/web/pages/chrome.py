@@ -1,4 +1,4 @@
-"""What stands around every page: the header with its switches, and what a page says about itself."""
+"""The frame of every page: the header with its switches, the title and the description."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 LARGE = 84
-"""Pixels a side from which on images are smoothed."""
+"""Images with longer sides are smoothed."""
 
 
 class Address(Protocol):
-    """Gives the address of the present page with something changed."""
+    """Gives the address of the present page with changes."""
 
     def __call__(self, **changes: object) -> str:
         """Return the address."""
@@ -39,7 +39,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One option of a switch: a link, and whether it is the present one."""
+    """One option of a switch: a link, marked if it is the present one."""
 
     label: str
     url: str
@@ -49,7 +49,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class RunHeader:
-    """The run that a page is about, as the header shows it."""
+    """The header's facts about a page's run."""
 
     id: str
     title: str
@@ -58,17 +58,17 @@ class RunHeader:
     n_test: int
     runs: tuple[Choice, ...]
     c_values: tuple[Choice, ...]
-    """Empty where the page does not depend on C or the run has only one."""
+    """Switch of C; empty if the page does not depend on C or the run has only one."""
     compare: str | None = None
-    """The same test image under another C or in another run, side by side; None where there is neither."""
+    """Address of the same test image beside another C or run; None if there is neither."""
     keep: tuple[tuple[str, str], ...] = ()
-    """Hidden fields that "go to #" carries along."""
+    """Hidden fields of the form "go to #"."""
     listed_in: Choice | None = None
-    """The filtered gallery that "previous" and "next" go through."""
+    """The filtered gallery through which "previous" and "next" step."""
     no_heatmaps: str = ""
-    """Why the run has no heat-maps; empty where it has."""
+    """Reason why the run has no heat-maps; empty if it has them."""
     large_images: bool = False
-    """Images with more pixels than a thumbnail shows: they are smoothed instead of keeping their pixels."""
+    """Whether images have more pixels than a thumbnail; they are then smoothed, otherwise their pixels stay sharp."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Chrome:
 
 
 def listing_words(listing: Listing, names: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """Return the filters of a listing that are set: their names in the address, and words for each."""
+    """Return the active filters of a listing: their names in the address, and words for each."""
     chosen = listing.choice
     words: list[tuple[str, str]] = []
     if chosen.label is not None:
@@ -122,13 +122,13 @@ def run_header(
         All served runs.
     urls : Urls
     c : float, optional
-        The present one.
+        The present C.
     with_c : callable, optional
         Gives this page's address under another C; without it there is no C switch.
     keep : mapping, optional
-        Query that "go to #" carries along.
+        Query that "go to #" keeps.
     view : View, optional
-        Of a page about one test image; it knows which gallery leads back.
+        View of a page about one test image; it knows the gallery that leads back.
     in_run : callable, optional
         Gives this page's address in another run over the same data; without it the run switch leads to galleries.
     compare : str, optional
@@ -166,7 +166,7 @@ def _listed_in(view: View, explainer: Explainer, urls: Urls) -> Choice | None:
 
 
 def _pixels(explainer: Explainer) -> int:
-    """Return the longest side of what is shown: the network's input, or an original that is larger."""
+    """Return the longest side of the shown images: the network's input, or a larger original."""
     original = explainer.images.place("test", 0).original if explainer.n_test else (0, 0)
     return max(*explainer.preprocessing.size, *original)
 
@@ -181,5 +181,5 @@ def c_choices(
 
 
 def origin(source: str | None, split: Split, index: int) -> str:
-    """Return what a page says of where an image came from; empty where that is unknown, or its number again."""
+    """Return the source of an image for a page; empty if it is unknown or only repeats the number."""
     return "" if source is None or source == f"{split}[{index}]" else source

@@ -1,4 +1,4 @@
-"""Two tables with bars: what network and surrogate say of each class, and what each training class contributes."""
+"""Two tables with bars: the logits of network and surrogate by class, and the contributions by training class."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from xda.present.story import Story
 from xda.web.pages.charts import Bar, bars
 
 MOST_ROWS = 12
-"""Classes listed before a table is cut to those that matter; how many are left out is said."""
+"""A table with more classes is cut to those that matter; a sentence counts the others."""
 
 
 class Here(Protocol):
-    """Gives the address of the present page with something changed; None where nothing may be changed."""
+    """Gives the address of the present page with changes; None if changes are not possible."""
 
     def __call__(self, **changes: object) -> str | None:
         """Return the address."""
@@ -56,7 +56,7 @@ class ClassRow:
 
 
 def softmax(logits: Sequence[float]) -> list[float]:
-    """Return the probabilities that belong to logits."""
+    """Return the softmax probabilities of logits."""
     top = max(logits)
     weights = [math.exp(value - top) for value in logits]
     whole = sum(weights)
@@ -64,7 +64,7 @@ def softmax(logits: Sequence[float]) -> list[float]:
 
 
 def logit_rows(story: Story, here: Here) -> tuple[tuple[LogitRow, ...], str]:
-    """Return a row for each class (or for those that matter), and words for what is left out."""
+    """Return a row for each class (or for those that matter), and a sentence that counts the others."""
     told = story.explanation
     test, names = told.test, story.classes
     shown: Sequence[int] = range(len(names))
@@ -96,7 +96,7 @@ def logit_rows(story: Story, here: Here) -> tuple[tuple[LogitRow, ...], str]:
 
 
 def class_rows(story: Story, here: Here) -> tuple[tuple[ClassRow, ...], str]:
-    """Return a row for each label (or the strongest), and words for what is left out."""
+    """Return a row for each label (or the strongest), and a sentence that counts the others."""
     parts = [part for part in story.by_class if part.n_supporting or part.n_opposing]
     if len(parts) > MOST_ROWS:
         parts = sorted(parts, key=lambda part: part.opposing - part.supporting)[:MOST_ROWS]

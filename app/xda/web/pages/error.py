@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ErrorPage:
-    """What happened and what to do, without a trace of the program's inside."""
+    """The problem and the advice, without internals of the program."""
 
     chrome: Chrome
     status: int
@@ -26,7 +26,7 @@ class ErrorPage:
     detail: str
     request_id: str
     retry_after: int | None
-    """Seconds after which trying again makes sense; None where it does not."""
+    """Seconds until a useful retry; None if a retry cannot help."""
 
 
 def _run_of(request: Request) -> RunHeader | None:

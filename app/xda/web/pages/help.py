@@ -1,4 +1,4 @@
-"""The help page, which is the same for every run."""
+"""The help page, the same for every run."""
 
 from __future__ import annotations
 

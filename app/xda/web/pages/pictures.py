@@ -1,4 +1,4 @@
-"""Where the pictures of an explanation come from: the served run, or what was kept with a shared link."""
+"""Addresses of the pictures of an explanation, from the served run or from a shared link."""
 
 from __future__ import annotations
 
@@ -31,14 +31,13 @@ class Pictures(Protocol):
 
 
 def map_query(view: View, reference: str) -> dict[str, object]:
-    """Return how a heat-map is coloured, as its address says it.
+    """Return the colouring of a heat-map as the query of its address.
 
     Parameters
     ----------
     view : View
     reference : {"page", "pair"}
-        Which maps share a scale where one scale is asked for; the address names them, so that it stays the address of
-        one unchanging picture.
+        The maps that share one scale, if requested; the address contains them, so that its picture never changes.
     """
     query: dict[str, object] = {"map": None if view.colours == "red-blue" else view.colours}
     if view.scale == "page":
@@ -49,21 +48,21 @@ def map_query(view: View, reference: str) -> dict[str, object]:
 
 
 def layer_name(side: Side, where: Place | None) -> str:
-    """Return what the file of a heat-map is called that lies on an original rightly."""
+    """Return the file name of the heat-map layer that fits the original."""
     return f"{side}.png" if where is None or where.is_whole else f"{side}.svg"
 
 
 @dataclass(frozen=True, slots=True)
 class ServedPictures:
-    """Pictures of a run that is served, at content-addressed URLs."""
+    """Pictures of a served run, at content-addressed URLs."""
 
     urls: Urls
     story: Story
     view: View
     with_maps: bool = True
-    """Whether the run has heat-maps; addresses of those it has not are empty."""
+    """Whether the run has heat-maps; without them their addresses are empty."""
     place: Callable[[Side, int], Place] | None = None
-    """Gives where on an original its heat-map lies; without it, maps are as they are."""
+    """Gives the position of the heat-map on the original; without it, maps keep the network's form."""
 
     def test(self) -> str:
         """Return the test image."""
@@ -74,7 +73,7 @@ class ServedPictures:
         return self.urls.image(self.story.run_digest, "train", index)
 
     def own_map(self) -> str:
-        """Return the test image's own heat-map; its address names the others of the page, which it starts."""
+        """Return the test image's own heat-map; a request for it also starts the page's other maps."""
         return self._map(None, "test")
 
     def pair_map(self, index: int, side: Side) -> str:
@@ -86,7 +85,7 @@ class ServedPictures:
             return ""
         told = self.story.explanation
         shown = told.test.index if index is None or side == "test" else index
-        # The own map sums over all training images: sharing its scale would blank the pairs, so it keeps its own.
+        # The own map sums over all training images; on its scale the pairs would look blank, so it has its own.
         query = {**map_query(self.view, "page"), "scale": None, **self.view.listed()}
         return self.urls.relevance(
             self.story.run_digest,
@@ -99,7 +98,7 @@ class ServedPictures:
 
 @dataclass(frozen=True, slots=True)
 class StoredPictures:
-    """Pictures kept with a shared link."""
+    """Pictures stored with a shared link."""
 
     urls: Urls
     link: str

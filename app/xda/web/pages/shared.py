@@ -1,4 +1,4 @@
-"""The page behind a shared link: drawn from the run while that is the same, else from what was kept with the link."""
+"""The page of a shared link, rendered from the unchanged run, else from the link's snapshot."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ router = APIRouter(include_in_schema=False)
 
 
 def view_of(state: LinkRequest) -> View:
-    """Return the view that was shared."""
+    """Return the shared view."""
     return View(
         c=state.c,
         target=state.target,
@@ -49,13 +49,13 @@ def view_of(state: LinkRequest) -> View:
 
 
 def served(catalog: Catalog, link: Link) -> tuple[Explainer | None, str]:
-    """Return the run of a link if it is served as it was; else None and what became of it."""
+    """Return the run of a link if it is served unchanged; else None and the reason."""
     try:
         explainer = catalog.get(link.run_id)
     except XdaError:
-        return None, "The run is not served any more; this is a copy of what was shared."
+        return None, "The run is no longer served; this is a copy of the shared page."
     if explainer.digest != link.run_digest:
-        return explainer, "The run has been rebuilt since; this is a copy of what was shared."
+        return explainer, "The run was rebuilt after sharing; this is a copy of the shared page."
     return explainer, ""
 
 
@@ -63,7 +63,7 @@ def served(catalog: Catalog, link: Link) -> tuple[Explainer | None, str]:
 async def get_shared(
     request: Request, catalog: CatalogDep, links: LinkStoreDep, settings: SettingsDep, link: LinkId
 ) -> Response:
-    """Show what was shared."""
+    """Show the shared explanation or pair."""
     found = await run_in_threadpool(links.get, link)
     state = restored(found.state)
     view, urls = view_of(state), urls_of(request)
@@ -97,7 +97,7 @@ async def get_shared(
 
 
 def stored_page(request: Request, link: Link, story: Story, view: View, shared: Shared) -> Response:
-    """Draw a page from a link's snapshot alone."""
+    """Render a page from a link's snapshot alone."""
     asked, urls = story.explanation, urls_of(request)
     pictures = StoredPictures(urls, link.id)
     stored: dict[str, Any] | None = link.snapshot.get("pair")
@@ -118,7 +118,7 @@ def stored_page(request: Request, link: Link, story: Story, view: View, shared: 
 
 
 def open_graph(request: Request, settings: Settings, story: Story, link: str) -> OpenGraph | None:
-    """Return what chat programs show of a link, None where that is switched off."""
+    """Return the OpenGraph tags of a link for chat programs; None if they are switched off."""
     if not settings.social_cards:
         return None
     url = f"{base_url(request, settings)}/s/{link}"

@@ -1,4 +1,4 @@
-"""The comparison page: the same test image under two surrogates, and what changed from the one to the other."""
+"""The comparison page: the same test image under two surrogates, and the changes between them."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ class SideView:
     c: str
     image: str
     own_map: str
-    """Empty where the run has no heat-maps."""
+    """Empty if the run has no heat-maps."""
     no_heatmaps: str
-    """Why not."""
+    """Reason why there are no heat-maps."""
     explanation: str
     predicted: str
     confidence: str
@@ -87,16 +87,16 @@ class ComparisonPage:
     targets: tuple[Option, ...]
     contrasts: tuple[Option, ...]
     others: tuple[tuple[str, tuple[Option, ...]], ...]
-    """Every run to compare with and its C."""
+    """Every comparable run with its C."""
     keep: tuple[tuple[str, str], ...]
     swap: str
     link: str
-    """This very state, spelt out."""
+    """The complete state of this page."""
     exports: tuple[Choice, ...]
     sides: tuple[SideView, SideView]
     verdict: str
     ask_other: str | None
-    """The same question about the class that the network of the second side predicts."""
+    """The same question about the prediction of the second side's network."""
     ask_other_name: str
     notices: tuple[str, ...]
     matching: str
@@ -139,11 +139,11 @@ def build(
     ----------
     compared : Comparison
     state : CompareView
-        With both sides spelt out.
+        State with both sides explicit.
     chrome : Chrome
     urls : Urls
     runs : sequence of Explainer
-        Those that the first side can be compared with.
+        Runs that the first side can be compared with.
     neighbours : tuple
         Test images before and after this one.
     """
@@ -330,6 +330,6 @@ def _notices(compared: Comparison, state: CompareView) -> tuple[str, ...]:
         if pin and not side.run_digest.startswith(pin)
     ]
     return tuple(
-        f"Run {run} has been rebuilt since this link was copied; what is shown is its present state."
+        f"Run {run} was rebuilt after this link was copied; the page shows its present state."
         for run in dict.fromkeys(rebuilt)
     )

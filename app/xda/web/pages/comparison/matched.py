@@ -1,4 +1,4 @@
-"""What the comparison page says of two sides together: figures of agreement, matched images, logits, labels."""
+"""The parts of the comparison page about both sides: figures of agreement, matched images, logits, labels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PRESENCE_WORDS: dict[Presence, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One number with its name and what it means."""
+    """One number with its name and its meaning."""
 
     name: str
     value: str
@@ -34,19 +34,19 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What one training image is on one side."""
+    """One training image on one side."""
 
     key: str
     attribution: str
-    """Empty where it does not contribute."""
+    """Empty if it does not contribute."""
     share: str
     kind: str
     """support or oppose."""
     bar: Bar
     words: str
-    """Why it does not contribute; else empty."""
+    """Reason why it does not contribute; else empty."""
     url: str | None
-    """The pair; None where the training set does not have it."""
+    """Address of the pair; None if the training set does not have the image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Cell:
     bar: Bar
     kind: str
     first: bool = False
-    """Whether it is the largest of its column."""
+    """Whether the value is the largest of its column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +95,14 @@ class LabelLine:
 
 
 def side_query(state: CompareView, told: Explanation, place: int) -> dict[str, object]:
-    """Return the query under which one side's explanation and pairs are shown."""
-    # the gallery that the page was reached from is one of the first side's run
+    """Return the query of one side's explanation and pairs."""
+    # The gallery that led to the page belongs to the first side's run.
     view = state.view if place == 0 else replace(state.view, listing=Listing())
     return view.query(c=told.c, target=told.target)
 
 
 def figures(compared: Comparison) -> tuple[Figure, ...]:
-    """Return how far the two sides agree, each figure with its definition."""
+    """Return the figures of agreement of the two sides, each with its definition."""
     found = compared.matched.agreement
     return (
         Figure(
@@ -141,7 +141,7 @@ def _coefficient(value: float | None) -> str:
 
 
 def rows(compared: Comparison, state: CompareView, urls: Urls) -> tuple[Row, ...]:
-    """Return the listed training images; all their bars share one axis."""
+    """Return the listed training images; their bars share one axis."""
     images = compared.images(state.only, state.order, state.rows)
     axis = bars([share for image in images for share in image.share])
     return tuple(_row(compared, image, (axis[2 * k], axis[2 * k + 1]), state, urls) for k, image in enumerate(images))
@@ -192,13 +192,13 @@ def _points(change: float) -> str:
 
 
 def columns(compared: Comparison) -> tuple[str, ...]:
-    """Return the names of the columns of logits: one network where both sides have the same one."""
+    """Return the names of the columns of logits; a network of both sides has only one column."""
     networks = ("network",) if compared.matched_by == "run" else ("network A", "network B")
     return (*networks, "surrogate A", "surrogate B")
 
 
 def logit_lines(compared: Comparison) -> tuple[tuple[LogitLine, ...], str]:
-    """Return a line for each class (or for those that matter), and words for what is left out."""
+    """Return a line for each class (or for those that matter), and a sentence that counts the others."""
     tests = [side.explanation.test for side in compared.sides]
     networks = tests[:1] if compared.matched_by == "run" else tests
     values = [*(test.network_logits for test in networks), *(test.surrogate_logits for test in tests)]
@@ -228,7 +228,7 @@ def logit_lines(compared: Comparison) -> tuple[tuple[LogitLine, ...], str]:
 
 
 def label_lines(compared: Comparison) -> tuple[tuple[LabelLine, ...], str]:
-    """Return what all training images of each label add on each side, as shares of that side's weight."""
+    """Return the sum of the training images of each label on each side, as a share of that side's weight."""
     sums = [{part.label: part.supporting + part.opposing for part in side.by_class} for side in compared.sides]
     weights = [side.explanation.sum_supporting - side.explanation.sum_opposing or 1.0 for side in compared.sides]
     strongest = sorted(

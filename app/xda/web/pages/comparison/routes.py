@@ -1,4 +1,4 @@
-"""The comparison of two surrogates on one test image: the page, and the same as CSV and JSON."""
+"""Routes of the comparison of two surrogates on one test image: the page, its CSV and its JSON."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ router = APIRouter(include_in_schema=False)
 
 
 def asked_sides(explainer: Explainer, catalog: Catalog, state: CompareView) -> tuple[Explainer, CompareView]:
-    """Return the second side's run, and the state with both sides spelt out; errors as for ``other_side``."""
+    """Return the second side's run, and the state with both sides explicit; errors as for ``other_side``."""
     other = catalog.get(state.other) if state.other else None
     second, other_c = other_side(explainer, state.view.c, catalog.runs, other, state.other_c)
     return second, replace(state, other=second.id, other_c=other_c)
 
 
 async def compared_sides(explainer: Explainer, second: Explainer, state: CompareView, test: int) -> Comparison:
-    """Compare in a thread: matching runs by content reads all their training images."""
+    """Compare in a thread, since matching runs by content reads all their training images."""
     return await run_in_threadpool(compare, explainer, second, state.view.decision(explainer, test), state.other_c)
 
 
 def chosen_side(text: str, state: CompareView) -> CompareView:
-    """Return the state with the second side that was chosen in the form, ``RUN:C``.
+    """Return the state with the second side chosen in the form, ``RUN:C``.
 
     Raises
     ------
     InvalidRequestError
-        If it is not of this form.
+        The choice does not have this form.
     """
     run, _, c = text.rpartition(":")
     if not run:
@@ -75,7 +75,7 @@ async def get_comparison(
     view, c = state.view, compared.sides[0].explanation.c
 
     def with_c(value: float) -> str:
-        # a surrogate compared with itself says nothing: the two change places instead
+        # Comparing a surrogate with itself says nothing, so the two sides change places instead.
         meets = second is explainer and value == state.other_c
         changes = {"c": value, "target": compared.target, **({"other_c": c} if meets else {})}
         return urls.comparison(explainer.id, test, state.query(**changes))
@@ -108,7 +108,7 @@ def _attachment(compared: Comparison, kind: str) -> dict[str, str]:
 
 @router.get("/r/{run}/test/{test}/comparison.csv")
 async def get_csv(catalog: CatalogDep, explainer: ExplainerDep, state: CompareViewDep, test: TestIndexDep) -> Response:
-    """Return every training image that contributes on either side, exact."""
+    """Return every training image that contributes on either side, with exact values."""
     second, state = asked_sides(explainer, catalog, state)
     compared = await compared_sides(explainer, second, state, test)
     names = compared.classes
@@ -134,7 +134,7 @@ async def get_csv(catalog: CatalogDep, explainer: ExplainerDep, state: CompareVi
 
 @router.get("/r/{run}/test/{test}/comparison.json")
 async def get_json(catalog: CatalogDep, explainer: ExplainerDep, state: CompareViewDep, test: TestIndexDep) -> Response:
-    """Return all numbers of the page and every training image that contributes on either side, exact."""
+    """Return all numbers of the page and every training image that contributes on either side, with exact values."""
     second, state = asked_sides(explainer, catalog, state)
     compared = await compared_sides(explainer, second, state, test)
     document = comparison_document(compared, state.only, state.order, None)

@@ -1,4 +1,4 @@
-"""What the query of a comparison says: the other side, which training images are listed, and how."""
+"""The state in the query of a comparison: the other side, and the filter and order of the training images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from xda.explanation.comparison import ONLY, ORDERS, Only, Order
 from xda.web.view import DEFAULT_SHOWN, View, ViewDep, choice, decimal, integer
 
 ROWS = (24, 48, 96, 192)
-"""How many training images "more" steps through."""
+"""Steps of "more": training images."""
 PINNED = 16
 """Digits of a run's digest in a copied link."""
 
@@ -21,21 +21,21 @@ class CompareView:
     """One state of a comparison."""
 
     view: View
-    """The first side, the decision, and how heat-maps are shown."""
+    """The first side, the decision, and the display of heat-maps."""
     other: str = ""
-    """Run of the second side; empty for the one that suggests itself."""
+    """Run of the second side; empty for the default."""
     other_c: float | None = None
     only: Only = "all"
     order: Order = "strongest"
     rows: int = ROWS[0]
     pinned: str = ""
-    """First digits of the digest that the run of the first side had when the link was copied; empty: not known."""
+    """First digits of the first run's digest when the link was copied; empty: unknown."""
     other_pinned: str = ""
 
     def query(self, **changes: Any) -> dict[str, object]:
-        """Return the query of this state, or of one that differs from it, without what is at its default.
+        """Return the query of this state, or of a changed one, without default values.
 
-        Changes may be fields of this state or of its view; digests stand in copied links only.
+        Changes may be fields of this state or of its view; only copied links contain digests.
         """
         own = {key: changes.pop(key) for key in tuple(changes) if key in ("other", "other_c", "only", "order", "rows")}
         state = replace(self, **own) if own else self
@@ -65,11 +65,11 @@ def read_compare_view(
     Raises
     ------
     InvalidRequestError
-        If a value cannot be used; the message names it.
+        A value is invalid; the message names it.
     """
     most = request.app.state.lifecycle.settings.max_page
     return CompareView(
-        # which training images are listed is said by `only` and `rows` here
+        # Here `only` and `rows` select the listed training images.
         view=replace(view, train_class=None, shown=DEFAULT_SHOWN),
         other=other or "",
         other_c=decimal("with_c", with_c),

@@ -1,4 +1,4 @@
-"""The explanation page: the heart of the product, and the same page again where it has been shared."""
+"""The context of the explanation page, for served runs and shared links."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Tile:
     same_label: bool
     """Whether the label is the explained class."""
     network: str
-    """What the network says of it where that is not its label; else empty."""
+    """The network's prediction if it is not the label; else empty."""
     at_bound: bool
     intercept: str
     """The intercept's part of the attribution; empty without one."""
     source: str
-    """Where the image came from; empty where that says nothing."""
+    """Source of the image; empty if it says nothing."""
     url: str | None
     image: str
     train_map: str
@@ -41,7 +41,7 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class SideOfBoard:
-    """All that speaks for the target, or against it."""
+    """The contributions for the target, or those against it."""
 
     key: str
     heading: str
@@ -56,7 +56,7 @@ class SideOfBoard:
 
 @dataclass(frozen=True, slots=True)
 class OpenGraph:
-    """What chat programs show of a shared link."""
+    """Tags of a shared link for chat programs."""
 
     title: str
     description: str
@@ -66,18 +66,18 @@ class OpenGraph:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What a shared page says about itself."""
+    """Facts about the link of a shared page."""
 
     when: str
     iso: str
     url: str
     """The link itself, for copying without JavaScript."""
     rebuilt: str
-    """Why what is shown is a stored copy; empty where the run is still the same."""
+    """Reason why the page shows a stored copy; empty if the run is unchanged."""
     live: str | None
-    """The same question asked of the run as it is served now."""
+    """Address of the same question to the present run."""
     open_graph: OpenGraph | None = None
-    """None where cards are switched off."""
+    """None if cards are switched off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class ExplanationPage:
     chrome: Chrome
     test_number: str
     source: str
-    """Where the test image came from; empty where that says nothing."""
+    """Source of the test image; empty if it says nothing."""
     previous: str | None
     following: str | None
     label: str
@@ -97,7 +97,7 @@ class ExplanationPage:
     surrogate_predicted: str
     agrees: bool
     ask_surrogate: str | None
-    """The same question about the class that the surrogate predicts."""
+    """The same question about the surrogate's prediction."""
     target: str
     against: str | None
     question: str
@@ -121,13 +121,13 @@ class ExplanationPage:
     logit: str
     logit_name: str
     intercept: str
-    """Which part of the logit is the intercept's; empty without one."""
+    """The intercept's part of the logit; empty without one."""
     network_logit: str
     curve: Curve | None
     n_contributing: str
     n_without_effect: str
     n_adding_nothing: str
-    """Empty where every support vector contributes."""
+    """Empty if every support vector contributes."""
     n_train: str
     strongest: int
     share_strongest: str
@@ -137,7 +137,7 @@ class ExplanationPage:
     hoyer: str
     agreement: str
     better_c: Choice | None
-    """The same decision under a C that agrees with the network clearly better, and a sentence of it."""
+    """The same decision under a C that agrees clearly better with the network, with a sentence about it."""
     logits: tuple[LogitRow, ...]
     logits_left_out: str
     by_class: tuple[ClassRow, ...]
@@ -151,7 +151,7 @@ class ExplanationPage:
 
 
 def title(story: Story) -> str:
-    """Return what the page is called: ``Test image 115: why 9 and not 4``."""
+    """Return the title of the page: ``Test image 115: why 9 and not 4``."""
     told, names = story.explanation, story.classes
     contrast = "" if told.against is None else f" and not {names[told.against]}"
     return f"Test image {count(told.test.index)}: why {names[told.target]}{contrast}"
@@ -176,19 +176,19 @@ def build(
     ----------
     story : Story
     view : View
-        With ``c`` as asked for (None for the default).
+        View with the requested ``c`` (None for the default).
     chrome : Chrome
     urls : Urls
     pictures : Pictures
     neighbours : tuple
         Test images before and after this one.
     frozen : bool
-        The run it was made from is gone: nothing links into a run, which by now may be another one.
+        The run is gone: the page has no links into a run, which may now be another one.
     shared : Shared, optional
     predicted : callable, optional
-        Gives the class that the network predicts on a training image; unknown where the run is gone.
+        Gives the network's prediction on a training image; unknown if the run is gone.
     better_c : Choice, optional
-        Another C that agrees with the network clearly better.
+        Another C that agrees clearly better with the network.
 
     Returns
     -------

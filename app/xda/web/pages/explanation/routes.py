@@ -1,4 +1,4 @@
-"""The explanation page and what can be taken away from it: CSV, JSON and PNG."""
+"""Routes of the explanation page and its exports: CSV, JSON and PNG."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ router = APIRouter(include_in_schema=False)
 
 
 def told(explainer: Explainer, test: int, view: View) -> Story:
-    """Ask for what a view shows."""
+    """Compute the explanation that a view shows."""
     return tell(explainer, view.decision(explainer, test), limit=view.shown, train_class=view.train_class)
 
 
 def explanation_page(
     request: Request, explainer: Explainer, catalog: Catalog, story: Story, view: View, shared: Shared | None = None
 ) -> Response:
-    """Draw the explanation of a served run.
+    """Render the explanation of a served run.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def explanation_page(
         return urls.explanation(explainer.id, test.index, view.query(c=value, target=story.explanation.target))
 
     def in_run(run: Explainer) -> str:
-        # what is listed there depends on what its network says
+        # The gallery's list depends on the predictions of its network.
         kept = replace(view, c=view.c if view.c in run.c_values else None, listing=Listing())
         return urls.explanation(run.id, test.index, kept.query())
 
@@ -122,7 +122,7 @@ def _attachment(story: Story, kind: str) -> dict[str, str]:
 
 @router.get("/r/{run}/test/{test}/explanation.csv")
 async def get_csv(explainer: ExplainerDep, view: ViewDep, test: TestIndexDep) -> Response:
-    """Return every non-zero contribution, exact, strongest first."""
+    """Return every non-zero contribution with its exact value, strongest first."""
     parts = explainer.decompose(view.decision(explainer, test))
     story = tell(explainer, parts, limit=view.shown, train_class=view.train_class)
     names = (story.classes[label] for label in parts.label.tolist())
@@ -134,7 +134,7 @@ async def get_csv(explainer: ExplainerDep, view: ViewDep, test: TestIndexDep) ->
 
 @router.get("/r/{run}/test/{test}/explanation.json")
 async def get_json(explainer: ExplainerDep, view: ViewDep, test: TestIndexDep) -> Response:
-    """Return all numbers of the page and every non-zero contribution, exact."""
+    """Return all numbers of the page and every non-zero contribution, with exact values."""
     parts = explainer.decompose(view.decision(explainer, test))
     story = tell(explainer, parts, limit=view.shown, train_class=view.train_class)
     asked = story.explanation

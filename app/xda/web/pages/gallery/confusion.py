@@ -1,4 +1,4 @@
-"""The confusion matrix as a filter: every cell that is not empty is a link to the test images in it."""
+"""The confusion matrix as a filter: every non-empty cell links to its test images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from xda.web.pages.chrome import Address, Choice
 from xda.web.view import Listing
 
 MOST_MATRIX_CLASSES = 24
-"""Above it the matrix gives way to a list of the commonest confusions."""
+"""With more classes a list of the commonest confusions replaces the matrix."""
 MOST_CONFUSIONS = 24
 SHADES = 8
 """Steps of the shading."""
@@ -74,7 +74,7 @@ def matrix(confusion: Sequence[Sequence[int]], names: Sequence[str], listing: Li
         )
 
     def header(k: int, name: str, other: str, n: int) -> Choice:
-        # counts a whole row or column, so that is what it leads to, whatever the other dimension is filtered by
+        # The header counts a whole row or column, so its link drops the filter of the other dimension.
         current = getattr(chosen, name) == k and getattr(chosen, other) is None
         return Choice(names[k], address(**{name: None if current else k, other: None}), current, count(n))
 
@@ -93,7 +93,7 @@ def matrix(confusion: Sequence[Sequence[int]], names: Sequence[str], listing: Li
 def confusions(
     confusion: Sequence[Sequence[int]], names: Sequence[str], listing: Listing, address: Address
 ) -> tuple[Choice, ...]:
-    """Return the commonest confusions, where there are too many classes for a matrix; parameters as for `matrix`."""
+    """Return the commonest confusions, for too many classes for a matrix; parameters as for `matrix`."""
     chosen = listing.choice
     pairs = sorted(
         ((n, i, j) for i, row in enumerate(confusion) for j, n in enumerate(row) if n and i != j),
@@ -111,5 +111,5 @@ def confusions(
 
 
 def _shade(n: int, whole: int) -> int:
-    """Return the step of shading of a share; square root, since a few errors among many hits must be seen."""
+    """Return the shade of a share, by its square root, so that a few errors among many hits stay visible."""
     return 0 if n == 0 else max(1, math.ceil(SHADES * math.sqrt(n / whole)))

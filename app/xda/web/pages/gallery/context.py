@@ -1,4 +1,4 @@
-"""The gallery: test images as a grid, with filters that say how many each of their choices would show."""
+"""The gallery: a grid of test images, with filters that show the count of each choice."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Thumb:
     agrees: bool
     surrogate: str
     source: str
-    """Where it came from; empty where that says nothing."""
+    """Source of the image; empty if it says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class GalleryPage:
     place: str
     items: tuple[Thumb, ...]
     mixed: bool
-    """Whether right and wrong decisions stand side by side, so that the wrong ones are marked."""
+    """Whether the page mixes right and wrong decisions; it then marks the wrong ones."""
     previous: str | None
     following: str | None
     labels: tuple[Option, ...]
@@ -62,7 +62,7 @@ class GalleryPage:
     matrix: Matrix | None
     confusions: tuple[Choice, ...]
     active: tuple[Choice, ...]
-    """Filters that are set, each with the address without it."""
+    """Active filters, each with the address without it."""
     clear: str
     keep: tuple[tuple[str, str], ...]
 
@@ -78,7 +78,7 @@ def build(
     found : xda.explanation.gallery.GalleryPage
     listing : Listing
     c : float, optional
-        As asked for, None for the default.
+        Requested C, None for the default.
     chrome : Chrome
     urls : Urls
     """

@@ -24,12 +24,12 @@ class Panel:
     heading: str
     words: str
     source: str
-    """Where the image came from; empty where that says nothing."""
+    """Source of the image; empty if it says nothing."""
     url: str | None
     image: str
     map: str
     values: str | None
-    """Raw relevances, float32, row by row; None where they are not kept."""
+    """Address of the raw relevances, float32, row by row; None if they are not stored."""
     grid: str
 
 
@@ -47,7 +47,7 @@ class PairPage:
     """support, oppose or nothing."""
     attribution: str
     spread: str
-    """What both heat-maps sum to: the attribution, less the intercept's part."""
+    """Sum of each heat-map: the attribution without the intercept's part."""
     intercept: str
     """The intercept's part of the attribution; empty without one."""
     verdict: str
@@ -76,7 +76,7 @@ class PairPage:
 
 @dataclass(frozen=True, slots=True)
 class PairPictures:
-    """Addresses of the four pictures of a pair, and of their raw values where these are kept."""
+    """Addresses of the four pictures of a pair, and of their raw values if these are stored."""
 
     test: str
     train: str
@@ -86,11 +86,11 @@ class PairPictures:
     train_values: str | None = None
     test_grid: str = ""
     train_grid: str = ""
-    """Where on the original the pixels of the heat-map lie, see ``grid_of``."""
+    """Position of the heat-map's pixels on the original, see ``grid_of``."""
 
 
 def grid_of(where: Place) -> str:
-    """Return columns, rows, and left, top, width, height of the seen part as shares of the original, for the probe."""
+    """Return columns, rows, and left, top, width, height of the visible part as shares of the original."""
     (width, height), seen = where.original, where.seen
     shares = (seen.left / width, seen.top / height, seen.width / width, seen.height / height)
     return " ".join(f"{value:.6g}" for value in (*where.grid, *shares))
@@ -128,10 +128,10 @@ def build(
     urls : Urls
     pictures : PairPictures
     frozen : bool
-        The run is gone: nothing links into it.
+        The run is gone: the page has no links into it.
     shared : Shared, optional
     predicted : int, optional
-        Class that the network predicts on the training image; unknown where the run is gone.
+        The network's prediction on the training image; unknown if the run is gone.
     """
     test = told.test
     target = names[told.target]

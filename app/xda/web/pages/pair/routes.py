@@ -26,7 +26,7 @@ router = APIRouter(include_in_schema=False)
 
 
 def asked_pair(explainer: Explainer, test: int, train: int, view: View) -> tuple[PairFacts, Explanation]:
-    """Return one training image's share of the decision that a view asks about; errors as for ``Explainer.explain``."""
+    """Return one training image's share of the decision of a view; errors as for ``Explainer.explain``."""
     parts = explainer.decompose(view.decision(explainer, test))
     return pair_facts(explainer, parts, train), parts.explanation(0)
 
@@ -40,7 +40,7 @@ def pair_page(
     view: View,
     shared: Shared | None = None,
 ) -> Response:
-    """Draw a pair of a served run; ``shared`` is that of a shared page."""
+    """Render a pair of a served run; ``shared`` is set for a shared page."""
     urls = urls_of(request)
     query = map_query(view, "pair")
     kind = "oppose" if pair.attribution < 0 else "support"

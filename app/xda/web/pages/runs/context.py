@@ -1,4 +1,4 @@
-"""The list of runs: what is served, how well each surrogate is solved, and what was refused and why."""
+"""The list of runs: served runs with the certificates of their surrogates, and refused runs with the reasons."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from xda.explanation.run import Explainer
 
 SAMPLES = 12
-"""Test images shown with a run."""
+"""Each run shows so many test images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class SurrogateRow:
     c: str
     url: str
     roles: str
-    """What it is among the others: sparsest, or agreeing best; may be empty."""
+    """Distinction among the others: sparsest, or agrees best; may be empty."""
     default: bool
     n_support: str
     share_support: str
@@ -54,15 +54,15 @@ class RunCard:
     accuracy: str
     composite: str
     remarks: tuple[str, ...]
-    """What the network does after its head, why there are no heat-maps, and that it is no better than guessing."""
+    """Remarks: steps after the network's head, the reason for missing heat-maps, accuracy no better than chance."""
     left_out: str
-    """How many images could not be used; empty where all could."""
+    """Number of unusable images in words; empty if there are none."""
     left_out_named: tuple[str, ...]
-    """Which, with the reason."""
+    """These images with the reasons."""
     intercept: str
     surrogates: tuple[SurrogateRow, ...]
     samples: tuple[tuple[str, str, str], ...]
-    """Image, explanation and words for a few test images."""
+    """Picture, address and text of a few test images."""
 
 
 @dataclass(frozen=True, slots=True)

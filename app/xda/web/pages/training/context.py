@@ -1,4 +1,4 @@
-"""The page of one training image: its dual variables, what it moves most, and how far it can be trusted."""
+"""The page of one training image: its dual variables, its strongest influences, and doubts about its label."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class TrainingPage:
     chrome: Chrome
     number: str
     source: str
-    """Where the image came from; empty where that says nothing."""
+    """Source of the image; empty if it says nothing."""
     image: str
     label: str
     predicted: str
@@ -75,13 +75,13 @@ class TrainingPage:
     slack_rank: str
     n_train: str
     suspicious: bool
-    """Among the hundredth with the largest slack, and with one above the margin."""
+    """Whether the slack is among the largest hundredth and above the margin."""
     rows: tuple[AlphaRow, ...]
     left_out: str
     supports: tuple[Influence, ...]
     opposes: tuple[Influence, ...]
     copies: tuple[Copy, ...]
-    """Training images with its label and features."""
+    """Training images with the same label and features."""
     previous: str | None
     following: str | None
 
@@ -98,7 +98,7 @@ def build(
     chrome : Chrome
     urls : Urls
     query : dict
-        Carried along to the pages that this one leads to.
+        Kept in the links to other pages.
     """
     names, run = explainer.classes, explainer.id
     label, predicted = names[sample.label], names[sample.predicted]
