@@ -1,1 +1,1 @@
-"""From dual variables to contributions: decomposition, contrast, ranking, the precomputed index (numpy and scipy)."""
+"""Attribution from dual variables: decomposition, contrast, ranking, the precomputed index (numpy and scipy)."""
