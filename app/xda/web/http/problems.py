@@ -28,7 +28,7 @@ MACHINE_PREFIXES = ("/api/", "/healthz", "/readyz", "/version", "/metrics", "/st
 
 DETAILS: Mapping[int, str] = {
     400: "The request could not be read.",
-    404: "This address does not exist. Check it, or start again from the list of runs.",
+    404: "There is nothing at this address. Check it, or start again from the list of runs.",
     405: "This address does not take that method.",
     413: "The request body is larger than this server accepts.",
     414: "The address is longer than this server accepts.",
