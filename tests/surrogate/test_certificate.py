@@ -21,7 +21,7 @@ def fitted() -> tuple[np.ndarray, np.ndarray, Solution]:
     return X, y, solve(X, y, 0.05, n_classes=4)
 
 
-def test_it_says_the_same_of_every_form_of_the_rows(fitted: tuple[np.ndarray, np.ndarray, Solution]) -> None:
+def test_certify_every_form_of_dual_rows_agrees(fitted: tuple[np.ndarray, np.ndarray, Solution]) -> None:
     X, y, solution = fitted
     dense = np.zeros((300, 4))
     dense[solution.support] = solution.dual_rows
@@ -36,7 +36,7 @@ def test_it_says_the_same_of_every_form_of_the_rows(fitted: tuple[np.ndarray, np
     assert stored.n_bounded == np.count_nonzero(solution.dual_rows.max(axis=1) >= 0.05)
 
 
-def test_perturbed_rows_get_a_larger_gap(fitted: tuple[np.ndarray, np.ndarray, Solution]) -> None:
+def test_certify_perturbed_rows_have_larger_gap(fitted: tuple[np.ndarray, np.ndarray, Solution]) -> None:
     X, y, solution = fitted
     honest = certify(X, y, solution.dual_rows, 0.05, support=solution.support)
     gaps, violations = [honest.relative_gap], [honest.kkt_violation]
@@ -53,7 +53,7 @@ def test_perturbed_rows_get_a_larger_gap(fitted: tuple[np.ndarray, np.ndarray, S
     assert dropped.n_support == honest.n_support - 1
 
 
-def test_gap_bounds_the_distance_of_the_weights_from_the_best() -> None:
+def test_certificate_gap_bounds_distance_of_weights() -> None:
     X, y = overlapping(60, 6, 3)
     alpha = reference.quadratic_program(X, y, 0.05, 3)
     for tol in (1e-1, 1e-2, 1e-4):
@@ -65,7 +65,7 @@ def test_gap_bounds_the_distance_of_the_weights_from_the_best() -> None:
             assert distance**2 <= 2.0 * (certificate.primal - certificate.dual) + 1e-9
 
 
-def test_rows_that_are_not_feasible_do_not_pass(fitted: tuple[np.ndarray, np.ndarray, Solution]) -> None:
+def test_certify_infeasible_rows_do_not_converge(fitted: tuple[np.ndarray, np.ndarray, Solution]) -> None:
     X, y, solution = fitted
     broken = solution.dual_rows.copy()
     broken[0, 0] += 1e-4
@@ -75,7 +75,7 @@ def test_rows_that_are_not_feasible_do_not_pass(fitted: tuple[np.ndarray, np.nda
     assert not certify(X, y, 1.5 * solution.dual_rows, 0.05, support=solution.support).converged
 
 
-def test_it_survives_json(fitted: tuple[np.ndarray, np.ndarray, Solution]) -> None:
+def test_certificate_survives_json(fitted: tuple[np.ndarray, np.ndarray, Solution]) -> None:
     certificate = fitted[2].certificate
     assert Certificate.from_dict(json.loads(json.dumps(certificate.to_dict()))) == certificate
     values = certificate.to_dict()
@@ -86,7 +86,7 @@ def test_it_survives_json(fitted: tuple[np.ndarray, np.ndarray, Solution]) -> No
         Certificate.from_dict(values)
 
 
-def test_shapes_that_do_not_belong_together_are_refused(fitted: tuple[np.ndarray, np.ndarray, Solution]) -> None:
+def test_certify_mismatched_shapes_are_refused(fitted: tuple[np.ndarray, np.ndarray, Solution]) -> None:
     X, y, solution = fitted
     with pytest.raises(ValueError, match="dual rows for"):
         certify(X, y, solution.dual_rows, 0.05, support=solution.support[1:])
@@ -98,7 +98,7 @@ def test_shapes_that_do_not_belong_together_are_refused(fitted: tuple[np.ndarray
         certify(X, y, solution.dual_rows, 0.05, support=solution.support, included=left_out)
 
 
-def test_blocks_do_not_change_the_numbers(
+def test_certify_in_blocks_gives_same_numbers(
     fitted: tuple[np.ndarray, np.ndarray, Solution], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     X, y, solution = fitted
@@ -111,7 +111,7 @@ def test_blocks_do_not_change_the_numbers(
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
-def test_features_may_lie_in_a_file(dtype: type, tmp_path: Path) -> None:
+def test_certify_accepts_mapped_features(dtype: type, tmp_path: Path) -> None:
     X, y = overlapping(300, 10, 4)
     np.save(tmp_path / "features.npy", X.astype(dtype))
     mapped = np.load(tmp_path / "features.npy", mmap_mode="r")

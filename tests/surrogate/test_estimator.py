@@ -25,7 +25,7 @@ def fitted() -> CrammerSingerSVC:
 
 
 @pytest.mark.parametrize("intercept", ["none", "augment"])
-def test_scikit_learns_own_checks_pass(intercept: str) -> None:
+def test_estimator_passes_scikit_learn_checks(intercept: str) -> None:
     with warnings.catch_warnings():
         # Two checks skip themselves: they want pandas and an environment variable.
         warnings.filterwarnings("ignore", category=UserWarning)
@@ -34,7 +34,7 @@ def test_scikit_learns_own_checks_pass(intercept: str) -> None:
     assert sum(one["status"] == "passed" for one in results) > 45
 
 
-def test_the_attributes_are_those_of_the_contract(fitted: CrammerSingerSVC) -> None:
+def test_fit_sets_attributes_of_the_contract(fitted: CrammerSingerSVC) -> None:
     X, _ = overlapping(400, 12, 4)
     assert fitted.coef_.shape == (4, 12)
     assert fitted.coef_.dtype == np.float64
@@ -52,7 +52,7 @@ def test_the_attributes_are_those_of_the_contract(fitted: CrammerSingerSVC) -> N
     np.testing.assert_array_equal(fitted.predict(X), (X @ fitted.coef_.T).argmax(axis=1))
 
 
-def test_the_rows_are_the_solvers(fitted: CrammerSingerSVC) -> None:
+def test_fit_dual_rows_equal_solver(fitted: CrammerSingerSVC) -> None:
     X, y = overlapping(400, 12, 4)
     solution = solve(X, y, 0.05, n_classes=4)
     np.testing.assert_array_equal(fitted.dual_coef_[fitted.support_].toarray(), solution.dual_rows)
@@ -61,7 +61,7 @@ def test_the_rows_are_the_solvers(fitted: CrammerSingerSVC) -> None:
     )
 
 
-def test_labels_may_be_anything() -> None:
+def test_fit_accepts_labels_of_any_type() -> None:
     X, y = overlapping(90, 6, 3)
     names = np.array(["ship", "cat", "truck"])[y]
     svc = CrammerSingerSVC(C=0.1).fit(X, names)
@@ -70,7 +70,7 @@ def test_labels_may_be_anything() -> None:
     assert svc.score(X, names) > 0.8
 
 
-def test_two_classes_have_one_decision_value() -> None:
+def test_decision_function_two_classes_has_one_column() -> None:
     X, y = overlapping(80, 5, 2)
     svc = CrammerSingerSVC(C=0.1).fit(X, y)
     assert svc.coef_.shape == (2, 5)
@@ -79,7 +79,7 @@ def test_two_classes_have_one_decision_value() -> None:
     np.testing.assert_array_equal(svc.predict(X), (svc.decision_function(X) > 0).astype(int))
 
 
-def test_the_intercept_counts_in_the_decision() -> None:
+def test_decision_function_includes_intercept() -> None:
     X, y = overlapping(200, 6, 3)
     svc = CrammerSingerSVC(C=0.1, intercept="augment").fit(X, y)
     assert svc.coef_.shape == (3, 6)
@@ -88,7 +88,7 @@ def test_the_intercept_counts_in_the_decision() -> None:
     np.testing.assert_allclose(svc.decision_function(X), X @ svc.coef_.T + svc.intercept_, atol=1e-12)
 
 
-def test_a_path_is_separate_fits() -> None:
+def test_path_equals_separate_fits() -> None:
     X, y = overlapping(300, 10, 4)
     Cs = [0.1, 0.001, 1.0]
     for C, one in zip(Cs, CrammerSingerSVC.path(X, y, Cs, tol=1e-7), strict=True):
@@ -109,7 +109,7 @@ def _same(one: CrammerSingerSVC, other: CrammerSingerSVC, places: Any) -> None:
     assert one.certificate_.converged
 
 
-def test_refit_without_some_samples_is_a_fresh_fit(fitted: CrammerSingerSVC) -> None:
+def test_refit_without_samples_equals_fresh_fit(fitted: CrammerSingerSVC) -> None:
     X, y = overlapping(400, 12, 4)
     remove = np.concatenate([fitted.support_[:10], [399, 398]])
     twin = fitted.refit(remove=remove)
@@ -123,7 +123,7 @@ def test_refit_without_some_samples_is_a_fresh_fit(fitted: CrammerSingerSVC) -> 
     assert len(fitted.removed_) == 0
 
 
-def test_refit_with_other_labels_is_a_fresh_fit(fitted: CrammerSingerSVC) -> None:
+def test_refit_with_other_labels_equals_fresh_fit(fitted: CrammerSingerSVC) -> None:
     X, y = overlapping(400, 12, 4)
     changed = y.copy()
     relabel = {int(i): int((y[i] + 1) % 4) for i in (*fitted.support_[:5], 7, 8)}
@@ -134,7 +134,7 @@ def test_refit_with_other_labels_is_a_fresh_fit(fitted: CrammerSingerSVC) -> Non
     _same(both, CrammerSingerSVC(C=0.05).fit(X[2:], changed[2:]), np.arange(2, 400))
 
 
-def test_removing_zero_rows_costs_and_changes_nothing(fitted: CrammerSingerSVC) -> None:
+def test_refit_without_zero_rows_changes_nothing(fitted: CrammerSingerSVC) -> None:
     idle = np.setdiff1d(np.arange(400), fitted.support_)[:50]
     assert len(idle) > 0
     twin = fitted.refit(remove=idle)
@@ -183,7 +183,7 @@ def test_refit_reads_a_mask_as_a_mask(fitted: CrammerSingerSVC) -> None:
         (np.array(1), r"not an array of shape \(\)"),
     ],
 )
-def test_refit_refuses_what_names_no_sample(fitted: CrammerSingerSVC, remove: Any, words: str) -> None:
+def test_refit_invalid_samples_are_refused(fitted: CrammerSingerSVC, remove: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         fitted.refit(remove=remove)
 
@@ -201,12 +201,12 @@ def test_refit_refuses_what_names_no_sample(fitted: CrammerSingerSVC, remove: An
         ({3: "1"}, "sample 3 cannot get the label '1'"),
     ],
 )
-def test_refit_refuses_what_gives_no_label(fitted: CrammerSingerSVC, relabel: Any, words: str) -> None:
+def test_refit_invalid_labels_are_refused(fitted: CrammerSingerSVC, relabel: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         fitted.refit(relabel=relabel)
 
 
-def test_refit_says_what_it_cannot_do(fitted: CrammerSingerSVC) -> None:
+def test_refit_impossible_request_gives_reason(fitted: CrammerSingerSVC) -> None:
     with pytest.raises(ValueError, match="no sample 400 among 400"):
         fitted.refit(remove=[400])
     with pytest.raises(ValueError, match="no sample -1 among 400"):
@@ -219,14 +219,14 @@ def test_refit_says_what_it_cannot_do(fitted: CrammerSingerSVC) -> None:
         CrammerSingerSVC().refit(remove=[1])
 
 
-def test_what_is_pickled_predicts_the_same_without_the_data(fitted: CrammerSingerSVC) -> None:
+def test_pickled_estimator_predicts_the_same_without_data(fitted: CrammerSingerSVC) -> None:
     X, _ = overlapping(400, 12, 4)
     stored = pickle.dumps(fitted)
     assert len(stored) < X.nbytes
     np.testing.assert_array_equal(pickle.loads(stored).predict(X), fitted.predict(X))
 
 
-def test_not_converging_warns_with_the_gap() -> None:
+def test_fit_not_converged_warns_with_gap() -> None:
     X, y = overlapping(300, 10, 4)
     with pytest.warns(ConvergenceWarning, match=r"relative gap \d\.\d\de[-+]\d+, asked for 1.00e-06"):
         svc = CrammerSingerSVC(C=0.1, max_iter=1).fit(X, y)
@@ -241,7 +241,7 @@ def test_max_iter_bounds_sweeps_and_steps_together(max_iter: int) -> None:
     assert svc.n_iter_ == max_iter
 
 
-def test_start_that_is_an_optimum_already_is_swept_once_all_the_same() -> None:
+def test_solve_from_optimum_makes_one_sweep() -> None:
     X, y = overlapping(300, 10, 4)
     start = solve(X, y, 0.1, n_classes=4, tol=1e-9)
     again = solve(X, y, 0.1, n_classes=4, start=start)
@@ -249,7 +249,7 @@ def test_start_that_is_an_optimum_already_is_swept_once_all_the_same() -> None:
     np.testing.assert_array_equal(again.support, start.support)
 
 
-def test_warning_says_that_a_fit_stalled_not_that_it_was_cut_off() -> None:
+def test_warning_of_stalled_fit_differs_from_used_up_sweeps() -> None:
     X, y = overlapping(300, 10, 4)
     with pytest.warns(ConvergenceWarning, match=r"relative gap \d\.\d\de-\d+, asked for 1.00e-18: stalled"):
         svc = CrammerSingerSVC(C=0.1, tol=1e-18).fit(X, y)
@@ -266,13 +266,13 @@ def test_warning_names_rows_that_are_not_feasible(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("max_iter", [0, -1, 1.5, 10.0, True, "10", None])
-def test_max_iter_that_is_no_count_is_refused(max_iter: Any) -> None:
+def test_max_iter_not_a_count_is_refused(max_iter: Any) -> None:
     with pytest.raises(ValueError, match="max_iter must be a whole number, 1 or more, not"):
         CrammerSingerSVC(max_iter=max_iter).fit(*overlapping(30, 4, 2))
 
 
 @pytest.mark.parametrize("parameter", ["C", "tol"])
-def test_any_real_number_is_taken_and_nothing_else(parameter: str) -> None:
+def test_fit_c_and_tol_accept_real_numbers_only(parameter: str) -> None:
     data = overlapping(30, 4, 2)
     real: tuple[Any, ...] = (np.float32(1e-3), np.float16(1e-3), Fraction(1, 1000), np.float64(1e-3))
     for value in real:
@@ -285,12 +285,12 @@ def test_any_real_number_is_taken_and_nothing_else(parameter: str) -> None:
 
 
 @pytest.mark.parametrize("C", [0.0, -1.0, float("nan"), float("inf")])
-def test_a_c_that_makes_no_sense_is_refused(C: float) -> None:
+def test_fit_invalid_c_is_refused(C: float) -> None:
     with pytest.raises(ValueError, match="C must be positive"):
         CrammerSingerSVC(C=C).fit(*overlapping(30, 4, 2))
 
 
-def test_what_cannot_be_fitted_is_refused_by_name() -> None:
+def test_fit_invalid_data_are_refused_by_name() -> None:
     X, y = overlapping(30, 4, 2)
     with pytest.raises(ValueError, match="only one class"):
         CrammerSingerSVC().fit(X, np.zeros(30))
@@ -304,7 +304,7 @@ def test_what_cannot_be_fitted_is_refused_by_name() -> None:
         svc.predict(X)
 
 
-def test_interrupting_a_fit_leaves_nothing_behind() -> None:
+def test_fit_interrupted_leaves_estimator_unchanged() -> None:
     X, y = overlapping(300, 10, 4)
 
     def stop(sweeps: int, gap: float) -> None:
@@ -327,14 +327,14 @@ def test_interrupting_a_fit_leaves_nothing_behind() -> None:
     np.testing.assert_array_equal(svc.coef_, before)
 
 
-def test_fits_are_repeatable() -> None:
+def test_fit_same_random_state_is_repeatable() -> None:
     X, y = overlapping(300, 10, 4)
     one, other = (CrammerSingerSVC(C=0.1, random_state=3).fit(X, y) for _ in range(2))
     np.testing.assert_array_equal(one.coef_, other.coef_)
     assert (one.dual_coef_ != other.dual_coef_).nnz == 0
 
 
-def test_features_in_a_file_are_not_loaded_as_a_whole(tmp_path: Path) -> None:
+def test_fit_mapped_features_stay_on_disk(tmp_path: Path) -> None:
     X, y = overlapping(400, 12, 4)
     np.save(tmp_path / "features.npy", X.astype(np.float32))
     mapped = np.load(tmp_path / "features.npy", mmap_mode="r")

@@ -11,7 +11,7 @@ from xda.surrogate import face
 from xda.surrogate.threads import Threads
 
 
-def test_products_are_kept_across_changing_rows() -> None:
+def test_gram_cache_keeps_products_across_rows() -> None:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(50, 6))
     cache = face.GramCache(X, Threads())
@@ -21,9 +21,9 @@ def test_products_are_kept_across_changing_rows() -> None:
         np.testing.assert_allclose(products[np.ix_(place, place)], X[rows] @ X[rows].T, atol=1e-12)
 
 
-def test_products_are_the_same_band_by_band(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gram_products_in_bands_equal_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(face, "BAND", 7)
-    test_products_are_kept_across_changing_rows()
+    test_gram_cache_keeps_products_across_rows()
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,9 @@ def test_products_are_the_same_band_by_band(monkeypatch: pytest.MonkeyPatch) -> 
     ],
 )
 @pytest.mark.parametrize("inverse_step", [10.0, 1e-2])
-def test_the_system_is_solved(ways: dict[str, float], inverse_step: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_face_solver_solves_the_system(
+    ways: dict[str, float], inverse_step: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in ways.items():
         monkeypatch.setattr(face, name, value)
     rng = np.random.default_rng(1)
@@ -60,7 +62,7 @@ def test_the_system_is_solved(ways: dict[str, float], inverse_step: float, monke
             np.testing.assert_allclose(solver.solve(free, freedom, residual, inverse_step), expected, atol=1e-8)
 
 
-def test_without_freedom_the_system_is_the_identity() -> None:
+def test_face_solver_without_freedom_returns_residual() -> None:
     residual = np.arange(6.0).reshape(2, 3)
     solver = face.FaceSolver(np.ones((4, 3)), Threads())
     assert solver.solve(np.zeros((4, 2), dtype=np.bool_), 0, residual, 1.0) is residual
@@ -75,7 +77,7 @@ def test_without_freedom_the_system_is_the_identity() -> None:
         pytest.param({"GROWTHS": -1}, id="no factor at all"),
     ],
 )
-def test_singular_system_gives_a_direction_that_goes_downhill(
+def test_face_solver_singular_system_gives_descent_direction(
     ways: dict[str, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in ways.items():
@@ -93,7 +95,7 @@ def test_singular_system_gives_a_direction_that_goes_downhill(
         assert np.vdot(solution, residual) > 0.0
 
 
-def test_matrix_that_no_diagonal_mends_is_refused() -> None:
+def test_cholesky_hopeless_matrix_is_refused() -> None:
     with pytest.raises(linalg.LinAlgError, match="singular"):
         face._cholesky(np.array([[1.0, 0.0], [1e30, 1.0]]), 1.0)
     with pytest.raises(linalg.LinAlgError, match="not finite"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from xda.surrogate.fit_progress import STAGE, gap_progress
 
 
-def test_a_gap_that_rises_for_a_step_takes_nothing_back() -> None:
+def test_gap_progress_rising_gap_never_falls() -> None:
     told: list[tuple[str, int, int]] = []
     report = gap_progress(lambda *now: told.append(now), (1e-3, 1e-1), 1e-4)
     for sweeps, gap in [(1, 1.0), (2, 1e-2), (3, 1e-1), (4, 1e-4), (1, 1.0), (2, 1e-6)]:
@@ -14,7 +14,7 @@ def test_a_gap_that_rises_for_a_step_takes_nothing_back() -> None:
     assert [done for _, done, _ in told] == [0, 25, 25, 49, 50, 99]
 
 
-def test_more_restarts_than_c_stay_within_the_last_one() -> None:
+def test_gap_progress_more_restarts_than_cs_stay_in_last_c() -> None:
     told: list[int] = []
     report = gap_progress(lambda _, done, __: told.append(done), (1e-3,), 1e-4)
     for sweeps in (3, 2, 1):

@@ -22,7 +22,7 @@ def _random_rows(n: int, n_classes: int, C: float, seed: int) -> tuple[np.ndarra
 
 @pytest.mark.parametrize("n_classes", [2, 3, 10, 100])
 @pytest.mark.parametrize("C", [1e-8, 1e-2, 1.0, 1e4])
-def test_the_row_problem_is_solved_as_by_sorting(n_classes: int, C: float) -> None:
+def test_row_problem_equals_solution_by_sorting(n_classes: int, C: float) -> None:
     rng = np.random.default_rng(n_classes)
     labels, centre = _random_rows(200, n_classes, C, 1)
     scores = rng.normal(size=(200, n_classes)) * rng.choice([1e-3, 1.0, 30.0], size=(200, 1))
@@ -41,7 +41,7 @@ def test_the_row_problem_is_solved_as_by_sorting(n_classes: int, C: float) -> No
     np.testing.assert_allclose(dual.sum(axis=1), 0.0, atol=1e-15 * C * n_classes)
 
 
-def test_a_sweep_is_the_papers_sweep() -> None:
+def test_ascend_equals_sweep_of_the_paper() -> None:
     X, y = overlapping(40, 6, 4)
     coef = np.zeros((4, 6))
     dual = np.zeros((40, 4))
@@ -59,7 +59,7 @@ def test_a_sweep_is_the_papers_sweep() -> None:
     np.testing.assert_allclose(coef, expected.T @ X, atol=1e-12)
 
 
-def test_a_listed_sweep_moves_only_what_is_listed() -> None:
+def test_ascend_with_lists_moves_listed_entries_only() -> None:
     X, y = overlapping(40, 6, 4)
     norms, order = (X**2).sum(axis=1), np.arange(40)
     # Without entry 3 (or 2, where 3 is the label) the problem is that of three classes.
@@ -82,7 +82,7 @@ def test_a_listed_sweep_moves_only_what_is_listed() -> None:
 
 
 @pytest.mark.parametrize("room", [3, 6, 12])
-def test_a_shortlist_holds_what_can_matter(room: int) -> None:
+def test_shortlist_holds_every_entry_in_reach(room: int) -> None:
     rng = np.random.default_rng(room)
     C, n_classes = 0.4, 12
     labels, dual = _random_rows(200, n_classes, C, 6)
@@ -107,7 +107,7 @@ def test_a_shortlist_holds_what_can_matter(room: int) -> None:
 
 
 @pytest.mark.parametrize("n_features", [5, 700])
-def test_a_look_is_a_survey_and_a_shortlist_of_the_scores(n_features: int) -> None:
+def test_look_equals_survey_and_shortlist(n_features: int) -> None:
     rng = np.random.default_rng(n_features)
     C, n, room = 0.4, 200, 4
     labels, dual = _random_rows(n, 6, C, 7)
@@ -135,7 +135,7 @@ def test_a_look_is_a_survey_and_a_shortlist_of_the_scores(n_features: int) -> No
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_certificates_pass_is_that_of_the_equations(dtype: type) -> None:
+def test_certify_pass_equals_equations(dtype: type) -> None:
     rng = np.random.default_rng(8)
     C, n = 0.4, 1500
     labels, dual = _random_rows(n, 6, C, 8)
@@ -153,7 +153,7 @@ def test_the_certificates_pass_is_that_of_the_equations(dtype: type) -> None:
     np.testing.assert_allclose(violation, objective.kkt_violations(augmented, dual, labels, C), atol=1e-12)
 
 
-def test_the_face_is_where_the_projection_moves() -> None:
+def test_free_classes_equal_moving_entries_of_projection() -> None:
     n_classes, C, inverse_step = 6, 0.4, 0.5
     labels, centre = _random_rows(60, n_classes, C, 3)
     rng = np.random.default_rng(4)
@@ -176,7 +176,7 @@ def test_the_face_is_where_the_projection_moves() -> None:
         np.testing.assert_allclose(row, expected, atol=1e-14)
 
 
-def test_basis_and_matrix_of_the_face() -> None:
+def test_face_basis_is_orthonormal_and_matrix_equals_twin() -> None:
     rng = np.random.default_rng(5)
     free = rng.random((20, 5)) < 0.5
     free[free.sum(axis=1) < 2] = False
@@ -208,7 +208,7 @@ def test_basis_and_matrix_of_the_face() -> None:
     np.testing.assert_allclose(scores, np.where(free, Z @ weights.T, 0.0), atol=1e-12)
 
 
-def test_the_survey_says_how_far_a_corner_is_from_leaving() -> None:
+def test_survey_distance_is_smallest_move_out_of_corner() -> None:
     C = 0.5
     labels = np.array([0, 0, 0, 1, 1])
     dual = np.array([[0.0, 0, 0], [C, -C, 0], [C, 0, -C], [-0.1, 0.1, 0], [-0.2, C, -0.3]])

@@ -17,7 +17,7 @@ def problem() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return X, y, reference.ascent(X, y, 0.1, 4, 5)
 
 
-def test_primal_and_dual_are_the_papers(problem: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+def test_primal_and_dual_equal_the_paper(problem: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     X, y, alpha = problem
     coef = objective.coef_from_dual(X, alpha)
     np.testing.assert_allclose(coef, sum(np.outer(a, z) for a, z in zip(alpha, X, strict=True)), atol=1e-13)
@@ -27,7 +27,7 @@ def test_primal_and_dual_are_the_papers(problem: tuple[np.ndarray, np.ndarray, n
     assert objective.dual_value(coef, own) == pytest.approx(reference.dual(X, y, alpha, 0.1), rel=1e-12)
 
 
-def test_margins_and_slacks_belong_together(problem: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+def test_margins_and_slacks_agree(problem: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     X, y, alpha = problem
     augmented = objective.scores(X, alpha.T @ X, y)
     expected = [
@@ -39,12 +39,12 @@ def test_margins_and_slacks_belong_together(problem: tuple[np.ndarray, np.ndarra
     np.testing.assert_allclose(objective.slacks(augmented, y), np.maximum(0.0, 1.0 - margins), atol=1e-12)
 
 
-def test_the_gap_is_relative_to_the_primal() -> None:
+def test_relative_gap_divides_by_primal() -> None:
     assert objective.relative_gap(2.0, 1.0) == 0.5
     assert objective.relative_gap(0.0, 0.0) == 0.0
 
 
-def test_kkt_violation_of_each_kind_of_row() -> None:
+def test_kkt_violation_each_kind_of_row_equals_twin() -> None:
     y = np.array([0, 0, 0])
     augmented = np.array([[1.0, 1.5, 0.0], [1.0, 1.5, 0.0], [2.0, 1.5, 0.0]])
     alpha = np.array([[0.0, 0.0, 0.0], [0.5, -0.5, 0.0], [0.0, 0.0, 0.0]])

@@ -86,7 +86,7 @@ PROBLEMS: list[Callable[[], Problem]] = [
 
 @pytest.mark.parametrize("make", PROBLEMS)
 @pytest.mark.parametrize("C", [1e-3, 0.1, 10.0])
-def test_the_optimum_is_that_of_an_interior_point(make: Callable[[], Problem], C: float) -> None:
+def test_solver_objective_equals_interior_point(make: Callable[[], Problem], C: float) -> None:
     X, y, n_classes = make()
     alpha = reference.quadratic_program(X, y, C, n_classes)
     coef = alpha.T @ X
@@ -119,7 +119,7 @@ def test_the_optimum_is_that_of_an_interior_point(make: Callable[[], Problem], C
 
 
 @pytest.mark.parametrize("C", [0.01, 1.0, 100.0])
-def test_the_support_is_that_of_an_interior_point(C: float) -> None:
+def test_solver_support_equals_interior_point(C: float) -> None:
     X, y = overlapping(120, 10, 4, seed=5)
     alpha = reference.quadratic_program(X, y, C, 4)
     expected = np.flatnonzero(np.abs(alpha).sum(axis=1) > 1e-6 * C)
@@ -128,7 +128,7 @@ def test_the_support_is_that_of_an_interior_point(C: float) -> None:
     np.testing.assert_allclose(solution.dual_rows, alpha[expected], atol=1e-5 * C)
 
 
-def test_the_weights_are_those_of_a_general_solver() -> None:
+def test_solver_weights_equal_general_solver() -> None:
     X, y = overlapping(15, 4, 3)
     for C in (0.05, 2.0):
         expected = reference.small_primal(X, y, C, 3)
@@ -136,7 +136,7 @@ def test_the_weights_are_those_of_a_general_solver() -> None:
 
 
 @pytest.mark.parametrize("C", [1e-3, 1e-1])
-def test_liblinear_finds_no_better_primal(C: float) -> None:
+def test_solver_primal_not_above_liblinear(C: float) -> None:
     X, y = overlapping(600, 20, 6)
     rival = LinearSVC(
         C=C, multi_class="crammer_singer", fit_intercept=False, tol=1e-8, max_iter=200_000, random_state=0
@@ -148,7 +148,7 @@ def test_liblinear_finds_no_better_primal(C: float) -> None:
     np.testing.assert_allclose(solution.coef, rival.coef_, atol=1e-3 * np.abs(rival.coef_).max())
 
 
-def test_leaving_a_zero_row_out_changes_nothing() -> None:
+def test_solve_without_zero_row_keeps_solution() -> None:
     X, y = overlapping(400, 12, 4, spread=0.6)
     whole = solve(X, y, 0.05, n_classes=4)
     assert 0 < len(whole.support) < 300
@@ -158,14 +158,14 @@ def test_leaving_a_zero_row_out_changes_nothing() -> None:
     np.testing.assert_allclose(rest.dual_rows, whole.dual_rows, atol=1e-6)
 
 
-def test_a_thousand_classes() -> None:
+def test_solve_thousand_classes_converges() -> None:
     X, y = overlapping(400, 60, 1000, spread=0.3)
     solution = solve(X, y, 1.0, n_classes=1000)
     assert solution.certificate.converged
     assert solution.certificate.infeasibility <= 1e-12
 
 
-def test_duplicates_share_what_only_their_sum_determines() -> None:
+def test_solve_duplicates_share_sum_of_one_row() -> None:
     X, y = overlapping(60, 6, 3)
     # A sample that is there twice weighs as one whose bound is doubled: only the sum of the two rows is unique.
     twice = solve(np.concatenate([X, X]), np.concatenate([y, y]), 0.05, n_classes=3)
@@ -177,7 +177,7 @@ def test_duplicates_share_what_only_their_sum_determines() -> None:
     np.testing.assert_array_equal(again.dual_rows, twice.dual_rows)
 
 
-def test_float32_and_float64_features_have_the_same_answer() -> None:
+def test_solve_float32_equals_float64() -> None:
     X, y = overlapping(500, 15, 5)
     single = X.astype(np.float32)
     one = solve(single, y, 0.02, n_classes=5)
@@ -186,7 +186,7 @@ def test_float32_and_float64_features_have_the_same_answer() -> None:
     np.testing.assert_allclose(one.coef, other.coef, atol=1e-6)
 
 
-def test_a_start_leads_to_the_same_optimum() -> None:
+def test_solve_from_start_reaches_same_optimum() -> None:
     X, y = overlapping(300, 10, 4)
     cold = solve(X, y, 0.1, n_classes=4)
     for C in (0.01, 1.0):
@@ -197,7 +197,7 @@ def test_a_start_leads_to_the_same_optimum() -> None:
     np.testing.assert_array_equal(at_rest.support, cold.support)
 
 
-def test_excluded_samples_have_a_slack_and_no_say() -> None:
+def test_solve_excluded_samples_have_slack_and_no_row() -> None:
     X, y = overlapping(200, 8, 3)
     included = np.ones(200, dtype=np.bool_)
     included[::5] = False
@@ -210,7 +210,7 @@ def test_excluded_samples_have_a_slack_and_no_say() -> None:
     assert len(part.slack) == 200
 
 
-def test_the_intercept_is_a_weight_on_a_constant() -> None:
+def test_solve_intercept_equals_constant_feature() -> None:
     X, y = overlapping(200, 8, 3)
     inside = solve(X, y, 0.05, n_classes=3, augment=True)
     outside = solve(np.hstack([X, np.ones((200, 1))]), y, 0.05, n_classes=3)
@@ -218,7 +218,7 @@ def test_the_intercept_is_a_weight_on_a_constant() -> None:
     np.testing.assert_array_equal(inside.support, outside.support)
 
 
-def test_progress_shows_the_gap_falling() -> None:
+def test_solve_progress_reports_falling_gap() -> None:
     X, y = overlapping(300, 10, 4)
     seen: list[tuple[int, float]] = []
     solution = solve(X, y, 0.1, n_classes=4, progress=lambda sweeps, gap: seen.append((sweeps, gap)))
@@ -227,7 +227,7 @@ def test_progress_shows_the_gap_falling() -> None:
     assert [sweeps for sweeps, _ in seen] == sorted(sweeps for sweeps, _ in seen)
 
 
-def test_running_out_of_sweeps_is_said() -> None:
+def test_solve_out_of_sweeps_gives_reason() -> None:
     X, y = overlapping(300, 10, 4)
     solution = solve(X, y, 0.1, n_classes=4, max_sweeps=1)
     assert not solution.certificate.converged
@@ -245,7 +245,7 @@ def test_running_out_of_sweeps_is_said() -> None:
         ({"n_classes": 2}, "label 2 of sample 7 is not in 0..1"),
     ],
 )
-def test_nonsense_is_refused(change: dict[str, float], message: str) -> None:
+def test_solve_invalid_arguments_are_refused(change: dict[str, float], message: str) -> None:
     X, y = overlapping(30, 4, 2)
     y[7] = 2
     arguments = {"C": 1.0, "n_classes": 3, **change}
@@ -255,7 +255,7 @@ def test_nonsense_is_refused(change: dict[str, float], message: str) -> None:
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_the_sample_that_is_not_finite_is_named(bad: float, dtype: type) -> None:
+def test_solve_sample_not_finite_is_named(bad: float, dtype: type) -> None:
     X, y = overlapping(30, 4, 2)
     X = X.astype(dtype)
     X[11, 3] = bad
@@ -263,7 +263,7 @@ def test_the_sample_that_is_not_finite_is_named(bad: float, dtype: type) -> None
         solve(X, y, 1.0, n_classes=2)
 
 
-def test_conjugate_gradients_agree_with_the_factorisation(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_conjugate_gradients_equal_factorisation(monkeypatch: pytest.MonkeyPatch) -> None:
     X, y = overlapping(300, 12, 5)
     direct = solve(X, y, 0.1, n_classes=5)
     monkeypatch.setattr(face, "DENSE_FREEDOM", 0)
@@ -272,7 +272,7 @@ def test_conjugate_gradients_agree_with_the_factorisation(monkeypatch: pytest.Mo
     np.testing.assert_allclose(direct.coef, iterated.coef, atol=1e-6)
 
 
-def test_a_proximal_step_is_the_step_the_equation_says() -> None:
+def test_proximal_step_satisfies_its_equation() -> None:
     X, y = overlapping(40, 5, 3)
     rng = np.random.default_rng(0)
     centre = np.array([reference.row_problem(rng.normal(size=3), int(label), 1.0, 0.1) for label in y])

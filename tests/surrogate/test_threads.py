@@ -10,7 +10,7 @@ from xda.surrogate import threads
 from xda.surrogate.threads import Threads
 
 
-def test_the_linear_algebra_has_one_thread_within_and_its_own_number_after() -> None:
+def test_threads_limit_blas_to_one_and_restore_it() -> None:
     before = [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
     with Threads():
         assert {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"} == {1}
@@ -19,7 +19,7 @@ def test_the_linear_algebra_has_one_thread_within_and_its_own_number_after() -> 
 
 @pytest.mark.parametrize("shape", [(50, 7, 3), (3, 50, 7), (1, 1, 1), (5, 4, 60)])
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_a_product_in_parts_is_the_product(
+def test_matmul_in_parts_equals_product(
     shape: tuple[int, int, int], count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(threads, "LARGE", 0)
@@ -30,7 +30,7 @@ def test_a_product_in_parts_is_the_product(
         np.testing.assert_allclose(pool.matmul(left, right), left @ right, atol=1e-12)
 
 
-def test_results_come_in_the_order_of_the_items_and_errors_come_through() -> None:
+def test_map_keeps_order_and_raises_errors() -> None:
     with Threads() as pool:
         pool.count = 3
         assert pool.map(lambda item: item * item, range(20)) == [item * item for item in range(20)]
