@@ -43,7 +43,7 @@ def as_dict(matched: Matched, side: int) -> dict[tuple[int, int], float]:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_figures_equal_the_slow_twin(seed: int) -> None:
+def test_agreement_equals_slow_twin(seed: int) -> None:
     first, second = random_sides(seed)
     named = {str(i): value for i, value in first.items()}, {str(i): value for i, value in second.items()}
     matched = match(decomposition(first, 80), decomposition(second, 80))
@@ -57,7 +57,7 @@ def test_figures_equal_the_slow_twin(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_every_contribution_is_there_once_the_largest_share_first(seed: int) -> None:
+def test_match_lists_each_contribution_once_largest_share_first(seed: int) -> None:
     first, second = random_sides(seed)
     matched = match(decomposition(first, 80), decomposition(second, 80))
     assert as_dict(matched, 0) == {(i, i): value for i, value in first.items()}
@@ -71,7 +71,7 @@ def test_every_contribution_is_there_once_the_largest_share_first(seed: int) -> 
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_change_of_the_logit_adds_up(seed: int) -> None:
+def test_change_parts_sum_to_logit_difference(seed: int) -> None:
     first, second = random_sides(seed)
     change = match(decomposition(first, 80), decomposition(second, 80)).change
     assert change.total == pytest.approx(sum(second.values()) - sum(first.values()))
@@ -79,7 +79,7 @@ def test_the_change_of_the_logit_adds_up(seed: int) -> None:
     assert change.only_second == pytest.approx(sum(v for i, v in second.items() if i not in first))
 
 
-def test_an_explanation_agrees_with_itself_and_with_a_multiple_of_itself() -> None:
+def test_agreement_with_itself_or_a_multiple_is_full() -> None:
     problem = make_problem()
     one = problem.decompose(0, 1)
     thrice = decomposition(dict(zip(one.index.tolist(), (3 * one.attribution).tolist(), strict=True)), one.n_train)
@@ -90,7 +90,7 @@ def test_an_explanation_agrees_with_itself_and_with_a_multiple_of_itself() -> No
         assert [found.jaccard, found.shared_weight, found.pearson, found.spearman] == pytest.approx([1.0] * 4)
 
 
-def test_signs_count() -> None:
+def test_match_opposite_signs_share_no_weight() -> None:
     matched = match(decomposition({0: 1.0, 1: -1.0}, 4), decomposition({0: -1.0, 2: 3.0}, 4))
     assert matched.agreement.n_flipped == 1
     assert matched.agreement.shared_weight == 0.0
@@ -98,7 +98,7 @@ def test_signs_count() -> None:
     assert matched.flipped.tolist() == [False, True, False]
 
 
-def test_tiny_contributions_keep_sign_and_correlation() -> None:
+def test_match_tiny_contributions_keep_sign_and_correlation() -> None:
     first = decomposition({0: 1e-200, 1: -2e-200, 2: 3e-200}, 4)
     second = decomposition({0: -1.0, 1: 2.0, 2: -3.0}, 4)
     found = match(first, second).agreement
@@ -106,7 +106,7 @@ def test_tiny_contributions_keep_sign_and_correlation() -> None:
     assert found.pearson == pytest.approx(-1.0)
 
 
-def test_training_sets_that_differ_are_matched_by_what_they_have_in_common() -> None:
+def test_match_different_training_sets_uses_common_samples() -> None:
     # the second training set is the first without sample 1, in another order, with one of its own at 3
     forward = np.array([2, NOWHERE, 0, 1])
     backward = np.array([2, 3, 0, NOWHERE])
@@ -122,7 +122,7 @@ def test_training_sets_that_differ_are_matched_by_what_they_have_in_common() -> 
     ("first", "second", "jaccard", "shared"),
     [({}, {}, 1.0, 1.0), ({0: 1.0}, {}, 0.0, 0.0), ({}, {0: 1.0}, 0.0, 0.0), ({0: 1.0}, {0: 2.0}, 1.0, 1.0)],
 )
-def test_nothing_and_one_are_no_exception(
+def test_agreement_of_none_or_one_contribution_is_defined(
     first: dict[int, float], second: dict[int, float], jaccard: float, shared: float
 ) -> None:
     found = match(decomposition(first, 3), decomposition(second, 3)).agreement
@@ -131,7 +131,7 @@ def test_nothing_and_one_are_no_exception(
     assert found.spearman is None
 
 
-def test_a_constant_side_has_no_correlation() -> None:
+def test_agreement_constant_side_has_no_correlation() -> None:
     sides: list[NDArray[np.float64]] = [np.array([1.0, 1.0]), np.array([1.0, 2.0])]
     first, second = (decomposition(dict(enumerate(side.tolist())), 2) for side in sides)
     assert match(first, second).agreement.pearson is None

@@ -25,7 +25,7 @@ from xda.decision import Decision
 
 
 @pytest.mark.parametrize(("target", "against"), [(0, None), (2, None), (1, 3), (3, 0)])
-def test_attributions_equal_the_slow_twin_and_sum_to_the_logit(target: int, against: int | None) -> None:
+def test_attributions_equal_slow_twin_and_sum_to_logit(target: int, against: int | None) -> None:
     problem = make_problem()
     rows, weights = problem.support.weights(target, against)
     coef = problem.dual_coef.T @ problem.features.astype(np.float64)
@@ -39,7 +39,7 @@ def test_attributions_equal_the_slow_twin_and_sum_to_the_logit(target: int, agai
         assert values.sum() == pytest.approx(float(direction @ query.astype(np.float64)), rel=1e-12, abs=1e-12)
 
 
-def test_several_queries_at_once_equal_one_after_the_other() -> None:
+def test_attributions_of_several_queries_equal_single_queries() -> None:
     problem = make_problem()
     rows, weights = problem.support.weights(1)
     together = attributions(weights, problem.products(rows, problem.queries))
@@ -49,7 +49,7 @@ def test_several_queries_at_once_equal_one_after_the_other() -> None:
 
 @pytest.mark.parametrize("limit", [0, 1, 3, 5, 100])
 @pytest.mark.parametrize("sign", [1, -1])
-def test_strongest_is_a_stable_sort_of_one_sign(limit: int, sign: int) -> None:
+def test_strongest_equals_stable_sort_of_one_sign(limit: int, sign: int) -> None:
     values = np.array([0.5, -1.0, 0.0, 2.0, 2.0, -3.0, 0.5, -1.0, 2.0])
     expected = [i for i in np.argsort(-np.abs(values), kind="stable").tolist() if values[i] * sign > 0][:limit]
     assert strongest(values, limit, sign=sign).tolist() == expected
@@ -123,7 +123,7 @@ def test_by_class_sums_each_label() -> None:
     assert found == {0: (0.0, -2.0, 0, 1), 2: (1.25, -0.5, 2, 1)}
 
 
-def test_sparsity_equals_the_slow_twin() -> None:
+def test_sparsity_equals_slow_twin() -> None:
     rng = np.random.default_rng(1)
     tau = np.where(rng.random(200) < 0.1, rng.normal(size=200), 0.0)
     tau[:3] = [1e-9, -1e-8, 4.0]
@@ -133,15 +133,17 @@ def test_sparsity_equals_the_slow_twin() -> None:
 
 
 @pytest.mark.parametrize(("values", "n", "l0", "hoyer"), [([3.0], 100, 0.99, 1.0), ([1.0] * 4, 4, 0.0, 0.0)])
-def test_sparsity_of_extremes(values: list[float], n: int, l0: float, hoyer: float) -> None:
+def test_sparsity_of_one_and_of_equal_contributions_is_extreme(
+    values: list[float], n: int, l0: float, hoyer: float
+) -> None:
     result = sparsity(np.array(values), n)
     assert (result.l0, result.hoyer) == pytest.approx((l0, hoyer))
 
 
-def test_sparsity_of_nothing_is_full() -> None:
+def test_sparsity_without_contributions_is_one() -> None:
     result = sparsity(np.empty(0), 10)
     assert (result.l0, result.hoyer) == (1.0, 1.0)
 
 
-def test_self_influence_is_own_dual_variable_times_squared_norm() -> None:
+def test_self_influence_equals_own_dual_times_squared_norm() -> None:
     np.testing.assert_allclose(self_influence(np.array([0.5, 0.0]), np.array([4.0, 9.0])), [2.0, 0.0])

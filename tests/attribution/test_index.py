@@ -36,7 +36,7 @@ def test_index_holds_ranking_and_exact_totals(per_sign: int) -> None:
 
 
 @pytest.mark.parametrize("values", [1, 40, 1 << 24])
-def test_memory_is_bounded_and_the_index_the_same(monkeypatch: pytest.MonkeyPatch, values: int) -> None:
+def test_index_in_bounded_memory_is_the_same(monkeypatch: pytest.MonkeyPatch, values: int) -> None:
     problem = make_problem()
     targets = np.arange(len(problem.queries)) % 4
     expected = build_index(problem.support, problem.products, problem.queries, targets, per_sign=3)
@@ -54,7 +54,7 @@ def test_memory_is_bounded_and_the_index_the_same(monkeypatch: pytest.MonkeyPatc
         np.testing.assert_allclose(array, expected[name], rtol=1e-12, err_msg=name)
 
 
-def test_progress_ends_at_the_number_of_test_images() -> None:
+def test_index_progress_ends_at_number_of_test_images() -> None:
     problem = make_problem()
     seen: list[tuple[int, int]] = []
     build_index(
@@ -68,7 +68,7 @@ def test_progress_ends_at_the_number_of_test_images() -> None:
     assert seen == [(10, 23), (20, 23), (23, 23)]
 
 
-def test_dense_way_of_the_published_code_gives_the_same_numbers() -> None:
+def test_index_equals_dense_published_code() -> None:
     problem = make_problem()
     targets = np.arange(len(problem.queries)) % 4
     dense = dualda.dense_attributions(

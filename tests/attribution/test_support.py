@@ -10,7 +10,7 @@ from tests.attribution.problems import make_problem
 
 @pytest.mark.parametrize("target", range(4))
 @pytest.mark.parametrize("against", [None, 0, 3])
-def test_weights_are_the_non_zero_column_of_the_dual_variables(target: int, against: int | None) -> None:
+def test_weights_are_non_zero_column_of_dual_variables(target: int, against: int | None) -> None:
     problem = make_problem()
     if target == against:
         return
@@ -33,7 +33,7 @@ def test_row_and_position_of_support_vectors_and_others() -> None:
         assert position is None or support.index[position] == i
 
 
-def test_at_bound_is_where_the_own_dual_variable_is_c() -> None:
+def test_at_bound_where_own_dual_variable_is_c() -> None:
     problem = make_problem()
     own = problem.dual_coef[problem.support.index, problem.support.label]
     np.testing.assert_array_equal(problem.support.own_dual_coef, own)

@@ -47,7 +47,7 @@ def listed(limit: int) -> Explanation:
     )
 
 
-def test_each_row_is_what_the_definition_says(whole: Decomposition) -> None:
+def test_table_rows_equal_definition(whole: Decomposition) -> None:
     problem = make_problem()
     frame = whole.to_pandas()
     assert list(frame.columns) == COLUMNS
@@ -67,17 +67,17 @@ def test_each_row_is_what_the_definition_says(whole: Decomposition) -> None:
     assert frame["attribution"].abs().is_monotonic_decreasing
 
 
-def test_a_complete_table_sums_to_the_logit_and_its_shares_to_one(whole: Decomposition) -> None:
+def test_table_complete_sums_to_logit_and_shares_to_one(whole: Decomposition) -> None:
     table = whole.to_arrow()
     assert table["attribution"].to_numpy().sum() == pytest.approx(whole.total, rel=1e-12)
     assert table["share"].to_numpy().sum() == pytest.approx(1.0, rel=1e-12)
 
 
-def test_an_explanation_with_everything_listed_gives_the_same_table(whole: Decomposition) -> None:
+def test_table_of_full_explanation_equals_decomposition(whole: Decomposition) -> None:
     pd.testing.assert_frame_equal(listed(1000).to_pandas(), whole.to_pandas())
 
 
-def test_shares_count_what_is_not_listed(whole: Decomposition) -> None:
+def test_table_shares_include_unlisted_contributions(whole: Decomposition) -> None:
     short = listed(2).to_pandas()
     assert len(short) == 4
     assert short["share"].sum() < 1
@@ -85,7 +85,7 @@ def test_shares_count_what_is_not_listed(whole: Decomposition) -> None:
     np.testing.assert_allclose(short["share"], shares[short["index"]], rtol=1e-12)
 
 
-def test_class_names_are_a_column_where_they_are_given(whole: Decomposition) -> None:
+def test_table_with_class_names_has_class_column(whole: Decomposition) -> None:
     names = ["north", "east", "south", "west"]
     frame = whole.to_pandas(names)
     assert list(frame["class"]) == [names[label] for label in frame["label"]]
@@ -93,7 +93,7 @@ def test_class_names_are_a_column_where_they_are_given(whole: Decomposition) -> 
     assert isinstance(frame["sign"].dtype, pd.CategoricalDtype)
 
 
-def test_nothing_contributing_gives_an_empty_table_of_the_same_kind(whole: Decomposition) -> None:
+def test_table_without_contributions_is_empty_with_same_columns(whole: Decomposition) -> None:
     nothing = replace(whole, products=lambda rows: np.zeros(len(rows)))
     assert len(nothing.index) == 0
     assert nothing.to_arrow().schema.equals(whole.to_arrow().schema)
@@ -102,13 +102,13 @@ def test_nothing_contributing_gives_an_empty_table_of_the_same_kind(whole: Decom
     assert isinstance(explanation.to_arrow(), pa.Table)
 
 
-def test_without_pandas_it_is_said_how_to_get_it(whole: Decomposition, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_to_pandas_without_pandas_says_how_to_install(whole: Decomposition, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ConfigError, match=r"pip install 'dualxda-explorer\[notebook\]'"):
         whole.to_pandas()
 
 
-def test_sources_are_a_column_only_where_one_is_known() -> None:
+def test_table_with_a_known_source_has_source_column() -> None:
     told = listed(2)
     assert "source" not in told.to_arrow().column_names
     first, *rest = told.supporting
