@@ -10,7 +10,7 @@ from xda.runs.copies import MOST, copies_of
 from xda.storage.run import layout
 
 
-def test_copies_have_the_same_label_and_features() -> None:
+def test_copies_have_same_label_and_features() -> None:
     rng = np.random.default_rng(0)
     features = rng.random((50, 6), dtype=np.float32)
     labels = np.arange(50) % 3
@@ -26,7 +26,7 @@ def test_copies_have_the_same_label_and_features() -> None:
     assert copies_of(3, labels, np.zeros_like(logits), features) == (9, 12)
 
 
-def test_copies_named_are_few_where_all_images_are_the_same() -> None:
+def test_copies_of_equal_images_are_limited() -> None:
     same, labels = np.zeros((100, 4), dtype=np.float32), np.zeros(100, dtype=np.int64)
     assert copies_of(50, labels, same, same) == tuple(range(MOST))
 

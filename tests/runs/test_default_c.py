@@ -76,7 +76,7 @@ def current_c(page: str) -> str:
     return found[1]
 
 
-def test_best_is_the_c_that_agrees_most_often_and_of_equal_ones_the_sparsest(explainer: Explainer) -> None:
+def test_best_c_agrees_most_often_then_is_sparsest(explainer: Explainer) -> None:
     entries = entries_of(explainer, (1e-5, 0.97, 500), (1e-3, 0.96, 90), (1e-1, 0.95, 20))
     assert best(entries).c == 1e-5
     entries = entries_of(explainer, (1e-5, 0.96, 500), (1e-3, 0.97, 90), (1e-1, 0.97, 20))
@@ -86,7 +86,7 @@ def test_best_is_the_c_that_agrees_most_often_and_of_equal_ones_the_sparsest(exp
     assert best(entries).c == 1e-1
 
 
-def test_words_tell_each_c_from_the_others(explainer: Explainer) -> None:
+def test_words_name_roles_of_each_c(explainer: Explainer) -> None:
     entries = entries_of(explainer, (1e-5, 0.9612, 500), (1e-3, 0.968, 90), (1e-1, 0.95, 20))
     assert [words(each, entries).replace(NBSP, " ") for each in entries] == [
         "96.1 %",
@@ -110,7 +110,7 @@ def test_words_tell_each_c_from_the_others(explainer: Explainer) -> None:
         (0.0, 1.0, 1, True),
     ],
 )
-def test_another_c_is_clearly_better_beyond_a_point_and_beyond_chance(
+def test_clearly_better_exceeds_one_point_and_chance(
     explainer: Explainer, shown: float, other: float, n_test: int, clear: bool
 ) -> None:
     entries = entries_of(explainer, (1e-3, shown, 90), (1e-1, other, 20))
@@ -120,7 +120,7 @@ def test_another_c_is_clearly_better_beyond_a_point_and_beyond_chance(
     assert clearly_better(1e-1, entries, n_test) is None
 
 
-def test_default_is_one_for_notebook_json_page_and_command_line(
+def test_default_c_is_the_same_in_notebook_json_page_and_cli(
     opened: Explainer, client: TestClient, small_c_best: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert opened.default_c == opened.bounds.resolve_c(None) == LOW
@@ -136,7 +136,7 @@ def test_default_is_one_for_notebook_json_page_and_command_line(
     assert "agrees best, default" in capsys.readouterr().out
 
 
-def test_list_of_runs_and_switch_carry_words(client: TestClient, opened: Explainer) -> None:
+def test_list_of_runs_and_c_switch_show_roles(client: TestClient, opened: Explainer) -> None:
     assert "1e-4 agrees best, default" in words_of(client.get("/").text)
     assert "1e-2 sparsest" in words_of(client.get("/").text)
     page = words_of(client.get(f"/r/{RUN_ID}/test/0").text)
@@ -144,7 +144,7 @@ def test_list_of_runs_and_switch_carry_words(client: TestClient, opened: Explain
     assert "C = 1e-4 is shown by default" in surrogates_in_words(opened.run.manifest)
 
 
-def test_page_leads_to_a_clearly_better_c(
+def test_page_links_to_clearly_better_c(
     client: TestClient, small_c_best: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = client.get(f"/r/{RUN_ID}/test/3?c={HIGH:g}&target=5").text
@@ -171,7 +171,7 @@ def test_shared_link_keeps_its_c(client: TestClient, opened: Explainer, monkeypa
     assert [current_c(client.get(f"/s/{link}").text) for link in links] == ["1e-4", "1e-2"]
 
 
-def test_build_says_at_its_end_how_often_each_c_agrees(
+def test_build_prints_agreement_of_each_c(
     world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("xda.build.data.load_dataset", lambda *_, **__: world.dataset)
@@ -186,7 +186,7 @@ def test_build_says_at_its_end_how_often_each_c_agrees(
     assert re.search(r"C = 1e-4: \d\d\.\d %; C = 1e-2: sparsest, agrees best \d\d\.\d %\. C = 1e-2 is shown", said)
 
 
-def test_model_in_memory_has_no_test_set_and_shows_the_middle_c(world: World) -> None:
+def test_model_in_memory_shows_middle_c(world: World) -> None:
     assert middle((1e-5, 1e-3, 1e-1)) == 1e-3
     assert middle((1e-4, 1e-2)) == 1e-2
     fitted = xda.explain(make_model(world), make_tensors(world.dataset.train), c=[1e-1, 1e-4, 1e-2], progress=silent)

@@ -39,25 +39,25 @@ def other_tests(world: World, folder: Path) -> RunFolder:
     return RunFolder.open(variants.build(world, replace(world.dataset, test=split), folder, "digits-turned"))
 
 
-def test_a_run_and_itself(explainer: Explainer) -> None:
+def test_match_run_with_itself_is_by_run(explainer: Explainer) -> None:
     found = match_runs(explainer.run, explainer.run, 0)
     assert (found.by, found.n_common, found.forward, found.backward) == ("run", N_TRAIN, None, None)
 
 
-def test_two_checkpoints_over_the_same_data(explainer: Explainer, retrained: Explainer) -> None:
+def test_match_two_checkpoints_is_by_data(explainer: Explainer, retrained: Explainer) -> None:
     assert explainer.digest != retrained.digest
     found = match_runs(explainer.run, retrained.run, 0)
     assert (found.by, found.n_common, found.forward, found.backward) == ("data", N_TRAIN, None, None)
 
 
-def test_corrected_labels_leave_the_images_what_they_are(world: World, folder: Path, explainer: Explainer) -> None:
+def test_match_corrected_labels_is_by_images(world: World, folder: Path, explainer: Explainer) -> None:
     run = RunFolder.open(variants.build(world, variants.relabelled(world), folder, "digits-relabelled"))
     assert run.manifest.dataset.fingerprint != explainer.run.manifest.dataset.fingerprint
     found = match_runs(explainer.run, run, 0)
     assert (found.by, found.n_common, found.forward) == ("images", N_TRAIN, None)
 
 
-def test_images_taken_away_are_matched_by_content(
+def test_match_removed_images_is_by_content(
     explainer: Explainer, shuffled: tuple[RunFolder, NDArray[np.int64]]
 ) -> None:
     run, kept = shuffled
@@ -73,7 +73,7 @@ def test_images_taken_away_are_matched_by_content(
         assert run.image("train", int(found.forward[index])) == explainer.run.image("train", index)
 
 
-def test_equal_images_are_matched_in_their_order(world: World, folder: Path) -> None:
+def test_match_equal_images_keeps_their_order(world: World, folder: Path) -> None:
     images = variants.pixels(world.dataset.train)
     first, second = np.array([*range(50), 3, 3]), np.array([3, *range(50), 3])
     labels = world.dataset.train.labels
@@ -88,27 +88,27 @@ def test_equal_images_are_matched_in_their_order(world: World, folder: Path) -> 
     assert found.forward[[2, 4]].tolist() == [3, 5]
 
 
-def test_another_test_image_is_refused_and_the_same_one_is_not(explainer: Explainer, other_tests: RunFolder) -> None:
+def test_match_other_test_image_is_refused(explainer: Explainer, other_tests: RunFolder) -> None:
     assert match_runs(explainer.run, other_tests, 0).by == "images"
     with pytest.raises(InvalidRequestError, match=r"test image 1 of the one is not that of the other"):
         match_runs(explainer.run, other_tests, 1)
 
 
-def test_other_classes_are_refused(world: World, folder: Path, explainer: Explainer) -> None:
+def test_match_other_classes_is_refused(world: World, folder: Path, explainer: Explainer) -> None:
     names = ("zero", *world.dataset.classes[1:])
     run = RunFolder.open(variants.build(world, replace(world.dataset, classes=names), folder, "digits-named"))
     with pytest.raises(InvalidRequestError, match="have different classes"):
         match_runs(explainer.run, run, 0)
 
 
-def test_nothing_in_common_is_refused(world: World, folder: Path, explainer: Explainer) -> None:
+def test_match_without_common_image_is_refused(world: World, folder: Path, explainer: Explainer) -> None:
     split = make_split(world.dataset.train.labels, 255 - variants.pixels(world.dataset.train))
     run = RunFolder.open(variants.build(world, replace(world.dataset, train=split), folder, "digits-negative"))
     with pytest.raises(InvalidRequestError, match="no training image in common"):
         match_runs(explainer.run, run, 0)
 
 
-def test_too_many_images_are_refused(
+def test_match_too_many_images_is_refused(
     explainer: Explainer, shuffled: tuple[RunFolder, NDArray[np.int64]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(matching, "MOST_BYTES", 1000)

@@ -76,12 +76,12 @@ def test_find_takes_a_source_its_end_or_a_longer_path(sources: Sources, text: st
 
 
 @pytest.mark.parametrize("text", ["", "png", "x.png", "at/b c.png", "/", "a.pn", "train/bird/b c.png/", ".*"])
-def test_find_of_something_else_names_an_example(sources: Sources, text: str) -> None:
+def test_find_unknown_source_names_an_example(sources: Sources, text: str) -> None:
     with pytest.raises(NotFoundError, match=r"its images come from such as train/cat/a\.png"):
         sources.find(text)
 
 
-def test_find_lists_the_candidates_where_several_fit(tmp_path: Path) -> None:
+def test_find_ambiguous_source_lists_candidates(tmp_path: Path) -> None:
     names = [f"train/{k}/same.png" for k in range(6)]
     sources = Sources(with_sources(tmp_path / "tiny", *pack(names, 6)), "train")
     with pytest.raises(NotFoundError, match=r"6 training images .* train/0/same.png \(0\), .* and 1 more\. Give more"):
@@ -89,13 +89,13 @@ def test_find_lists_the_candidates_where_several_fit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("offsets", [[0, 5, 4, 6, 7, 8, 9], [1, 2, 3, 4, 5, 6, 9], [0, 1, 2, 3, 4, 5, 10**12]])
-def test_offsets_that_contradict_the_texts_are_refused(tmp_path: Path, offsets: list[int]) -> None:
+def test_sources_offsets_that_contradict_texts_are_refused(tmp_path: Path, offsets: list[int]) -> None:
     run = with_sources(tmp_path / "tiny", b"123456789", np.array(offsets))
     with pytest.raises(RunError, match="does not fit"):
         Sources(run, "train")
 
 
-def test_offsets_of_another_count_are_refused(tmp_path: Path) -> None:
+def test_sources_offsets_of_another_count_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="7 train images plus one"):
         with_sources(tmp_path / "tiny", b"12", np.array([0, 1, 2]))
 
@@ -110,14 +110,14 @@ def test_offsets_of_another_count_are_refused(tmp_path: Path) -> None:
         ("x" * 10_000 + "/end.png", "…" + "x" * (MOST_BYTES - 11) + "/end.png"),
     ],
 )
-def test_hostile_names_become_one_printable_line(tmp_path: Path, name: str, shown: str) -> None:
+def test_plain_hostile_name_becomes_one_printable_line(tmp_path: Path, name: str, shown: str) -> None:
     assert plain(name) == shown
     assert len(shown.encode()) <= MOST_BYTES
     sources = Sources(with_sources(tmp_path / "tiny", *pack([name] * 6, 6)), "train")
     assert sources.one(0) == shown
 
 
-def test_a_hostile_run_shows_printable_sources_too(tmp_path: Path) -> None:
+def test_sources_of_hostile_run_are_printable(tmp_path: Path) -> None:
     content = b"\xff\n\x1b]0;x\x07\0" + b"y" * 1_000_000 + b"\0" + b"\0" * 4
     run = with_sources(tmp_path / "tiny", content, np.array([0, 9, 1_000_010, *range(1_000_011, 1_000_015)]))
     first, second, *rest = Sources(run, "train").of(np.arange(6))
@@ -127,7 +127,7 @@ def test_a_hostile_run_shows_printable_sources_too(tmp_path: Path) -> None:
     assert rest == [""] * 4
 
 
-def test_a_run_of_an_earlier_version_is_open_and_knows_no_sources(tmp_path: Path) -> None:
+def test_sources_of_earlier_version_are_unknown(tmp_path: Path) -> None:
     run, _ = build(tmp_path / "tiny")
     sources = Sources(run, "train")
     assert sources.of(np.array([0, 1])) == [None, None]
@@ -136,7 +136,7 @@ def test_a_run_of_an_earlier_version_is_open_and_knows_no_sources(tmp_path: Path
         sources.find("a.png")
 
 
-def test_a_million_sources_are_mapped_and_not_read() -> None:
+def test_sources_million_are_mapped_not_read() -> None:
     content, offsets = pack((f"train/class-{k % 1000:03}/{k:07}.png" for k in range(1_000_000)), 1_000_000)
     mapped = np.frombuffer(content, np.uint8)
     run = SimpleNamespace(
@@ -168,7 +168,7 @@ def from_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / "data", folder / "run"
 
 
-def test_every_image_of_a_run_leads_to_its_file_although_one_was_left_out(from_files: tuple[Path, Path]) -> None:
+def test_sources_lead_to_files_although_one_was_left_out(from_files: tuple[Path, Path]) -> None:
     data, run = from_files
     with Explainer.open(run, device="cpu") as explainer:
         for split, n in (("train", explainer.n_train), ("test", explainer.n_test)):
@@ -188,13 +188,13 @@ def test_every_image_of_a_run_leads_to_its_file_although_one_was_left_out(from_f
         assert table["source"].to_pylist() == [explainer.source("train", k) for k in table["index"].to_pylist()]
 
 
-def test_sources_of_a_set_without_files_are_positions(world: World, explainer: Explainer) -> None:
+def test_sources_of_set_without_files_are_positions(world: World, explainer: Explainer) -> None:
     assert explainer.source("train", 17) == "train[17]"
     assert explainer.find("test", "test[119]") == 119
     assert explainer.find("test", "7") == 7
 
 
-def test_renamed_files_change_their_sources_and_nothing_that_is_computed(tmp_path: Path) -> None:
+def test_build_renamed_files_change_sources_only(tmp_path: Path) -> None:
     dataset = make_dataset()
     checkpoint = write_checkpoint(NetworkSpec("resnet18", len(CLASSES), "torchvision"), tmp_path / "resnet.pt")
     config = make_config({"torchvision": "resnet18", "checkpoint": checkpoint}, **PREPROCESSING)
