@@ -135,14 +135,14 @@ def test_build_of_one_logit_stores_zero_and_the_logit(run: RunFolder, module: st
     assert 0.8 < run.manifest.network.accuracy <= 1
 
 
-def test_record_of_one_logit_says_what_the_logits_are(run: RunFolder) -> None:
+def test_record_of_one_logit_explains_its_logits(run: RunFolder) -> None:
     remark = run.manifest.network.remark or ""
     sigmoid = run.manifest.network.spec["factory"] == "binary_networks:probability"
     assert "0 for the first class and, for the second, that of the linear layer 'fc'" in remark
     assert ("the sigmoid of one logit" in remark and "before the sigmoid" in remark) is sigmoid
 
 
-def test_surrogate_of_one_logit_is_the_crammer_singer_machine_of_two_classes(
+def test_surrogate_of_one_logit_equals_crammer_singer_of_two_classes(
     run: RunFolder, module: str, dataset: ImageDataset
 ) -> None:
     features, _ = by_hand(module, dataset.train)
@@ -164,7 +164,7 @@ def test_surrogate_of_one_logit_is_the_crammer_singer_machine_of_two_classes(
     assert all(finding.passed for finding in verify_run(run.path, device="cpu", allow_factory=["binary_networks"]))
 
 
-def test_pages_json_and_heatmaps_of_one_logit(run: RunFolder, module: str, dataset: ImageDataset) -> None:
+def test_pages_json_and_heatmaps_of_one_logit_agree(run: RunFolder, module: str, dataset: ImageDataset) -> None:
     from xda.web.factory import create_app
 
     _, s = by_hand(module, dataset.test)
@@ -201,7 +201,7 @@ def test_pages_json_and_heatmaps_of_one_logit(run: RunFolder, module: str, datas
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("shape", ["whole", "float", "column"])
-def test_notebook_of_one_logit_is_the_run(
+def test_notebook_of_one_logit_equals_the_run(
     form: str, shape: str, module: str, dataset: ImageDataset, tmp_path: Path
 ) -> None:
     config = make_config({"factory": f"{module}:{form}"}, **SIZE)
@@ -229,7 +229,7 @@ def test_labels_above_one_for_one_logit_are_refused(module: str, dataset: ImageD
         xda.explain(sys.modules[module].logit(), (pixels(dataset.train), labels), c=C, progress=silent)
 
 
-def test_labels_that_are_no_whole_numbers_are_refused(module: str, dataset: ImageDataset) -> None:
+def test_labels_not_whole_numbers_are_refused(module: str, dataset: ImageDataset) -> None:
     labels = torch.from_numpy(dataset.train.labels).float() * 0.9
     with pytest.raises(DataError, match="one whole number from 0"):
         xda.explain(sys.modules[module].logit(), (pixels(dataset.train), labels), c=C, progress=silent)

@@ -20,7 +20,7 @@ from xda.networks.spec import NetworkSpec, build_network
 from xda.storage.run.folder import RunFolder
 
 
-def test_it_foresees_the_worlds_run(world: World, tmp_path: Path) -> None:
+def test_check_predicts_the_worlds_run(world: World, tmp_path: Path) -> None:
     outlook = check_build(world.config, world.dataset, tmp_path / "deep" / "run", device="cpu")
     manifest = RunFolder.open(world.run).manifest
     assert list(tmp_path.iterdir()) == []
@@ -40,7 +40,7 @@ def test_it_foresees_the_worlds_run(world: World, tmp_path: Path) -> None:
     assert 0 < outlook.surrogate_seconds < 60
 
 
-def test_it_says_so_in_words(world: World) -> None:
+def test_check_lines_name_the_figures(world: World) -> None:
     text = "\n".join(check_build(world.config, world.dataset, device="cpu").lines())
     n_parameters = sum(value.numel() for value in build_network(NetworkSpec("mnist-cnn", 10)).parameters())
     for words in (
@@ -58,14 +58,14 @@ def test_it_says_so_in_words(world: World) -> None:
     assert len([line for line in text.splitlines() if line.endswith(tuple(f"  {k}" for k in range(10)))]) == 10
 
 
-def test_other_names_stand_beside_those_of_the_data_set(world: World) -> None:
+def test_check_lines_show_both_names_of_classes(world: World) -> None:
     names = ["nought", *world.dataset.classes[1:]]
     text = "\n".join(check_build(world.config, world.dataset.with_classes(names), device="cpu").lines())
     assert "12  nought  (in the data set: 0)\n" in text
     assert "12  1\n" in text
 
 
-def test_many_classes_are_not_all_listed_and_it_is_said(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_lines_shorten_many_classes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check, "MOST_CLASSES", 4)
     outlook = check_build(world.config, world.dataset, device="cpu")
     text = "\n".join(outlook.lines())
@@ -73,7 +73,9 @@ def test_many_classes_are_not_all_listed_and_it_is_said(world: World, monkeypatc
     assert f"{outlook.counts['train'].min():>9,}" in text
 
 
-def test_what_would_stop_the_build_is_named(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_names_problems_that_stop_the_build(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     labels = np.where(world.dataset.train.labels == 9, 8, world.dataset.train.labels)
     dataset = replace(world.dataset, train=replace(world.dataset.train, labels=labels))
     usage = shutil.disk_usage(tmp_path)
@@ -84,14 +86,14 @@ def test_what_would_stop_the_build_is_named(world: World, tmp_path: Path, monkey
     assert len(problems) == 2
 
 
-def test_what_the_build_refuses_is_refused_alike(tmp_path: Path) -> None:
+def test_check_refuses_like_the_build(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
         check_build(make_config({"torchvision": "resnet18", "checkpoint": tmp_path / "x.pt"}), make_dataset())
     with pytest.raises(ConfigError, match="did you mean"):
         check_build(make_config({"torchvision": "resnet19", "checkpoint": Path(__file__)}), make_dataset())
 
 
-def test_a_network_that_overflows_is_refused_by_both(tmp_path: Path) -> None:
+def test_check_and_build_refuse_overflowing_network(tmp_path: Path) -> None:
     spec = NetworkSpec("resnet18", 3, "torchvision")
     path = write_checkpoint(spec, tmp_path / "x.pt")
     state = torch.load(path, weights_only=True)["state_dict"]
@@ -111,7 +113,7 @@ def test_a_network_that_overflows_is_refused_by_both(tmp_path: Path) -> None:
         build_run(preset, make_dataset(), tmp_path / "run")
 
 
-def test_a_network_without_heat_maps_is_built_without_and_it_is_said(tmp_path: Path) -> None:
+def test_build_without_heatmaps_records_the_reason(tmp_path: Path) -> None:
     arguments = {"image_size": 32}
     spec = NetworkSpec("vit_b_32", 3, "torchvision", arguments)
     network = {

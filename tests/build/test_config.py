@@ -33,7 +33,7 @@ def write(folder: Path, content: str) -> Path:
     return path
 
 
-def test_paths_are_relative_to_the_file_and_cs_are_sorted(tmp_path: Path) -> None:
+def test_config_paths_start_at_its_file_and_cs_are_sorted(tmp_path: Path) -> None:
     config = load_config(write(tmp_path, GOOD))
     assert config.network.checkpoint == tmp_path / "weights" / "cnn.safetensors"
     assert config.surrogate.c == (1e-5, 0.1)
@@ -78,7 +78,7 @@ def test_paths_are_relative_to_the_file_and_cs_are_sorted(tmp_path: Path) -> Non
         (("[surrogate]", "[network.preprocessing]\nmean = [nan]\n[surrogate]"), "mean.0' is NaN"),
     ],
 )
-def test_mistakes_are_named(tmp_path: Path, change: tuple[str, str], words: str) -> None:
+def test_config_errors_name_the_key(tmp_path: Path, change: tuple[str, str], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         load_config(write(tmp_path, GOOD.replace(*change)))
 
@@ -112,28 +112,26 @@ def test_mistakes_are_named(tmp_path: Path, change: tuple[str, str], words: str)
         ),
     ],
 )
-def test_what_is_found_and_what_is_allowed_are_said_in_a_sentence(
-    tmp_path: Path, change: tuple[str, str], sentence: str
-) -> None:
+def test_config_error_names_found_and_allowed_value(tmp_path: Path, change: tuple[str, str], sentence: str) -> None:
     path = write(tmp_path, GOOD.replace(*change))
     with pytest.raises(ConfigError) as caught:
         load_config(path)
     assert str(caught.value) == f"{path}: {sentence}"
 
 
-def test_an_empty_file_is_said_to_be_empty(tmp_path: Path) -> None:
+def test_config_empty_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"is empty; it needs the tables \[run\], \[data\] and \[network\]"):
         load_config(write(tmp_path, "# later\n"), c=[0.1])
 
 
-def test_a_table_that_is_none_is_refused_with_and_without_another_c(tmp_path: Path) -> None:
+def test_config_key_in_place_of_a_table_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, "surrogate = 3\n" + GOOD.partition("[surrogate]")[0])
     for c in (None, [0.1]):
         with pytest.raises(ConfigError, match="'surrogate' is 3, but must be a table"):
             load_config(path, c=c)
 
 
-def test_a_run_without_a_title_is_called_by_its_id(tmp_path: Path) -> None:
+def test_config_run_without_title_has_its_id(tmp_path: Path) -> None:
     assert load_config(write(tmp_path, GOOD.replace('title = "MNIST"\n', ""))).run.title == "mnist-cnn"
 
 
@@ -149,21 +147,21 @@ def test_a_run_without_a_title_is_called_by_its_id(tmp_path: Path) -> None:
         (f'factory = "package.module:function"\n{OWN}', NetworkSpec("package.module:function", 7, "factory")),
     ],
 )
-def test_each_kind_of_network_becomes_its_spec(tmp_path: Path, network: str, spec: NetworkSpec) -> None:
+def test_config_each_kind_of_network_becomes_its_spec(tmp_path: Path, network: str, spec: NetworkSpec) -> None:
     lines = 'preset = "mnist-cnn"\ncheckpoint = "weights/cnn.safetensors"'
     table = load_config(write(tmp_path, GOOD.replace(lines, network))).network
     assert table.spec(7) == spec
     assert table.checkpoint in (None, tmp_path / "a.pt")
 
 
-def test_an_absolute_path_stays_and_one_at_home_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_config_absolute_and_home_paths_are_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/somebody")
     for given, expected in (("/weights/x.pt", "/weights/x.pt"), ("~/x.pt", "/home/somebody/x.pt")):
         config = load_config(write(tmp_path, GOOD.replace("weights/cnn.safetensors", given)))
         assert config.network.checkpoint == Path(expected)
 
 
-def test_a_missing_or_binary_file_is_named(tmp_path: Path) -> None:
+def test_config_missing_or_binary_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load_config(tmp_path / "none.toml")
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")

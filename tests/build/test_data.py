@@ -65,14 +65,14 @@ def tree(tmp_path: Path) -> Path:
 FOLDERS = 'train = "flowers/train"\ntest = "flowers/test"'
 
 
-def test_folders_are_relative_to_the_file(tree: Path, home: Settings) -> None:
+def test_load_dataset_folders_start_at_config_file(tree: Path, home: Settings) -> None:
     dataset = load_dataset(config(tree, FOLDERS).data, home)
     assert dataset.classes == ("rose", "tulip", "violet")
     assert (dataset.name, len(dataset.train), len(dataset.test)) == ("flowers", 30, 12)
     assert sorted(dataset.train.labels.tolist()) == dataset.train.labels.tolist()
 
 
-def test_a_folder_whose_name_says_nothing_is_called_by_the_one_around_it(tree: Path, home: Settings) -> None:
+def test_title_of_generic_folder_is_its_parent(tree: Path, home: Settings) -> None:
     plain = load_dataset(config(tree, FOLDERS).data, home)
     assert (plain.name, plain.title) == ("flowers", "flowers")
     (tree / "garden").mkdir()
@@ -81,7 +81,7 @@ def test_a_folder_whose_name_says_nothing_is_called_by_the_one_around_it(tree: P
     assert (moved.name, moved.title) == ("images", "garden"), "the name is part of what a build goes on from"
 
 
-def test_a_split_without_rows_or_a_single_class_is_refused_in_words(tmp_path: Path, home: Settings) -> None:
+def test_load_dataset_empty_split_or_single_class_is_refused(tmp_path: Path, home: Settings) -> None:
     image = make_split(1, 0, n_classes=1).encoded(0)
     for name, labels in (("none", []), ("one", [0, 0]), ("two", [0, 1]), ("gap", [0, None])):
         table = pa.table({"image": pa.array([image] * len(labels), pa.binary()), "label": pa.array(labels, pa.int64())})
@@ -96,7 +96,7 @@ def test_a_split_without_rows_or_a_single_class_is_refused_in_words(tmp_path: Pa
             load_dataset(config(tmp_path, f'train = "{train}.parquet"\ntest = "{test}.parquet"').data, home)
 
 
-def test_classes_give_the_order_of_folders_or_their_names(tree: Path, home: Settings) -> None:
+def test_classes_set_order_or_names_of_folders(tree: Path, home: Settings) -> None:
     order = config(tree, FOLDERS + '\nclasses = ["violet", "rose", "tulip"]').data
     plain = load_dataset(config(tree, FOLDERS).data, home)
     dataset = load_dataset(order, home)
@@ -112,19 +112,19 @@ def test_classes_give_the_order_of_folders_or_their_names(tree: Path, home: Sett
 @pytest.mark.parametrize(
     "names", [["Rose", "rose", "violet"], ["violet", "Tulpe", "rose"], ["rose", "violet", "Tulpe"]]
 )
-def test_classes_that_would_exchange_folders_are_refused(tree: Path, home: Settings, names: list[str]) -> None:
+def test_classes_that_exchange_folders_are_refused(tree: Path, home: Settings, names: list[str]) -> None:
     table = config(tree, f"{FOLDERS}\nclasses = {json.dumps(names)}").data
     with pytest.raises(ConfigError, match=r"'\w+' → '(rose|violet)'.*names of other classes.*rose, tulip, violet"):
         load_dataset(table, home)
 
 
-def test_one_name_may_be_mended_in_its_place(tree: Path, home: Settings) -> None:
+def test_classes_may_rename_one_folder(tree: Path, home: Settings) -> None:
     dataset = load_dataset(config(tree, FOLDERS + '\nclasses = ["rose", "Tulpe", "violet"]').data, home)
     assert dataset.classes == ("rose", "Tulpe", "violet")
     assert dataset.own_classes == ("rose", "tulip", "violet")
 
 
-def test_parquet_is_told_by_pattern_file_or_folder(tmp_path: Path, home: Settings) -> None:
+def test_parquet_is_recognised_by_pattern_file_or_folder(tmp_path: Path, home: Settings) -> None:
     split = make_split(12, 0, n_classes=3)
     images = [{"bytes": data, "path": None} for data in split.all_encoded()]
     table = pa.table({"image": images, "label": split.labels})
@@ -143,7 +143,7 @@ def test_parquet_is_told_by_pattern_file_or_folder(tmp_path: Path, home: Setting
         assert dataset.classes == ("0", "1", "2")
 
 
-def test_a_factory_is_imported(tmp_path: Path, home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_dataset_factory_is_imported(tmp_path: Path, home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "two_greys.py").write_text(
         "import torch\n"
         "def dataset(split): return torch.utils.data.TensorDataset(torch.rand(8, 1, 9, 9), torch.arange(8) % 2)\n"
@@ -165,7 +165,7 @@ def test_a_factory_is_imported(tmp_path: Path, home: Settings, monkeypatch: pyte
         ('name = "mnist"\nskip_bad = "perhaps"', "skip_bad"),
     ],
 )
-def test_mistakes_in_the_table_are_named(tmp_path: Path, data: str, words: str) -> None:
+def test_data_table_errors_name_the_key(tmp_path: Path, data: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         config(tmp_path, data)
 
@@ -181,19 +181,19 @@ def test_mistakes_in_the_table_are_named(tmp_path: Path, data: str, words: str) 
         ('train = "flowers/*.parquet"\ntest = "x.parquet"', "no Parquet file"),
     ],
 )
-def test_what_is_not_there_is_named(tree: Path, home: Settings, data: str, words: str) -> None:
+def test_load_dataset_missing_files_are_named(tree: Path, home: Settings, data: str, words: str) -> None:
     with pytest.raises((ConfigError, DataError), match=words):
         load_dataset(config(tree, data).data, home)
 
 
-def test_a_split_of_bad_images_only_is_refused_even_if_they_may_be_left_out(tree: Path, home: Settings) -> None:
+def test_skip_bad_split_of_bad_images_only_is_refused(tree: Path, home: Settings) -> None:
     for path in (tree / "flowers" / "test").rglob("*.png"):
         path.write_bytes(b"")
     with pytest.raises(DataError, match="The test split has no image that can be used"):
         load_dataset(config(tree, FOLDERS + "\nskip_bad = true").data, home)
 
 
-def test_bad_images_are_reported_at_once_or_left_out_and_recorded(
+def test_bad_images_are_reported_together_or_left_out(
     world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """From the command line to the run: nothing is built without images unless asked for, and then it is said."""
@@ -231,7 +231,7 @@ def test_bad_images_are_reported_at_once_or_left_out_and_recorded(
     assert main(["verify", str(tmp_path / "run"), "--device", "cpu"]) == 0
 
 
-def test_images_left_out_for_one_reason_share_a_line(monkeypatch: pytest.MonkeyPatch, world: World) -> None:
+def test_left_out_images_of_one_reason_share_a_line(monkeypatch: pytest.MonkeyPatch, world: World) -> None:
     left_out = [LeftOutImage("train", f"{k}.png", f"it is truncated at byte {k}") for k in range(30)]
     monkeypatch.setattr("xda.runs.left_out.read_left_out", lambda _: tuple(left_out))
     assert left_out_lines(RunFolder.open(world.run, verify=False)) == [

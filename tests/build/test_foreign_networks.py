@@ -68,7 +68,7 @@ def assert_explained(path: Path) -> None:
             assert pair.train.sum() == pytest.approx(contribution.attribution, rel=1e-3)
 
 
-def test_a_model_of_torchvision(tmp_path: Path) -> None:
+def test_build_torchvision_model_is_explained(tmp_path: Path) -> None:
     run = build_run(torchvision_config(tmp_path), make_dataset(), tmp_path / "run", device="cpu")
     assert run.manifest.network.spec == {"torchvision": "resnet18", "n_classes": 3, "head": "fc"}
     assert run.manifest.network.preprocessing == {
@@ -82,7 +82,7 @@ def test_a_model_of_torchvision(tmp_path: Path) -> None:
     assert_explained(tmp_path / "run")
 
 
-def test_pretrained_weights_are_in_the_run_and_opening_it_asks_nobody(
+def test_build_pretrained_weights_are_in_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     _, file = put_torchvision(monkeypatch, tmp_path / "hub", "resnet18", "IMAGENET1K_V1", 3)
@@ -98,7 +98,7 @@ def test_pretrained_weights_are_in_the_run_and_opening_it_asks_nobody(
     assert_explained(tmp_path / "run")
 
 
-def test_a_model_of_timm(tmp_path: Path) -> None:
+def test_build_timm_model_is_explained(tmp_path: Path) -> None:
     checkpoint = write_checkpoint(NetworkSpec("resnet18", 3, "timm"), tmp_path / "resnet18.pt")
     config = make_config({"timm": "resnet18", "checkpoint": checkpoint}, **SMALL)
     run = build_run(config, make_dataset(), tmp_path / "run", device="cpu")
@@ -108,7 +108,7 @@ def test_a_model_of_timm(tmp_path: Path) -> None:
     assert_explained(tmp_path / "run")
 
 
-def test_a_factory(tmp_path: Path, factory: str) -> None:
+def test_build_factory_network_is_explained(tmp_path: Path, factory: str) -> None:
     config = make_config({"factory": factory, "arguments": {"width": 5}}, **OWN)
     run = build_run(config, make_dataset(), tmp_path / "run", device="cpu")
     assert run.manifest.network.spec == {"factory": factory, "n_classes": 3, "arguments": {"width": 5}, "head": "4"}
@@ -116,7 +116,7 @@ def test_a_factory(tmp_path: Path, factory: str) -> None:
 
 
 @pytest.mark.parametrize("function", ["softened", "two_heads"])
-def test_what_a_network_does_after_its_head_is_recorded_and_said(
+def test_build_records_steps_after_the_head(
     tmp_path: Path, factory: str, function: str, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     words = {"softened": "ends in a softmax; the logits here are those of the linear layer 'fc'", "two_heads": "'a' is"}
@@ -133,7 +133,7 @@ def test_what_a_network_does_after_its_head_is_recorded_and_said(
     assert abs(logits.sum(axis=1) - 1).min() > 1e-3, "not the probabilities"
 
 
-def test_an_untrained_network_is_doubted_when_the_build_ends(
+def test_build_of_untrained_network_warns_at_its_end(
     tmp_path: Path, factory: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = make_config({"factory": factory.replace(":network", ":constant")}, **OWN)
@@ -148,7 +148,7 @@ def test_an_untrained_network_is_doubted_when_the_build_ends(
 
 
 @pytest.mark.parametrize("given", ["none", "right"])
-def test_network_that_expects_a_normalisation_is_doubted_where_none_is_given(
+def test_build_without_expected_normalisation_warns(
     tmp_path: Path, factory: str, caplog: pytest.LogCaptureFixture, given: str
 ) -> None:
     config = make_config({"factory": factory.replace(":network", ":centred")}, **OWN)
@@ -167,7 +167,7 @@ def test_network_that_expects_a_normalisation_is_doubted_where_none_is_given(
     assert ("no mean and std" in caplog.text) is (given == "none")
 
 
-def test_a_class_without_training_images_is_refused_before_the_features(tmp_path: Path, factory: str) -> None:
+def test_build_class_without_training_images_is_refused_early(tmp_path: Path, factory: str) -> None:
     dataset = make_dataset()
     train = replace(dataset.train, labels=np.minimum(dataset.train.labels, 1))
     with pytest.raises(DataError, match="Class 'blue' has no training image"):
@@ -236,7 +236,7 @@ def test_open_without_a_usable_factory_serves_all_but_heatmaps(
 
 
 @pytest.mark.parametrize("changed_run", BROKEN, indirect=True)
-def test_verify_without_a_usable_factory_advises_what_is_wrong(
+def test_verify_without_usable_factory_gives_advice(
     changed_run: tuple[Path, str], request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path, words = changed_run
@@ -257,9 +257,7 @@ def test_open_with_another_module_allowed_does_not_import_the_factory(own_run: P
     assert "colour_networks" not in sys.modules
 
 
-def test_a_factory_that_has_changed_since_is_refused(
-    tmp_path: Path, factory: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_open_with_changed_factory_is_refused(tmp_path: Path, factory: str, capsys: pytest.CaptureFixture[str]) -> None:
     build_run(make_config({"factory": factory}, **OWN), make_dataset(), tmp_path / "run", device="cpu")
     sys.modules.pop("colour_networks")
     (tmp_path / "modules" / "colour_networks.py").write_text(FACTORY.replace("nn.ReLU()", "nn.Tanh()") + "# longer\n")
@@ -269,7 +267,7 @@ def test_a_factory_that_has_changed_since_is_refused(
     assert "open it with the module of 'colour_networks:network' as it was" in capsys.readouterr().err
 
 
-def test_another_checkpoint_or_preprocessing_computes_the_features_again(tmp_path: Path) -> None:
+def test_build_other_checkpoint_or_preprocessing_recomputes_features(tmp_path: Path) -> None:
     dataset = make_dataset()
     first = build_run(torchvision_config(tmp_path), dataset, tmp_path / "run", device="cpu").manifest
     config = torchvision_config(tmp_path)
@@ -288,7 +286,7 @@ def test_another_checkpoint_or_preprocessing_computes_the_features_again(tmp_pat
     assert other.network.weights_sha256 != first.network.weights_sha256
 
 
-def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path: Path, factory: str) -> None:
+def test_build_mismatch_is_refused_before_writing(tmp_path: Path, factory: str) -> None:
     dataset = make_dataset()
     mistakes: list[tuple[BuildConfig, dict[str, Any], type[XdaError], str]] = [
         (torchvision_config(tmp_path), {"torchvision": "resnet34"}, DataError, "do not belong"),
@@ -304,7 +302,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path: Path,
         RunFolder.open(tmp_path / "run")
 
 
-def test_it_is_served_with_pages_and_heat_maps(tmp_path: Path) -> None:
+def test_run_of_foreign_network_is_served_with_heatmaps(tmp_path: Path) -> None:
     from starlette.testclient import TestClient
 
     from xda.web.factory import create_app
@@ -325,7 +323,7 @@ def test_it_is_served_with_pages_and_heat_maps(tmp_path: Path) -> None:
         assert maps["train"].sum() == pytest.approx(strongest["attribution"], rel=1e-3)
 
 
-def test_runs_of_presets_are_served_without_the_libraries_of_others(run_path: Path) -> None:
+def test_run_of_preset_is_served_without_other_libraries(run_path: Path) -> None:
     program = """
         import sys
         from xda.explanation.run import Explainer

@@ -37,13 +37,13 @@ def copy(run_path: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(run_path, tmp_path / "copy"))
 
 
-def test_a_finished_run_passes_every_check(run_path: Path) -> None:
+def test_finished_run_passes_every_check(run_path: Path) -> None:
     findings = verify_run(run_path, device="cpu")
     assert [finding.name for finding in findings] == CHECKS
     assert all(finding.passed for finding in findings), findings
 
 
-def test_manifest_says_what_was_measured(run_path: Path, world: World) -> None:
+def test_manifest_holds_measured_figures(run_path: Path, world: World) -> None:
     manifest = RunFolder.open(run_path).manifest
     assert manifest.counts.train == len(world.dataset.train)
     assert manifest.classes == world.dataset.classes
@@ -56,7 +56,7 @@ def test_manifest_says_what_was_measured(run_path: Path, world: World) -> None:
     assert manifest.libraries["dualxda-explorer"] == xda.__version__
 
 
-def test_tables_hold_what_people_sort_by(run_path: Path, world: World) -> None:
+def test_tables_hold_sortable_columns(run_path: Path, world: World) -> None:
     run = RunFolder.open(run_path)
     train, test = run.table("train.parquet"), run.table("test.parquet")
     assert train["label"].to_pylist() == world.dataset.train.labels.tolist()
@@ -67,7 +67,7 @@ def test_tables_hold_what_people_sort_by(run_path: Path, world: World) -> None:
     assert train["self_influence c-0.01"][7].as_py() == pytest.approx(sample.self_influence, rel=1e-6)
 
 
-def test_a_stopped_build_goes_on_after_its_last_finished_stage(
+def test_build_interrupted_continues_after_last_finished_stage(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from xda.attribution.index import build_index
@@ -116,7 +116,7 @@ def _killed_build(world: World, out: Path, moment: str) -> None:
     assert killed.returncode == -signal.SIGKILL
 
 
-def test_killed_without_warning_it_goes_on_and_never_shows_a_half_written_run(world: World, tmp_path: Path) -> None:
+def test_build_killed_continues_and_shows_no_partial_run(world: World, tmp_path: Path) -> None:
     out = tmp_path / "run"
     _killed_build(world, out, "Fitting")
     assert not out.exists()
@@ -127,7 +127,7 @@ def test_killed_without_warning_it_goes_on_and_never_shows_a_half_written_run(wo
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_killed_between_two_batches_of_images_it_goes_on_with_the_next(
+def test_build_killed_between_batches_continues_with_next(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, split: str
 ) -> None:
     from xda.build import pipeline
@@ -157,9 +157,7 @@ def test_killed_between_two_batches_of_images_it_goes_on_with_the_next(
     assert all(finding.passed for finding in verify_run(out, device="cpu"))
 
 
-def test_a_full_disk_at_any_stage_leaves_the_run_that_was_there_and_is_gone_on_with(
-    world: World, tmp_path: Path
-) -> None:
+def test_build_on_full_disk_keeps_old_run_and_continues(world: World, tmp_path: Path) -> None:
     """Hardly any space is left at first, and a little more at each attempt that came no further than the last one."""
     config = make_config(world.config.network.checkpoint, c=[1e-3])
 
@@ -195,7 +193,7 @@ def test_a_full_disk_at_any_stage_leaves_the_run_that_was_there_and_is_gone_on_w
         assert all(finding.passed for finding in verify_run(out, device="cpu"))
 
 
-def test_an_augmented_intercept_sums_exactly_too(world: World, tmp_path: Path) -> None:
+def test_build_with_intercept_sums_exactly(world: World, tmp_path: Path) -> None:
     config = make_config(world.config.network.checkpoint, run_id="augmented", c=[1e-2], intercept="augment")
     build_run(config, world.dataset, tmp_path / "run", device="cpu")
     assert all(finding.passed for finding in verify_run(tmp_path / "run", device="cpu"))
@@ -209,7 +207,7 @@ def test_an_augmented_intercept_sums_exactly_too(world: World, tmp_path: Path) -
         assert own.test.sum() == pytest.approx(without_intercept, rel=1e-3)
 
 
-def test_a_missing_checkpoint_and_an_absent_class_are_refused(world: World, tmp_path: Path) -> None:
+def test_build_without_checkpoint_or_class_is_refused(world: World, tmp_path: Path) -> None:
     from dataclasses import replace
 
     with pytest.raises(DataError, match="xda train mnist-cnn"):
@@ -220,7 +218,7 @@ def test_a_missing_checkpoint_and_an_absent_class_are_refused(world: World, tmp_
         build_run(world.config, replace(world.dataset, train=train), tmp_path / "run", device="cpu")
 
 
-def test_verification_finds_dual_variables_that_are_not_optimal(copy: Path) -> None:
+def test_verify_finds_dual_variables_that_are_not_optimal(copy: Path) -> None:
     """Someone scales the dual variables and makes all hashes fit again."""
     from hashlib import sha256
 
@@ -233,7 +231,7 @@ def test_verification_finds_dual_variables_that_are_not_optimal(copy: Path) -> N
     assert failed == ["C = 0.01: decomposition", "C = 0.01: certificate"]
 
 
-def test_weights_of_another_network_are_refused_even_with_fitting_hashes(copy: Path) -> None:
+def test_open_with_weights_of_another_network_is_refused(copy: Path) -> None:
     from hashlib import sha256
 
     from safetensors.numpy import load_file, save_file

@@ -19,23 +19,23 @@ FACTORY = {
 }
 
 
-def test_a_sound_configuration_raises_none(world: World) -> None:
+def test_warnings_of_sound_configuration_are_none(world: World) -> None:
     assert configuration_warnings(world.config, world.dataset) == []
 
 
-def test_the_same_images_in_both_splits(world: World) -> None:
+def test_warnings_name_equal_splits(world: World) -> None:
     (warning,) = configuration_warnings(world.config, replace(world.dataset, test=world.dataset.train))
     assert "training images are the test images too" in warning
 
 
-def test_classes_without_a_test_image(world: World) -> None:
+def test_warnings_name_classes_without_test_image(world: World) -> None:
     for most, words in ((9, "of class '9'"), (8, "of the classes '8', '9'"), (2, "'2', '3', '4', '5', '6' and 3 more")):
         test = replace(world.dataset.test, labels=np.minimum(world.dataset.test.labels, most - 1))
         (warning,) = configuration_warnings(world.config, replace(world.dataset, test=test))
         assert warning.endswith(words)
 
 
-def test_a_factory_without_a_checkpoint() -> None:
+def test_warnings_name_factory_without_checkpoint() -> None:
     network = FACTORY | {"checkpoint": "x.pt"}
     preprocessing = network.pop("preprocessing")
     assert isinstance(preprocessing, dict)
@@ -46,7 +46,7 @@ def test_a_factory_without_a_checkpoint() -> None:
     assert "'my_networks:network'" in warning
 
 
-def test_images_that_torchvision_reads_otherwise_are_counted_and_named(world: World) -> None:
+def test_warnings_count_images_that_torchvision_reads_differently(world: World) -> None:
     network = FACTORY | {"checkpoint": "x.pt"}
     preprocessing = network.pop("preprocessing")
     assert isinstance(preprocessing, dict)
@@ -68,7 +68,7 @@ def test_images_that_torchvision_reads_otherwise_are_counted_and_named(world: Wo
 
 
 @pytest.mark.parametrize("n_classes", [2, 4, 10])
-def test_a_network_that_guesses_or_says_always_the_same_is_found(n_classes: int) -> None:
+def test_accuracy_of_guessing_or_constant_network_warns(n_classes: int) -> None:
     rng = np.random.default_rng(0)
     labels = rng.choice(n_classes, 400, p=np.r_[0.7, np.full(n_classes - 1, 0.3 / (n_classes - 1))])
     for predicted in (np.zeros(400, np.int64), np.full(400, n_classes - 1), rng.permutation(labels)):
@@ -76,20 +76,20 @@ def test_a_network_that_guesses_or_says_always_the_same_is_found(n_classes: int)
         assert f"{(labels == predicted).sum()} of 400 test images" in warning
 
 
-def test_the_number_of_guesses_is_that_of_independent_answers() -> None:
+def test_accuracy_warning_counts_independent_guesses() -> None:
     labels = np.repeat([0, 1], [30, 10])
     (warning,) = accuracy_warnings(labels, np.zeros(40, np.int64), 2)
     assert "30 of 40" in warning
     assert "guessing would give about 30:" in warning
 
 
-def test_nothing_is_said_of_so_few_images_that_nothing_can_be() -> None:
+def test_accuracy_of_few_images_does_not_warn() -> None:
     for n, n_warnings in ((1, 0), (9, 0), (10, 1)):
         assert len(accuracy_warnings(np.arange(n) % 2, np.zeros(n, np.int64) + 1, 2)) == n_warnings
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 400])
-def test_a_network_that_knows_something_is_not_doubted(n: int) -> None:
+def test_accuracy_above_chance_does_not_warn(n: int) -> None:
     labels = np.arange(n) % 4
     assert accuracy_warnings(labels, labels, 4) == []
     if n == 400:
@@ -97,7 +97,7 @@ def test_a_network_that_knows_something_is_not_doubted(n: int) -> None:
         assert accuracy_warnings(labels, mostly, 4) == []
 
 
-def test_network_worse_than_the_most_frequent_class_is_found() -> None:
+def test_accuracy_below_most_frequent_class_warns() -> None:
     labels = np.repeat([0, 1], [320, 80])
     predicted = np.where(np.arange(400) % 5 < 2, 1 - labels, labels)
     predicted[320:] = 1
@@ -108,7 +108,7 @@ def test_network_worse_than_the_most_frequent_class_is_found() -> None:
 
 
 @pytest.mark.parametrize("n_right", [320, 321, 360])
-def test_network_as_good_as_the_most_frequent_class_is_not_doubted(n_right: int) -> None:
+def test_accuracy_equal_to_most_frequent_class_does_not_warn(n_right: int) -> None:
     labels = np.repeat([0, 1], [320, 80])
     predicted = np.ones(400, np.int64)
     predicted[: n_right - 80] = 0
@@ -130,7 +130,7 @@ def test_network_as_good_as_the_most_frequent_class_is_not_doubted(n_right: int)
         ({"mean": [1.0] * 3, "std": [1 / 255] * 3}, []),
     ],
 )
-def test_mean_and_std_in_units_of_0_to_255_are_found(changes: dict[str, list[float]], words: list[str]) -> None:
+def test_warnings_find_mean_and_std_in_units_of_0_to_255(changes: dict[str, list[float]], words: list[str]) -> None:
     config = make_config(
         {"factory": "my_networks:network", "checkpoint": "x.pt"}, **{"mode": "RGB", "size": [24, 24]} | changes
     )
@@ -142,7 +142,7 @@ def test_mean_and_std_in_units_of_0_to_255_are_found(changes: dict[str, list[flo
         assert "divide mean and std by 255" in warning
 
 
-def test_they_are_said_and_the_remark_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+def test_warn_logs_warnings_and_plain_remark(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         warn(["this is odd"], remark="The network ends in a softmax.")
     assert caplog.messages == ["The network ends in a softmax.", "Warning: this is odd."]
