@@ -34,7 +34,7 @@ def entries(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def test_what_is_put_comes_back_also_in_another_process(tmp_path: Path) -> None:
+def test_cache_entry_comes_back_in_another_process(tmp_path: Path) -> None:
     cache = BlobCache(tmp_path / "cache", 10_000)
     assert cache.get("a") is None
     for key, content in [("a", b"1"), ("../../a", b"2"), ("", b""), ("ä/\x00" * 100, b"\x00" * 99)]:
@@ -47,7 +47,7 @@ def test_what_is_put_comes_back_also_in_another_process(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"short", b"x" * 50])
-def test_a_damaged_entry_is_a_miss_and_goes(tmp_path: Path, damage: bytes) -> None:
+def test_cache_damaged_entry_is_a_miss_and_removed(tmp_path: Path, damage: bytes) -> None:
     cache = BlobCache(tmp_path, 10_000)
     cache.put("a", b"right" * 10)
     (path,) = entries(tmp_path)
@@ -56,7 +56,7 @@ def test_a_damaged_entry_is_a_miss_and_goes(tmp_path: Path, damage: bytes) -> No
     assert entries(tmp_path) == []
 
 
-def test_a_flipped_bit_is_a_miss(tmp_path: Path) -> None:
+def test_cache_flipped_bit_is_a_miss(tmp_path: Path) -> None:
     cache = BlobCache(tmp_path, 10_000)
     cache.put("a", b"right" * 10)
     (path,) = entries(tmp_path)
@@ -66,7 +66,7 @@ def test_a_flipped_bit_is_a_miss(tmp_path: Path) -> None:
     assert cache.get("a") is None
 
 
-def test_the_least_recently_used_entries_go_first(tmp_path: Path) -> None:
+def test_cache_evicts_least_recently_used_first(tmp_path: Path) -> None:
     cache = BlobCache(tmp_path, 8 * 132)
     for number in range(8):
         cache.put(str(number), bytes([number]) * 100)
@@ -82,20 +82,20 @@ def test_the_least_recently_used_entries_go_first(tmp_path: Path) -> None:
     assert sum(path.stat().st_size for path in entries(tmp_path)) <= 9 * 132
 
 
-def test_what_earlier_processes_left_counts(tmp_path: Path) -> None:
+def test_cache_counts_entries_of_earlier_processes(tmp_path: Path) -> None:
     BlobCache(tmp_path, 1_000_000).put("old", bytes(5000))
     BlobCache(tmp_path, 1000).put("new", bytes(100))
     assert BlobCache(tmp_path, 1000).get("old") is None
     assert BlobCache(tmp_path, 1000).get("new") == bytes(100)
 
 
-def test_nothing_is_kept_that_is_too_large_or_when_switched_off(tmp_path: Path) -> None:
+def test_cache_skips_large_entries_and_when_switched_off(tmp_path: Path) -> None:
     BlobCache(tmp_path / "off", 0).put("a", b"")
     BlobCache(tmp_path / "small", 100).put("a", bytes(100))
     assert entries(tmp_path) == []
 
 
-def test_rests_of_killed_processes_go_after_a_while(tmp_path: Path) -> None:
+def test_cache_removes_old_files_of_killed_processes(tmp_path: Path) -> None:
     (tmp_path / "ab").mkdir()
     for name, age in (("old", 7200), ("young", 10)):
         path = tmp_path / "ab" / f".x.{name}.part"
@@ -105,7 +105,7 @@ def test_rests_of_killed_processes_go_after_a_while(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "ab").glob(".*")) == [".x.young.part"]
 
 
-def test_a_full_disk_is_logged_once_and_skipped(
+def test_cache_on_full_disk_logs_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def full(*_arguments: object, **_options: object) -> None:
@@ -121,14 +121,14 @@ def test_a_full_disk_is_logged_once_and_skipped(
     assert "No space left" in caplog.text
 
 
-def test_a_folder_that_cannot_be_created_is_skipped(tmp_path: Path) -> None:
+def test_cache_without_folder_is_skipped(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     cache = BlobCache(tmp_path / "file" / "cache", 1000)
     cache.put("a", b"x")
     assert cache.get("a") is None
 
 
-def test_processes_and_threads_share_a_cache(tmp_path: Path) -> None:
+def test_cache_is_shared_by_processes_and_threads(tmp_path: Path) -> None:
     def run(_number: int) -> int:
         return subprocess.run([sys.executable, "-W", "error", "-c", WRITE_MUCH, tmp_path], timeout=60).returncode
 

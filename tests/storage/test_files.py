@@ -22,7 +22,7 @@ HOLD_LOCK = (
 )
 
 
-def test_sha256_is_that_of_the_whole_file(tmp_path: Path) -> None:
+def test_sha256_covers_the_whole_file(tmp_path: Path) -> None:
     content = os.urandom(3_000_001)
     path = tmp_path / "file"
     path.write_bytes(content)
@@ -32,7 +32,7 @@ def test_sha256_is_that_of_the_whole_file(tmp_path: Path) -> None:
         assert sha256_file(stream) == hashlib.sha256(content[10:]).hexdigest()
 
 
-def test_hashing_needs_little_memory(tmp_path: Path) -> None:
+def test_sha256_needs_little_memory(tmp_path: Path) -> None:
     path = tmp_path / "file"
     with path.open("wb") as stream:
         stream.truncate(64 << 20)
@@ -43,7 +43,7 @@ def test_hashing_needs_little_memory(tmp_path: Path) -> None:
     assert peak < 4 << 20
 
 
-def test_fingerprints_depend_on_content_and_not_on_key_order() -> None:
+def test_fingerprint_depends_on_content_not_key_order() -> None:
     assert fingerprint({"a": 1, "b": [1.5, None]}) == fingerprint({"b": (1.5, None), "a": 1})
     assert fingerprint({"a": 1}) != fingerprint({"a": 1.5})
     assert fingerprint(["ab", "c"]) != fingerprint(["a", "bc"])
@@ -53,7 +53,7 @@ def test_fingerprints_depend_on_content_and_not_on_key_order() -> None:
         fingerprint(b"bytes")
 
 
-def test_a_lock_excludes_another_holder_and_names_it(tmp_path: Path) -> None:
+def test_file_lock_excludes_second_owner_and_names_first(tmp_path: Path) -> None:
     with (
         file_lock(tmp_path / "lock", "the thing"),
         pytest.raises(ConflictError, match=rf"the thing .* \(process id {os.getpid()}\)"),
@@ -64,7 +64,7 @@ def test_a_lock_excludes_another_holder_and_names_it(tmp_path: Path) -> None:
         pass
 
 
-def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
+def test_file_lock_ends_with_its_process(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     with subprocess.Popen([sys.executable, "-c", HOLD_LOCK, lock], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
@@ -77,7 +77,7 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
         pass
 
 
-def test_waiting_for_a_lock_has_an_end(tmp_path: Path) -> None:
+def test_file_lock_wait_has_an_end(tmp_path: Path) -> None:
     with file_lock(tmp_path / "lock", "the thing"):
         start = time.monotonic()
         with pytest.raises(ConflictError), file_lock(tmp_path / "lock", "the thing", wait=0.2):
@@ -85,7 +85,7 @@ def test_waiting_for_a_lock_has_an_end(tmp_path: Path) -> None:
         assert 0.2 <= time.monotonic() - start < 5
 
 
-def test_a_lock_that_cannot_be_created_is_an_error_for_people(tmp_path: Path) -> None:
+def test_file_lock_that_cannot_be_created_is_run_error(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="cannot be locked"), file_lock(tmp_path / "missing" / "lock", "the thing"):
         pass
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")

@@ -31,7 +31,7 @@ from xda.storage.database.engine import (
 )
 
 
-def test_migrations_lead_from_nothing_to_the_model(database_url: str) -> None:
+def test_migrations_build_the_model(database_url: str) -> None:
     engine = connect(parse_url(database_url))
     upgrade(engine)
     with engine.connect() as connection:
@@ -41,7 +41,7 @@ def test_migrations_lead_from_nothing_to_the_model(database_url: str) -> None:
     engine.dispose()
 
 
-def test_upgrading_again_changes_nothing(database_url: str) -> None:
+def test_upgrade_twice_changes_nothing(database_url: str) -> None:
     engine = connect(parse_url(database_url))
     upgrade(engine)
     with engine.execution_options(xda_writing=True).begin() as connection:
@@ -52,7 +52,7 @@ def test_upgrading_again_changes_nothing(database_url: str) -> None:
     engine.dispose()
 
 
-def test_migrations_lead_back_to_nothing(database_url: str) -> None:
+def test_migrations_downgrade_to_nothing(database_url: str) -> None:
     engine = connect(parse_url(database_url))
     upgrade(engine)
     with engine.execution_options(xda_writing=True).begin() as connection:
@@ -62,7 +62,7 @@ def test_migrations_lead_back_to_nothing(database_url: str) -> None:
     engine.dispose()
 
 
-def test_a_newer_database_is_refused_without_its_password(database_url: str) -> None:
+def test_upgrade_newer_database_is_refused_without_password(database_url: str) -> None:
     engine = connect(parse_url(database_url))
     upgrade(engine)
     with engine.execution_options(xda_writing=True).begin() as connection:
@@ -72,7 +72,7 @@ def test_a_newer_database_is_refused_without_its_password(database_url: str) -> 
     engine.dispose()
 
 
-def test_threads_can_upgrade_at_once(database_url: str) -> None:
+def test_upgrade_by_several_threads_works(database_url: str) -> None:
     engines = [connect(parse_url(database_url)) for _ in range(4)]
     failures: list[Exception] = []
 
@@ -92,7 +92,7 @@ def test_threads_can_upgrade_at_once(database_url: str) -> None:
     assert failures == []
 
 
-def test_processes_can_start_at_once(database_url: str) -> None:
+def test_upgrade_by_several_processes_works(database_url: str) -> None:
     script = (
         "import sys; from xda.storage.database.links import LinkStore\n"
         "store = LinkStore(sys.argv[1]); store.migrate(); "
@@ -111,7 +111,7 @@ def test_processes_can_start_at_once(database_url: str) -> None:
     engine.dispose()
 
 
-def test_media_cannot_outlive_their_link(database_url: str) -> None:
+def test_media_are_deleted_with_their_link(database_url: str) -> None:
     engine = connect(parse_url(database_url))
     upgrade(engine)
     writing = engine.execution_options(xda_writing=True)
@@ -128,7 +128,7 @@ def test_media_cannot_outlive_their_link(database_url: str) -> None:
     engine.dispose()
 
 
-def test_moments_come_back_aware_and_in_utc(database_url: str) -> None:
+def test_utc_moment_comes_back_aware_in_utc(database_url: str) -> None:
     engine = connect(parse_url(database_url))
     upgrade(engine)
     moment = datetime(2026, 3, 29, 2, 30, 0, 123456, tzinfo=timezone(timedelta(hours=2)))
@@ -141,7 +141,7 @@ def test_moments_come_back_aware_and_in_utc(database_url: str) -> None:
     engine.dispose()
 
 
-def test_sqlite_keeps_all_in_one_file_with_foreign_keys_and_a_busy_timeout(tmp_path: Path) -> None:
+def test_sqlite_uses_one_file_foreign_keys_and_busy_timeout(tmp_path: Path) -> None:
     path = tmp_path / "new folder" / "links%20?#.sqlite3"
     path.parent.mkdir()
     earlier = sqlite3.connect(path)
@@ -159,7 +159,7 @@ def test_sqlite_keeps_all_in_one_file_with_foreign_keys_and_a_busy_timeout(tmp_p
     engine.dispose()
 
 
-def test_a_second_sqlite_writer_waits_for_the_first(tmp_path: Path) -> None:
+def test_sqlite_second_writer_waits_for_first(tmp_path: Path) -> None:
     engine = connect(parse_url(f"sqlite:///{tmp_path / 'links.sqlite3'}"))
     upgrade(engine)
     other = sqlite3.connect(tmp_path / "links.sqlite3", isolation_level=None, check_same_thread=False)
@@ -182,7 +182,7 @@ def test_a_second_sqlite_writer_waits_for_the_first(tmp_path: Path) -> None:
         ("sqlite:///links.sqlite3", "sqlite+pysqlite"),
     ],
 )
-def test_the_driver_is_filled_in(url: str, driver: str) -> None:
+def test_parse_url_fills_in_driver(url: str, driver: str) -> None:
     assert parse_url(url).drivername == driver
 
 
@@ -198,12 +198,12 @@ def test_the_driver_is_filled_in(url: str, driver: str) -> None:
         "postgresql://h:x/d",
     ],
 )
-def test_other_databases_are_refused(url: str) -> None:
+def test_parse_url_other_database_is_refused(url: str) -> None:
     with pytest.raises(ConfigError):
         parse_url(url)
 
 
-def test_an_error_names_the_database_without_its_password(postgres: Postgres) -> None:
+def test_database_error_hides_password(postgres: Postgres) -> None:
     url = parse_url(postgres.url("not_there")).set(username="xda", password="hunter2")
     engine = connect(url)
     with pytest.raises(BusyError, match="not_there") as caught, database_errors(url), engine.connect():
@@ -213,13 +213,13 @@ def test_an_error_names_the_database_without_its_password(postgres: Postgres) ->
     engine.dispose()
 
 
-def test_a_folder_that_cannot_be_created_is_a_configuration_error(tmp_path: Path) -> None:
+def test_connect_without_folder_is_config_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot be created"):
         connect(parse_url(f"sqlite:///{tmp_path / 'file' / 'links.sqlite3'}"))
 
 
-def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+def test_upgrade_file_not_a_database_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "links.sqlite3"
     path.write_bytes(b"this is not a database, but long enough to be taken for the header of one" * 20)
     engine = connect(parse_url(f"sqlite:///{path}"))

@@ -25,7 +25,7 @@ def store(database_url: str) -> Iterator[LinkStore]:
     store.close()
 
 
-def test_a_link_survives_a_restart(store: LinkStore, database_url: str) -> None:
+def test_link_survives_restart(store: LinkStore, database_url: str) -> None:
     state = {"test": 115, "target": 9, "against": None, "c": 1e-05}
     snapshot = {"surrogate_logit": 0.1 + 0.2, "title": "Zahl „9“ \u0000 \U0001f600", "supporting": [{"index": 2**53}]}
     link = store.create("mnist", DIGEST, state, snapshot, MEDIA)
@@ -41,11 +41,11 @@ def test_a_link_survives_a_restart(store: LinkStore, database_url: str) -> None:
     again.close()
 
 
-def test_the_same_view_shared_twice_is_two_links(store: LinkStore) -> None:
+def test_link_of_same_view_is_new_each_time(store: LinkStore) -> None:
     assert store.create("r", DIGEST, {}, {}, {}).id != store.create("r", DIGEST, {}, {}, {}).id
 
 
-def test_an_identifier_has_96_random_bits(store: LinkStore) -> None:
+def test_link_identifier_has_96_random_bits(store: LinkStore) -> None:
     ids = {store.create("r", DIGEST, {}, {}, {}).id for _ in range(20)}
     assert len(ids) == 20
     assert {len(link_id) for link_id in ids} == {16}
@@ -54,7 +54,7 @@ def test_an_identifier_has_96_random_bits(store: LinkStore) -> None:
 @pytest.mark.parametrize(
     "link_id", ["", "a" * 16, "x" * 5000, "a\x00bcdefghijklmn", "'; DROP TABLE link; --", "ä" * 16, "aaaaaaaa\n"]
 )
-def test_unknown_links_are_not_found(store: LinkStore, link_id: str) -> None:
+def test_link_unknown_is_not_found(store: LinkStore, link_id: str) -> None:
     with pytest.raises(NotFoundError):
         store.get(link_id)
     with pytest.raises(NotFoundError):
@@ -62,28 +62,28 @@ def test_unknown_links_are_not_found(store: LinkStore, link_id: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "nothing.png", "a\x00b", "n" * 5000])
-def test_unknown_media_are_not_found(store: LinkStore, name: str) -> None:
+def test_media_unknown_are_not_found(store: LinkStore, name: str) -> None:
     link = store.create("r", DIGEST, {}, {}, MEDIA)
     with pytest.raises(NotFoundError):
         store.media(link.id, name)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), b"bytes", {1, 2}])
-def test_what_has_no_json_form_is_refused(store: LinkStore, value: object) -> None:
+def test_link_state_without_json_form_is_refused(store: LinkStore, value: object) -> None:
     with pytest.raises(InvalidRequestError):
         store.create("r", DIGEST, {"value": value}, {}, {})
     with pytest.raises(InvalidRequestError):
         store.create("r", DIGEST, {}, {"value": [value]}, {})
 
 
-def test_a_link_is_stored_with_all_its_media_or_not_at_all(store: LinkStore) -> None:
+def test_link_and_media_are_stored_together_or_not_at_all(store: LinkStore) -> None:
     with pytest.raises(BusyError):
         store.create("r", DIGEST, {}, {}, {"a": ("image/png", b"x"), "b": (None, b"x")})  # type: ignore[dict-item]
     link = store.create("r", DIGEST, {}, {}, {"a": ("image/png", b"x")})
     assert store.media(link.id, "a") == ("image/png", b"x")
 
 
-def test_threads_share_a_store(store: LinkStore) -> None:
+def test_link_store_is_shared_by_threads(store: LinkStore) -> None:
     def share_and_read(number: int) -> int:
         link = store.create("r", DIGEST, {"number": number}, {}, {"m": ("text/plain", str(number).encode())})
         return int(store.get(link.id).state["number"]) + int(store.media(link.id, "m")[1])
@@ -92,7 +92,7 @@ def test_threads_share_a_store(store: LinkStore) -> None:
         assert list(pool.map(share_and_read, range(64))) == [2 * number for number in range(64)]
 
 
-def test_ping_asks_for_the_tables(database_url: str) -> None:
+def test_ping_without_tables_is_busy_error(database_url: str) -> None:
     store = LinkStore(database_url)
     with pytest.raises(BusyError):
         store.ping()
@@ -101,13 +101,13 @@ def test_ping_asks_for_the_tables(database_url: str) -> None:
     store.close()
 
 
-def test_a_store_goes_on_after_the_server_dropped_its_connections(store: LinkStore) -> None:
+def test_link_store_survives_dropped_connections(store: LinkStore) -> None:
     link = store.create("r", DIGEST, {}, {}, {})
     store.close()
     assert store.get(link.id) == link
 
 
-def test_a_server_that_is_not_there_is_a_busy_error(tmp_path: Path) -> None:
+def test_link_store_without_server_is_busy_error(tmp_path: Path) -> None:
     store = LinkStore(f"postgresql://xda@/xda?host={tmp_path}")
     for call in (store.migrate, store.ping, lambda: store.get("a" * 16), lambda: store.create("r", "d", {}, {}, {})):
         with pytest.raises(BusyError, match="does not answer"):

@@ -88,7 +88,7 @@ HARM = [
 
 @pytest.mark.parametrize("harm", HARM)
 @pytest.mark.parametrize("reading", [False, True])
-def test_link_file_harmed_while_open_keeps_what_is_acknowledged(
+def test_link_file_harmed_while_open_keeps_acknowledged_links(
     store: LinkStore, path: Path, harm: Callable[[Path], None], reading: bool
 ) -> None:
     acknowledged = []
@@ -112,7 +112,7 @@ def test_link_file_harmed_while_open_keeps_what_is_acknowledged(
 
 
 @pytest.mark.parametrize("harm", [delete, move_folder])
-def test_link_file_gone_refuses_and_says_what_to_do(store: LinkStore, path: Path, harm: Callable[[Path], None]) -> None:
+def test_link_file_gone_is_refused_with_advice(store: LinkStore, path: Path, harm: Callable[[Path], None]) -> None:
     kept = store.create("r", "d", {}, {}, {})
     saved = path.parent.with_name("saved")
     shutil.copy(path, saved)
@@ -139,7 +139,7 @@ def test_link_file_gone_during_a_commit_is_not_acknowledged(
     engine.dispose()
 
 
-def test_ping_read_only_file_system_is_said(tmp_path: Path) -> None:
+def test_ping_read_only_file_system_is_refused(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 2_000_000) as disk:
         store = LinkStore(f"sqlite:///{disk / 'links.sqlite3'}")
         store.migrate()
@@ -154,7 +154,7 @@ def test_ping_read_only_file_system_is_said(tmp_path: Path) -> None:
         store.close()
 
 
-def test_ping_read_only_database_on_postgresql_is_said(postgres: Postgres) -> None:
+def test_ping_read_only_postgresql_is_refused(postgres: Postgres) -> None:
     url = postgres.create_database("xda_read_only")
     store = LinkStore(url)
     store.migrate()

@@ -17,7 +17,7 @@ DTYPES = ["?", "u1", "i4", "i8", "f4", "f8"]
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 3), (0, 5), (2, 1, 4)])
-def test_an_array_comes_back(tmp_path: Path, dtype: str, shape: tuple[int, ...]) -> None:
+def test_array_comes_back(tmp_path: Path, dtype: str, shape: tuple[int, ...]) -> None:
     array = np.arange(np.prod(shape, dtype=int)).reshape(shape).astype(dtype)
     write_array(tmp_path / "a.npy", array)
     with (tmp_path / "a.npy").open("rb") as stream:
@@ -26,7 +26,7 @@ def test_an_array_comes_back(tmp_path: Path, dtype: str, shape: tuple[int, ...])
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy", allow_pickle=False), array, strict=True)
 
 
-def test_other_orders_are_written_as_little_endian_in_c_order(tmp_path: Path) -> None:
+def test_write_array_converts_to_little_endian_c_order(tmp_path: Path) -> None:
     array = np.asfortranarray(np.arange(6, dtype=">f8").reshape(2, 3))
     write_array(tmp_path / "a.npy", array)
     loaded = np.load(tmp_path / "a.npy")
@@ -38,7 +38,7 @@ def test_other_orders_are_written_as_little_endian_in_c_order(tmp_path: Path) ->
 @pytest.mark.parametrize(
     "array", [np.array([{}]), np.array(["text"]), np.array([1j]), np.array(["2026-01-01"], "M8[D]")]
 )
-def test_what_is_no_plain_number_is_not_written(tmp_path: Path, array: NDArray[np.generic]) -> None:
+def test_write_array_not_plain_numbers_is_refused(tmp_path: Path, array: NDArray[np.generic]) -> None:
     with pytest.raises(ValueError, match="not plain numbers"):
         write_array(tmp_path / "a.npy", array)
     with pytest.raises(ValueError, match="not plain numbers"):
@@ -47,7 +47,7 @@ def test_what_is_no_plain_number_is_not_written(tmp_path: Path, array: NDArray[n
 
 @pytest.mark.parametrize("reserves", [True, False], ids=["fallocate", "written"])
 @pytest.mark.parametrize("shape", [(3, 2), (0, 2), (700_000,)])
-def test_a_created_array_is_zeros(
+def test_create_array_is_zeros(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], reserves: bool
 ) -> None:
     if not reserves:
@@ -56,7 +56,7 @@ def test_a_created_array_is_zeros(
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), np.zeros(shape, np.float32), strict=True)
 
 
-def test_a_full_disk_is_noticed_before_anything_is_computed(tmp_path: Path) -> None:
+def test_create_array_on_full_disk_is_refused(tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
@@ -67,7 +67,7 @@ def test_a_full_disk_is_noticed_before_anything_is_computed(tmp_path: Path) -> N
     assert not (tmp_path / "a.npy").exists()
 
 
-def test_space_is_really_reserved(tmp_path: Path) -> None:
+def test_create_array_reserves_space(tmp_path: Path) -> None:
     create_array(tmp_path / "a.npy", (1 << 20,), np.float64)
     os.sync()
     assert (tmp_path / "a.npy").stat().st_blocks * 512 >= 8 << 20
@@ -101,7 +101,7 @@ def _header(text: str, version: bytes = b"\x01\x00") -> bytes:
     ],
     ids=range(17),
 )
-def test_a_damaged_or_foreign_file_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_read_header_damaged_or_foreign_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.npy"
     path.write_bytes(content)
     with path.open("rb") as stream, pytest.raises(ValueError, match=r"."):

@@ -30,19 +30,21 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, obj
 
 
 @pytest.mark.parametrize(("scenario", "moments"), [("fresh", 60), ("rebuild", 20), ("rebuild-without-exchange", 20)])
-def test_no_moment_leaves_a_broken_run(reports: dict[str, dict[str, object]], scenario: str, moments: int) -> None:
+def test_build_killed_at_any_moment_leaves_whole_run(
+    reports: dict[str, dict[str, object]], scenario: str, moments: int
+) -> None:
     report = reports[scenario]
     assert report["failures"] == []
     assert isinstance(report["kills"], int)
     assert report["kills"] >= moments
 
 
-def test_finished_stages_are_not_computed_again(reports: dict[str, dict[str, object]]) -> None:
+def test_build_after_kill_skips_finished_stages(reports: dict[str, dict[str, object]]) -> None:
     assert reports["fresh"]["skipped_stages"] != 0
     assert reports["rebuild"]["skipped_stages"] != 0
 
 
-def test_half_filled_arrays_are_filled_from_where_they_are(reports: dict[str, dict[str, object]]) -> None:
+def test_build_after_kill_continues_half_filled_arrays(reports: dict[str, dict[str, object]]) -> None:
     resumed = reports["fresh"]["resumed"]
     assert isinstance(resumed, int)
     # of every batch but the last of a split, the moments between the mark behind it and the one behind the next

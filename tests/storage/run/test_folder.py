@@ -45,7 +45,7 @@ def files_of(run_path: Path) -> list[str]:
     return list(json.loads((run_path / "manifest.json").read_bytes())["files"])
 
 
-def test_everything_written_comes_back(run_path: Path) -> None:
+def test_run_written_comes_back(run_path: Path) -> None:
     run = RunFolder.open(run_path)
     assert run.path == run_path
     assert run.digest == hashlib.sha256((run_path / "manifest.json").read_bytes()).hexdigest()
@@ -63,7 +63,7 @@ def test_everything_written_comes_back(run_path: Path) -> None:
 
 
 @pytest.mark.parametrize("small", [0, 1 << 18], ids=["mapped", "read"])
-def test_arrays_cannot_be_written(run_path: Path, small: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_arrays_are_read_only(run_path: Path, small: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folder, "_SMALL", small)
     array = RunFolder.open(run_path).array("train/features.npy")
     assert not array.flags.owndata
@@ -75,12 +75,12 @@ def test_arrays_cannot_be_written(run_path: Path, small: int, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("index", [-1, 6, 10**30])
-def test_unknown_images_are_not_found(run_path: Path, index: int) -> None:
+def test_image_unknown_is_not_found(run_path: Path, index: int) -> None:
     with pytest.raises(NotFoundError, match=r"no train image .* has 6 of them"):
         RunFolder.open(run_path).image("train", index)
 
 
-def test_files_are_asked_for_by_what_they_are(run_path: Path) -> None:
+def test_run_file_of_another_kind_is_refused(run_path: Path) -> None:
     run = RunFolder.open(run_path)
     for call in (run.array, run.table, run.read):
         with pytest.raises(RunError, match="has no file"):
@@ -93,7 +93,7 @@ def test_files_are_asked_for_by_what_they_are(run_path: Path) -> None:
         run.table("network.safetensors")
 
 
-def test_a_flipped_bit_in_any_file_is_noticed(run_path: Path, tmp_path: Path) -> None:
+def test_open_flipped_bit_in_any_file_is_refused(run_path: Path, tmp_path: Path) -> None:
     for number, name in enumerate(files_of(run_path)):
         copy = tmp_path / str(number)
         shutil.copytree(run_path, copy)
@@ -110,7 +110,7 @@ def test_a_flipped_bit_in_any_file_is_noticed(run_path: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("verify", [True, False])
-def test_a_truncated_grown_or_missing_file_is_noticed(run_path: Path, tmp_path: Path, verify: bool) -> None:
+def test_open_truncated_grown_or_missing_file_is_refused(run_path: Path, tmp_path: Path, verify: bool) -> None:
     for number, name in enumerate(files_of(run_path)):
         size = (run_path / name).stat().st_size
         for kind, change in enumerate((-1, 1, -size)):
@@ -126,7 +126,7 @@ def test_a_truncated_grown_or_missing_file_is_noticed(run_path: Path, tmp_path: 
 
 @pytest.mark.parametrize("verify", [True, False])
 @pytest.mark.parametrize("kind", ["link", "folder link", "pipe", "folder"])
-def test_what_is_no_plain_file_inside_is_refused(run_path: Path, tmp_path: Path, kind: str, verify: bool) -> None:
+def test_open_special_file_inside_is_refused(run_path: Path, tmp_path: Path, kind: str, verify: bool) -> None:
     path = run_path / "train" / "features.npy"
     if kind == "folder link":
         path.parent.rename(tmp_path / "elsewhere")
@@ -143,7 +143,7 @@ def test_what_is_no_plain_file_inside_is_refused(run_path: Path, tmp_path: Path,
         RunFolder.open(run_path, verify=verify)
 
 
-def test_a_copied_moved_or_linked_run_is_the_same_run(run_path: Path, tmp_path: Path) -> None:
+def test_run_copied_moved_or_linked_is_the_same(run_path: Path, tmp_path: Path) -> None:
     digest = RunFolder.open(run_path).digest
     shutil.copytree(run_path, tmp_path / "copy")
     assert RunFolder.open(tmp_path / "copy").digest == digest
@@ -154,9 +154,7 @@ def test_a_copied_moved_or_linked_run_is_the_same_run(run_path: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("small", [0, 1 << 18], ids=["mapped", "read"])
-def test_an_open_run_does_not_change_when_it_is_rebuilt_or_removed(
-    run_path: Path, small: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_open_run_survives_rebuild_and_removal(run_path: Path, small: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folder, "_SMALL", small)
     run = RunFolder.open(run_path)
     features = run.array("train/features.npy").copy()
@@ -173,7 +171,7 @@ def test_an_open_run_does_not_change_when_it_is_rebuilt_or_removed(
     assert run.read("network.safetensors") == weights(0)
 
 
-def test_large_arrays_stay_on_the_disk_and_small_ones_hold_no_descriptor(tmp_path: Path) -> None:
+def test_run_large_arrays_are_mapped_small_ones_read(tmp_path: Path) -> None:
     path = tmp_path / "large.npy"
     np.save(path, np.ones(1 << 22, np.float32))
     before = len(os.listdir("/proc/self/fd"))
@@ -190,7 +188,7 @@ def test_large_arrays_stay_on_the_disk_and_small_ones_hold_no_descriptor(tmp_pat
     assert len(os.listdir("/proc/self/fd")) == before + 1
 
 
-def test_threads_read_at_once(run_path: Path) -> None:
+def test_run_is_readable_from_several_threads(run_path: Path) -> None:
     run = RunFolder.open(run_path)
 
     def read(number: int) -> bool:
@@ -222,47 +220,47 @@ def put_manifest(path: Path, put: Callable[[Path], object]) -> None:
     ],
     ids=range(9),
 )
-def test_what_is_no_run_folder_is_refused(tmp_path: Path, prepare: Callable[[Path], object], message: str) -> None:
+def test_open_not_a_run_folder_is_refused(tmp_path: Path, prepare: Callable[[Path], object], message: str) -> None:
     prepare(tmp_path / "run")
     with pytest.raises(RunError, match=message):
         RunFolder.open(tmp_path / "run")
 
 
 @pytest.mark.parametrize("path", ["", "a\x00b", "x" * 5000, "manifest.json/x"])
-def test_strange_paths_are_refused(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_strange_path_is_refused(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "manifest.json").write_text("{}")
     with pytest.raises(RunError):
         RunFolder.open(Path(path))
 
 
-def test_another_schema_version_is_refused(run_path: Path) -> None:
+def test_open_other_schema_version_is_refused(run_path: Path) -> None:
     rewrite(run_path, lambda document: document.update(schema_version=2))
     with pytest.raises(RunError, match="schema version 2, this program reads version 1"):
         RunFolder.open(run_path)
 
 
-def test_weights_of_another_network_are_refused_even_with_a_fitting_hash(run_path: Path) -> None:
+def test_open_weights_of_another_network_is_refused(run_path: Path) -> None:
     adopt(run_path, "network.safetensors", weights(1))
     with pytest.raises(RunError, match="the features were computed with the weights"):
         RunFolder.open(run_path)
 
 
-def test_an_array_of_another_shape_is_refused_even_with_a_fitting_hash(run_path: Path) -> None:
+def test_open_array_of_another_shape_is_refused(run_path: Path) -> None:
     np.save(run_path / "train" / "features.npy", np.zeros((5, 6), np.float32))
     adopt(run_path, "train/features.npy", (run_path / "train" / "features.npy").read_bytes())
     with pytest.raises(RunError, match=r"of type <f4 and shape \[5, 6\], but the manifest says <f4 and \[6, 5\]"):
         RunFolder.open(run_path)
 
 
-def test_a_pickle_is_never_loaded(run_path: Path) -> None:
+def test_open_pickle_is_never_loaded(run_path: Path) -> None:
     np.save(run_path / "evil.npy", np.array([{}], object), allow_pickle=True)
     adopt(run_path, "train/features.npy", (run_path / "evil.npy").read_bytes())
     with pytest.raises(RunError, match="not plain numbers"):
         RunFolder.open(run_path)
 
 
-def test_a_table_of_another_length_is_refused(run_path: Path) -> None:
+def test_table_of_another_length_is_refused(run_path: Path) -> None:
     pa.parquet.write_table(pa.table({"label": [1]}), run_path / "short.parquet")
     adopt(run_path, "train.parquet", (run_path / "short.parquet").read_bytes())
     with pytest.raises(RunError, match="has 1 rows, but the manifest says 6 images"):
@@ -270,14 +268,14 @@ def test_a_table_of_another_length_is_refused(run_path: Path) -> None:
 
 
 @pytest.mark.parametrize("offsets", [[0, -5, 3, 4, 5, 6, 7], [0, 10**12, 1, 1, 1, 1, 1], [3, 3, 3, 3, 3, 3, 3]])
-def test_offsets_outside_the_images_are_refused(run_path: Path, offsets: list[int]) -> None:
+def test_image_with_offsets_outside_is_refused(run_path: Path, offsets: list[int]) -> None:
     np.save(run_path / "train" / "image_offsets.npy", np.array(offsets))
     adopt(run_path, "train/image_offsets.npy", (run_path / "train" / "image_offsets.npy").read_bytes())
     with pytest.raises(RunError, match="puts train image 0 at bytes"):
         RunFolder.open(run_path).image("train", 0)
 
 
-def test_half_a_swap_is_put_right_by_the_reader(run_path: Path) -> None:
+def test_open_after_half_a_swap_recovers(run_path: Path) -> None:
     digest = RunFolder.open(run_path).digest
     run_path.rename(swap.aside_path(run_path))
     assert RunFolder.open(run_path).digest == digest

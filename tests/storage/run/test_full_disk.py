@@ -29,7 +29,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         yield folder
 
 
-def test_at_every_page_of_space_the_old_run_stays_and_the_build_goes_on(disk: Path) -> None:
+def test_build_on_disk_full_at_any_page_keeps_old_run(disk: Path) -> None:
     """A page more at each step: the build fails at one place after the other, until it succeeds."""
     out = disk / "tiny"
     old = build(out, 0)[0].digest
@@ -70,7 +70,7 @@ def test_at_every_page_of_space_the_old_run_stays_and_the_build_goes_on(disk: Pa
     ],
     ids=["bytes", "array", "table", "images"],
 )
-def test_it_is_said_how_much_is_needed(disk: Path, write: Callable[[RunWriter], None], message: str) -> None:
+def test_full_disk_error_names_needed_space(disk: Path, write: Callable[[RunWriter], None], message: str) -> None:
     with RunWriter(disk / "run", "tiny") as writer:
         leave_free(disk, 2 * MEGABYTE)
         with pytest.raises(RunError, match=message), writer.stage("s", "x"):
@@ -82,7 +82,7 @@ def test_it_is_said_how_much_is_needed(disk: Path, write: Callable[[RunWriter], 
         assert writer.finished("s", "x")
 
 
-def test_copying_says_it_too(disk: Path, tmp_path: Path) -> None:
+def test_copy_on_full_disk_names_needed_space(disk: Path, tmp_path: Path) -> None:
     (tmp_path / "weights").write_bytes(bytes(4 * MEGABYTE))
     with RunWriter(disk / "run", "tiny") as writer:
         leave_free(disk, 2 * MEGABYTE)
@@ -90,7 +90,7 @@ def test_copying_says_it_too(disk: Path, tmp_path: Path) -> None:
             writer.copy_file("weights", tmp_path / "weights")
 
 
-def test_growing_arrays_ask_for_all_their_space_before_anything_is_computed(disk: Path) -> None:
+def test_growing_stage_reserves_space_before_computation(disk: Path) -> None:
     forms = {"a.npy": ((1000,), np.float64), "b.npy": ((MEGABYTE,), np.float32)}
     with RunWriter(disk / "run", "tiny") as writer:
         leave_free(disk, 2 * MEGABYTE)
@@ -104,7 +104,7 @@ def test_growing_arrays_ask_for_all_their_space_before_anything_is_computed(disk
             growing.append({"a.npy": np.zeros(1000), "b.npy": np.zeros(1000, np.float32)})
 
 
-def test_space_is_asked_for_before_a_long_computation(disk: Path) -> None:
+def test_require_space_refuses_before_computation(disk: Path) -> None:
     with RunWriter(disk / "run", "tiny") as writer:
         leave_free(disk, 2 * MEGABYTE)
         writer.require_space("the surrogates", MEGABYTE)
@@ -114,7 +114,7 @@ def test_space_is_asked_for_before_a_long_computation(disk: Path) -> None:
             writer.require_space("the surrogates", 3 * MEGABYTE)
 
 
-def test_on_every_system_a_full_disk_is_an_error_for_people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_on_every_system_is_run_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same without a small disk: every way of writing is made to fail once."""
 
     def full(*_arguments: object, **_options: object) -> None:
@@ -138,9 +138,7 @@ def test_on_every_system_a_full_disk_is_an_error_for_people(tmp_path: Path, monk
     assert build(out)[1] == []
 
 
-def test_growing_arrays_keep_what_was_there_when_the_disk_was_full(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_growing_stage_keeps_rows_after_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "tiny"
     left = 2
     write = os.pwrite
@@ -174,11 +172,11 @@ def test_growing_arrays_keep_what_was_there_when_the_disk_was_full(
         (10**19, "1e+04 PB"),
     ],
 )
-def test_sizes_are_for_people(size: int, text: str) -> None:
+def test_readable_size_uses_powers_of_1000(size: int, text: str) -> None:
     assert readable_size(size) == text
 
 
-def test_only_a_full_disk_is_called_one(tmp_path: Path) -> None:
+def test_shortage_is_empty_for_other_errors(tmp_path: Path) -> None:
     assert shortage(PermissionError(errno.EACCES, "no"), tmp_path / "a", 5) == ""
     assert shortage(ValueError("no"), tmp_path / "a", 5) == ""
     assert " needs 5 bytes, " in shortage(OSError(errno.EDQUOT, "no"), tmp_path / "not" / "there", 5)

@@ -49,7 +49,7 @@ REQUIRED = [
 
 
 @pytest.mark.parametrize("name", REQUIRED)
-def test_every_file_of_the_layout_is_required(manifest: Manifest, name: str) -> None:
+def test_layout_requires_every_file(manifest: Manifest, name: str) -> None:
     check_layout(manifest, "run")
     files = {key: entry for key, entry in manifest.files.items() if key != name}
     with pytest.raises(RunError, match=f"does not list {name}"):
@@ -57,7 +57,7 @@ def test_every_file_of_the_layout_is_required(manifest: Manifest, name: str) -> 
 
 
 @pytest.mark.parametrize("name", [name for name in REQUIRED if name.endswith(".npy")])
-def test_every_array_has_its_type_and_shape(manifest: Manifest, name: str) -> None:
+def test_layout_checks_type_and_shape_of_arrays(manifest: Manifest, name: str) -> None:
     with pytest.raises(RunError, match=f"{name} holds values of type <f2"):
         check_layout(changed(manifest, name, dtype="<f2"), "run")
     with pytest.raises(RunError, match=f"{name} holds values of type None"):
@@ -67,7 +67,7 @@ def test_every_array_has_its_type_and_shape(manifest: Manifest, name: str) -> No
             check_layout(changed(manifest, name, shape=(99,)), "run")
 
 
-def test_the_dual_variables_have_one_class_each(manifest: Manifest) -> None:
+def test_layout_dual_variables_have_one_class_each(manifest: Manifest) -> None:
     with pytest.raises(RunError, match=r"dual_indices.npy has shape \[4\], but the manifest says 3 dual variables"):
         check_layout(changed(manifest, f"{SURROGATE}/dual_data.npy", shape=(3,)), "run")
 
@@ -80,14 +80,14 @@ def test_check_layout_index_with_fewer_positions_than_attributions_is_refused(ma
         check_layout(changed(manifest, name, dtype=dtype), "run")
 
 
-def test_an_intercept_widens_the_weights(manifest: Manifest) -> None:
+def test_layout_intercept_widens_weights(manifest: Manifest) -> None:
     augmented = manifest.model_copy(update={"intercept": "augment"})
     with pytest.raises(RunError, match=r"coef.npy has shape \[3, 5\], but the manifest says 3 classes x 6 features"):
         check_layout(augmented, "run")
     check_layout(changed(augmented, f"{SURROGATE}/coef.npy", shape=(3, 6)), "run")
 
 
-def test_other_weights_than_those_of_the_features_are_refused(manifest: Manifest) -> None:
+def test_layout_other_weights_than_features_are_refused(manifest: Manifest) -> None:
     stored = manifest.files["network.safetensors"].sha256
     with pytest.raises(RunError, match=f"(?s){'b' * 64}.*{stored}"):
         check_layout(changed(manifest, "network.safetensors", sha256="b" * 64), "run")

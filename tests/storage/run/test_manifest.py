@@ -35,7 +35,7 @@ def nested(path: str, value: object) -> dict[str, Any]:
     return whole
 
 
-def test_a_manifest_comes_back() -> None:
+def test_manifest_comes_back() -> None:
     manifest = describe(description(), {"train.parquet": ENTRY, "network.safetensors": ENTRY})
     content = manifest.to_bytes()
     assert parse_manifest(content, "run") == manifest
@@ -67,7 +67,7 @@ def test_a_manifest_comes_back() -> None:
         (b'{"schema_version": 99999999999999999999999999}', "newer"),
     ],
 )
-def test_what_is_no_manifest_is_refused(content: bytes, message: str) -> None:
+def test_parse_not_a_manifest_is_refused(content: bytes, message: str) -> None:
     with pytest.raises(RunError, match=message):
         parse_manifest(content, "run")
 
@@ -107,13 +107,13 @@ def test_what_is_no_manifest_is_refused(content: bytes, message: str) -> None:
         ("files", {"train.parquet": {"sha256": "a" * 64 + "\n", "bytes": 3}}),
     ],
 )
-def test_wrong_values_are_refused_and_named(path: str, value: object) -> None:
+def test_parse_wrong_value_is_refused_and_named(path: str, value: object) -> None:
     with pytest.raises(RunError, match="damaged at"):
         parse_manifest(json.dumps(nested(path, value)).encode(), "run")
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
-def test_numbers_that_are_none_are_refused(number: str) -> None:
+def test_parse_nan_and_infinity_are_refused(number: str) -> None:
     content = json.dumps(nested("surrogates/0/certificate/primal", "HERE")).replace('"HERE"', number)
     with pytest.raises(RunError):
         parse_manifest(content.encode(), "run")
@@ -140,13 +140,13 @@ def test_numbers_that_are_none_are_refused(number: str) -> None:
         "/".join("a" * 9),
     ],
 )
-def test_names_that_could_lead_out_of_the_folder_are_refused(name: str) -> None:
+def test_parse_name_outside_of_folder_is_refused(name: str) -> None:
     with pytest.raises(RunError, match="damaged at"):
         parse_manifest(json.dumps(document(files={name: {"sha256": "a" * 64, "bytes": 3}})).encode(), "run")
 
 
 @pytest.mark.parametrize("field", ["name", "c"])
-def test_surrogates_must_be_distinct(field: str) -> None:
+def test_parse_equal_surrogates_are_refused(field: str) -> None:
     one = description().surrogates[0]
     other = one.model_copy(update={"name": "c-1", "c": 1.0, field: getattr(one, field)})
     values = {**dict(description()), "surrogates": (one, other)}
@@ -154,7 +154,7 @@ def test_surrogates_must_be_distinct(field: str) -> None:
         RunDescription(**values)
 
 
-def test_a_deeply_nested_value_is_refused(tmp_path: Path) -> None:
+def test_parse_deeply_nested_value_is_refused(tmp_path: Path) -> None:
     deep = json.dumps(document(libraries={"x": "HERE"})).replace('"HERE"', "[" * 5000 + "]" * 5000)
     with pytest.raises(RunError):
         parse_manifest(deep.encode(), str(tmp_path))

@@ -15,7 +15,7 @@ from xda.storage.run.place import refuse_taken_place
 from xda.storage.run.writer import RunWriter
 
 
-def test_a_run_of_another_id_stays(run_path: Path) -> None:
+def test_writer_keeps_run_of_another_id(run_path: Path) -> None:
     before = RunFolder.open(run_path).digest
     with pytest.raises(ConflictError, match="holds another run, 'tiny', and this one is 'other'"):
         refuse_taken_place(run_path, "other")
@@ -24,7 +24,7 @@ def test_a_run_of_another_id_stays(run_path: Path) -> None:
     assert RunFolder.open(run_path, verify=True).digest == before
 
 
-def test_a_run_of_another_id_stays_though_it_came_during_the_build(tmp_path: Path) -> None:
+def test_commit_keeps_run_of_another_id_that_appeared(tmp_path: Path) -> None:
     out = tmp_path / "run"
     with RunWriter(out, "other") as writer:
         write_stages(writer)
@@ -34,7 +34,7 @@ def test_a_run_of_another_id_stays_though_it_came_during_the_build(tmp_path: Pat
     assert RunFolder.open(out, verify=True).manifest.id == "tiny"
 
 
-def test_a_run_of_another_version_stays_too(run_path: Path) -> None:
+def test_writer_keeps_run_of_another_version(run_path: Path) -> None:
     manifest = json.loads((run_path / MANIFEST_NAME).read_bytes())
     (run_path / MANIFEST_NAME).write_text(json.dumps(manifest | {"schema_version": 99, "new": 1}))
     with pytest.raises(ConflictError, match="another run"):
@@ -42,7 +42,7 @@ def test_a_run_of_another_version_stays_too(run_path: Path) -> None:
     refuse_taken_place(run_path, "tiny")
 
 
-def test_an_unfinished_build_of_another_id_stays(tmp_path: Path) -> None:
+def test_writer_keeps_unfinished_build_of_another_id(tmp_path: Path) -> None:
     out = tmp_path / "run"
     with RunWriter(out, "tiny") as writer:
         computed = write_stages(writer)

@@ -55,7 +55,7 @@ def finish(out: Path, inputs: str = "x") -> int:
     return began
 
 
-def test_a_stage_goes_on_behind_its_last_whole_batch(out: Path) -> None:
+def test_growing_stage_continues_after_last_whole_batch(out: Path) -> None:
     begin(out, 3)
     begin(out, 4, expected=3)
     assert finish(out) == 4
@@ -63,12 +63,12 @@ def test_a_stage_goes_on_behind_its_last_whole_batch(out: Path) -> None:
         assert writer.finished("s", "x")
 
 
-def test_rows_of_other_inputs_are_not_kept(out: Path) -> None:
+def test_growing_stage_drops_rows_of_other_inputs(out: Path) -> None:
     begin(out, 3)
     assert finish(out, "y") == 0
 
 
-def test_rows_of_another_shape_are_not_kept(out: Path) -> None:
+def test_growing_stage_drops_rows_of_another_shape(out: Path) -> None:
     begin(out, 3)
     with RunWriter(out, "tiny") as writer, writer.growing_stage("s", "x", {"a.npy": ((4, 2), np.float32)}) as filled:
         assert filled.done == 0
@@ -76,7 +76,7 @@ def test_rows_of_another_shape_are_not_kept(out: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "no array"])
-def test_a_file_that_was_tampered_with_is_begun_anew(out: Path, damage: str) -> None:
+def test_growing_stage_with_damaged_file_starts_anew(out: Path, damage: str) -> None:
     begin(out, 3)
     path = swap.building_path(out) / "a.npy"
     if damage == "missing":
@@ -88,7 +88,7 @@ def test_a_file_that_was_tampered_with_is_begun_anew(out: Path, damage: str) -> 
     assert finish(out) == 0
 
 
-def test_another_stage_that_writes_the_same_file_ends_the_unfinished_one(out: Path) -> None:
+def test_growing_stage_ends_when_another_writes_its_file(out: Path) -> None:
     begin(out, 3)
     with RunWriter(out, "tiny") as writer, writer.stage("t", "x"):
         writer.write_array("a.npy", ROWS)
@@ -100,7 +100,7 @@ def test_another_stage_that_writes_the_same_file_ends_the_unfinished_one(out: Pa
         filled.append(batch(0, 10))
 
 
-def test_a_stage_is_finished_only_with_all_rows(out: Path) -> None:
+def test_growing_stage_is_finished_only_with_all_rows(out: Path) -> None:
     with (
         RunWriter(out, "tiny") as writer,
         pytest.raises(RuntimeError, match="3 of 10 rows"),
@@ -110,7 +110,7 @@ def test_a_stage_is_finished_only_with_all_rows(out: Path) -> None:
     assert finish(out) == 3
 
 
-def test_no_rows_are_a_finished_stage_too(out: Path) -> None:
+def test_growing_stage_without_rows_is_finished(out: Path) -> None:
     with RunWriter(out, "tiny") as writer:
         with writer.growing_stage("s", "x", {"a.npy": ((0, 2), np.float32)}) as filled:
             assert (filled.done, filled.total) == (0, 0)
@@ -127,9 +127,7 @@ def test_no_rows_are_a_finished_stage_too(out: Path) -> None:
         ({"a.npy": np.zeros((11, 2), np.float32), "deep/b.npy": np.arange(11)}, "do not fit behind row 0"),
     ],
 )
-def test_a_batch_that_does_not_fit_changes_nothing(
-    out: Path, rows: dict[str, NDArray[np.generic]], message: str
-) -> None:
+def test_append_wrong_batch_changes_nothing(out: Path, rows: dict[str, NDArray[np.generic]], message: str) -> None:
     with RunWriter(out, "tiny") as writer, writer.growing_stage("s", "x", FORMS) as filled:
         with pytest.raises(ValueError, match=message):
             filled.append(rows)
@@ -137,7 +135,7 @@ def test_a_batch_that_does_not_fit_changes_nothing(
         filled.append(batch(0, 10))
 
 
-def test_a_row_is_counted_only_once_it_is_on_the_disk(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_append_counts_rows_only_when_on_disk(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The order is what survives a power cut: rows, wait for the disk, mark, wait for the disk."""
     events: list[str] = []
     write, sync, replace = os.pwrite, os.fsync, Path.replace
@@ -156,7 +154,7 @@ def test_a_row_is_counted_only_once_it_is_on_the_disk(out: Path, monkeypatch: py
     assert events == ["write", "write", "sync", "sync", "sync", "mark", "sync"]
 
 
-def test_marks_take_a_small_share_of_the_time(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_marks_take_small_share_of_time(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every mark takes a second here, every batch three, by a clock that only they move."""
     monkeypatch.setattr(growing, "PATIENCE", 10.0)
     now, marks = 0.0, []
@@ -178,7 +176,7 @@ def test_marks_take_a_small_share_of_the_time(out: Path, monkeypatch: pytest.Mon
     assert marks == [*range(1, 40, 4), 40]
 
 
-def test_a_build_that_is_interrupted_keeps_what_was_not_marked_yet(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_growing_stage_interrupted_keeps_unmarked_rows(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(growing, "PATIENCE", 1e9)
     monkeypatch.setattr(os, "fsync", lambda descriptor: sleep(0.001))
     with RunWriter(out, "tiny") as writer, suppress(KeyboardInterrupt), writer.growing_stage("s", "x", FORMS) as filled:
@@ -189,13 +187,13 @@ def test_a_build_that_is_interrupted_keeps_what_was_not_marked_yet(out: Path, mo
     assert finish(out) == 4
 
 
-def test_a_write_that_stops_short_is_gone_on_with(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_append_continues_short_write(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write = os.pwrite
     monkeypatch.setattr(os, "pwrite", lambda descriptor, data, offset: write(descriptor, data[:7], offset))
     assert finish(out) == 0
 
 
-def test_what_cannot_be_marked_is_written_again(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_append_rows_with_failed_mark_are_rewritten(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(self: Path, target: Path) -> Path:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -207,7 +205,7 @@ def test_what_cannot_be_marked_is_written_again(out: Path, monkeypatch: pytest.M
     assert finish(out) == 2
 
 
-def test_arrays_close_their_files(tmp_path: Path) -> None:
+def test_growing_arrays_close_their_files(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", ROWS)
     before = len(os.listdir("/proc/self/fd"))
     with GrowingArrays({"a": tmp_path / "a.npy"}, 0, lambda rows: None):

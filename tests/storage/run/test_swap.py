@@ -34,7 +34,7 @@ def target(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     return tmp_path / "runs" / "mnist"
 
 
-def test_exchange_swaps_two_folders_where_the_system_can(tmp_path: Path) -> None:
+def test_exchange_swaps_two_folders(tmp_path: Path) -> None:
     first, second = folder(tmp_path / "a", "a"), folder(tmp_path / "b", "b")
     if not swap.exchange(first, second):
         pytest.skip("this file system cannot exchange two names")
@@ -43,14 +43,14 @@ def test_exchange_swaps_two_folders_where_the_system_can(tmp_path: Path) -> None
         swap.exchange(first, tmp_path / "missing")
 
 
-def test_the_first_version_is_moved_into_place(target: Path) -> None:
+def test_publish_first_version_moves_into_place(target: Path) -> None:
     folder(swap.building_path(target), "new")
     swap.publish(target)
     assert content(target) == "new"
     assert os.listdir(target.parent) == ["mnist"]
 
 
-def test_a_later_version_replaces_the_first(target: Path) -> None:
+def test_publish_later_version_replaces_first(target: Path) -> None:
     folder(target, "old")
     folder(swap.building_path(target), "new")
     folder(swap.aside_path(target), "rest of an earlier crash")
@@ -60,14 +60,14 @@ def test_a_later_version_replaces_the_first(target: Path) -> None:
     assert os.listdir(target.parent) == ["mnist"]
 
 
-def test_a_swap_that_fails_leaves_the_old_version(target: Path) -> None:
+def test_publish_failure_keeps_old_version(target: Path) -> None:
     folder(target, "old")
     with pytest.raises(OSError, match=r"."):
         swap.publish(target)
     assert content(target) == "old"
 
 
-def test_a_reader_puts_the_old_version_back_after_half_a_swap(target: Path) -> None:
+def test_recover_after_half_a_swap_restores_old_version(target: Path) -> None:
     folder(swap.aside_path(target), "old")
     swap.recover(target)
     assert content(target) == "old"
@@ -76,7 +76,7 @@ def test_a_reader_puts_the_old_version_back_after_half_a_swap(target: Path) -> N
     assert content(target) == "old"
 
 
-def test_a_swap_under_way_is_not_disturbed(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recover_waits_for_running_swap(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder(swap.aside_path(target), "old")
     monkeypatch.setattr(swap, "_RECOVERY_SECONDS", 0.1)
     with (
@@ -87,7 +87,7 @@ def test_a_swap_under_way_is_not_disturbed(target: Path, monkeypatch: pytest.Mon
     assert content(swap.aside_path(target)) == "old"
 
 
-def test_removing_never_follows_a_link(tmp_path: Path) -> None:
+def test_remove_folder_never_follows_link(tmp_path: Path) -> None:
     folder(tmp_path / "precious", "kept")
     (tmp_path / "link").symlink_to(tmp_path / "precious")
     swap.remove_folder(tmp_path / "link")
@@ -100,7 +100,7 @@ def test_removing_never_follows_a_link(tmp_path: Path) -> None:
     assert content(tmp_path / "precious") == "kept"
 
 
-def test_what_cannot_be_removed_is_only_logged(
+def test_remove_folder_failure_is_logged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder(tmp_path / "waste", "x")

@@ -29,7 +29,7 @@ def table(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_table_comes_back(table: Path) -> None:
+def test_table_comes_back(table: Path) -> None:
     assert read_table(table).to_pydict() == {"label": [1, 2, 3], "name": ["a", "b", "c"]}
     assert read_table(pa.BufferReader(table.read_bytes())).num_rows == 3
     table.write_bytes(table.read_bytes()[:-9])
@@ -38,7 +38,7 @@ def test_a_table_comes_back(table: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="only Linux lists the threads of a process")
-def test_reading_wakes_no_thread(table: Path) -> None:
+def test_read_table_starts_no_thread(table: Path) -> None:
     counted = subprocess.run(
         [sys.executable, "-c", COUNTING, str(table)], capture_output=True, text=True, timeout=60, check=True
     )

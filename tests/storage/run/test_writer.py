@@ -37,7 +37,7 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "new" / "runs" / "tiny"
 
 
-def test_a_build_is_visible_only_when_it_is_whole(out: Path) -> None:
+def test_build_is_visible_only_when_whole(out: Path) -> None:
     with RunWriter(out, "tiny") as writer:
         write_stages(writer)
         assert not out.exists()
@@ -49,7 +49,7 @@ def test_a_build_is_visible_only_when_it_is_whole(out: Path) -> None:
     assert sorted(os.listdir(out.parent)) == [".tiny.lock", "tiny"]
 
 
-def test_an_interrupted_build_goes_on_where_it_stopped(out: Path) -> None:
+def test_build_interrupted_continues_where_it_stopped(out: Path) -> None:
     with RunWriter(out, "tiny") as writer:
         for stage in ("network", "data"):
             with writer.stage(stage, fingerprint([stage, 0])):
@@ -66,7 +66,7 @@ def test_an_interrupted_build_goes_on_where_it_stopped(out: Path) -> None:
     assert computed == ["surrogate", *FEATURES]
 
 
-def test_a_changed_input_redoes_its_stage(out: Path) -> None:
+def test_stage_with_changed_input_is_redone(out: Path) -> None:
     with RunWriter(out, "tiny") as writer:
         write_stages(writer)
     with RunWriter(out, "tiny") as writer:
@@ -86,7 +86,7 @@ def test_a_changed_input_redoes_its_stage(out: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated"])
-def test_a_stage_whose_file_is_gone_is_redone(out: Path, damage: str) -> None:
+def test_stage_with_missing_file_is_redone(out: Path, damage: str) -> None:
     with RunWriter(out, "tiny") as writer:
         write_stages(writer)
     path = swap.building_path(out) / SURROGATE / "coef.npy"
@@ -97,7 +97,7 @@ def test_a_stage_whose_file_is_gone_is_redone(out: Path, damage: str) -> None:
     assert build(out)[1] == ["surrogate"]
 
 
-def test_a_file_that_changed_after_its_stage_is_not_published(out: Path) -> None:
+def test_commit_file_changed_after_its_stage_is_refused(out: Path) -> None:
     with RunWriter(out, "tiny") as writer:
         write_stages(writer)
         path = swap.building_path(out) / "test" / "images.bin"
@@ -111,14 +111,14 @@ def test_a_file_that_changed_after_its_stage_is_not_published(out: Path) -> None
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b'{"stages": 5}', b'{"stages": {"a": {"inputs": NaN}}}', b"\xff"]
 )
-def test_an_unreadable_state_starts_anew(out: Path, content: bytes) -> None:
+def test_build_with_unreadable_state_starts_anew(out: Path, content: bytes) -> None:
     with RunWriter(out, "tiny") as writer:
         write_stages(writer)
     (swap.building_path(out) / STATE_NAME).write_bytes(content)
     assert build(out)[1] == ALL_STAGES
 
 
-def test_a_state_cannot_name_files_outside(out: Path) -> None:
+def test_build_state_naming_files_outside_starts_anew(out: Path) -> None:
     with RunWriter(out, "tiny") as writer:
         write_stages(writer)
     state = swap.building_path(out) / STATE_NAME
@@ -126,7 +126,7 @@ def test_a_state_cannot_name_files_outside(out: Path) -> None:
     assert build(out)[1] == ALL_STAGES
 
 
-def test_discard_forgets_the_build_but_not_the_run(run_path: Path) -> None:
+def test_discard_forgets_build_and_keeps_run(run_path: Path) -> None:
     with RunWriter(run_path, "tiny") as writer:
         write_stages(writer, 1)
         writer.discard()
@@ -136,7 +136,7 @@ def test_discard_forgets_the_build_but_not_the_run(run_path: Path) -> None:
     assert RunFolder.open(run_path).manifest.title == "Tiny 0"
 
 
-def test_what_no_stage_of_this_build_wrote_is_left_out(out: Path) -> None:
+def test_commit_leaves_out_files_of_no_stage(out: Path) -> None:
     with RunWriter(out, "tiny") as writer:
         with writer.stage("no longer asked for", "x"):
             writer.write_array("surrogates/c-1/coef.npy", np.zeros(3))
@@ -148,7 +148,7 @@ def test_what_no_stage_of_this_build_wrote_is_left_out(out: Path) -> None:
     assert not (out / "train" / "deep").exists()
 
 
-def test_a_second_build_of_the_same_run_is_refused(out: Path) -> None:
+def test_build_second_of_same_run_is_refused(out: Path) -> None:
     with (
         RunWriter(out, "tiny"),
         pytest.raises(ConflictError, match=rf"process id {os.getpid()}"),
@@ -160,7 +160,7 @@ def test_a_second_build_of_the_same_run_is_refused(out: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["file", "folder", "other manifest"])
-def test_what_is_no_run_is_never_replaced(tmp_path: Path, kind: str) -> None:
+def test_writer_never_replaces_what_is_not_a_run(tmp_path: Path, kind: str) -> None:
     out = tmp_path / "precious"
     if kind == "file":
         out.write_text("thesis")
@@ -172,7 +172,7 @@ def test_what_is_no_run_is_never_replaced(tmp_path: Path, kind: str) -> None:
     assert "thesis" in (out if kind == "file" else next(out.iterdir())).read_text()
 
 
-def test_a_folder_that_appears_during_the_build_is_not_replaced(out: Path) -> None:
+def test_commit_never_replaces_folder_that_appeared(out: Path) -> None:
     with RunWriter(out, "tiny") as writer:
         write_stages(writer)
         out.mkdir()
@@ -182,7 +182,7 @@ def test_a_folder_that_appears_during_the_build_is_not_replaced(out: Path) -> No
     assert (out / "thesis").read_text() == "thesis"
 
 
-def test_an_empty_folder_and_a_damaged_run_are_replaced(out: Path) -> None:
+def test_writer_replaces_empty_folder_and_damaged_run(out: Path) -> None:
     out.mkdir(parents=True)
     build(out)
     (out / "manifest.json").write_bytes(b"{")
@@ -191,25 +191,25 @@ def test_an_empty_folder_and_a_damaged_run_are_replaced(out: Path) -> None:
     assert build(out, 1)[0].manifest.title == "Tiny 1"
 
 
-def test_a_link_to_a_run_keeps_being_a_link(run_path: Path, tmp_path: Path) -> None:
+def test_commit_to_link_keeps_the_link(run_path: Path, tmp_path: Path) -> None:
     (tmp_path / "current").symlink_to(run_path)
     build(tmp_path / "current", 1)
     assert (tmp_path / "current").is_symlink()
     assert RunFolder.open(run_path).manifest.title == "Tiny 1"
 
 
-def test_the_root_cannot_be_a_run() -> None:
+def test_writer_root_is_refused() -> None:
     with pytest.raises(ConfigError), RunWriter(Path("/"), "tiny"):
         pass
 
 
-def test_a_parent_that_is_a_file_is_an_error_for_people(tmp_path: Path) -> None:
+def test_writer_parent_is_file_is_run_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(RunError, match="cannot be written"), RunWriter(tmp_path / "file" / "run", "tiny"):
         pass
 
 
-def test_an_error_of_the_caller_inside_a_stage_is_left_alone(out: Path) -> None:
+def test_stage_passes_on_errors_of_the_caller(out: Path) -> None:
     with RunWriter(out, "tiny") as writer:
         with pytest.raises(FileNotFoundError), writer.stage("a", "x"):
             raise FileNotFoundError("of the caller")
@@ -217,7 +217,7 @@ def test_an_error_of_the_caller_inside_a_stage_is_left_alone(out: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../x", "/x", ".state", "a/../../x", "", "a//b", "x\n"])
-def test_files_stay_inside(out: Path, name: str) -> None:
+def test_writer_file_names_stay_inside(out: Path, name: str) -> None:
     with (
         RunWriter(out, "tiny") as writer,
         pytest.raises(ValueError, match="cannot be the name"),
@@ -226,7 +226,7 @@ def test_files_stay_inside(out: Path, name: str) -> None:
         writer.write_bytes(name, b"x")
 
 
-def test_files_are_written_in_stages_and_once(out: Path) -> None:
+def test_writer_file_needs_a_stage_and_is_written_once(out: Path) -> None:
     with RunWriter(out, "tiny") as writer:
         with pytest.raises(RuntimeError, match="inside a stage"):
             writer.write_bytes("a", b"x")
@@ -238,7 +238,7 @@ def test_files_are_written_in_stages_and_once(out: Path) -> None:
             writer.write_bytes("a", b"x")
 
 
-def test_finished_files_can_be_read_back(out: Path, tmp_path: Path) -> None:
+def test_writer_reads_back_finished_files(out: Path, tmp_path: Path) -> None:
     (tmp_path / "checkpoint").write_bytes(b"weights")
     with RunWriter(out, "tiny") as writer:
         write_stages(writer)
@@ -259,12 +259,12 @@ def test_finished_files_can_be_read_back(out: Path, tmp_path: Path) -> None:
     ("given", "message"),
     [([b"a"], "has 1 images instead of 2"), ([b"a", b""], "empty image at 1"), ([b"a", b"b", b"c"], "more than 2")],
 )
-def test_images_must_be_as_many_as_said_and_not_empty(out: Path, given: list[bytes], message: str) -> None:
+def test_write_images_wrong_count_or_empty_is_refused(out: Path, given: list[bytes], message: str) -> None:
     with RunWriter(out, "tiny") as writer, pytest.raises(DataError, match=message), writer.stage("a", "x"):
         writer.write_images("train", given, 2)
 
 
-def test_images_that_cannot_be_read_are_not_blamed_on_the_disk_of_the_run(out: Path) -> None:
+def test_write_images_read_error_is_data_error(out: Path) -> None:
     def broken() -> Iterator[bytes]:
         yield b"image"
         raise OSError(errno.EIO, os.strerror(errno.EIO), "picture.png")
@@ -277,7 +277,7 @@ def test_images_that_cannot_be_read_are_not_blamed_on_the_disk_of_the_run(out: P
         writer.write_images("train", broken(), 2)
 
 
-def test_images_report_progress_and_are_streamed(out: Path) -> None:
+def test_write_images_streams_and_reports_progress(out: Path) -> None:
     calls: list[tuple[str, int, int]] = []
     alive = 0
 
@@ -301,7 +301,7 @@ def test_images_report_progress_and_are_streamed(out: Path) -> None:
     assert calls == [("Write images: test", done, 2500) for done in (1000, 2000, 2500)]
 
 
-def test_a_rewritten_file_does_not_change_under_an_open_map(out: Path) -> None:
+def test_rewritten_file_keeps_open_map(out: Path) -> None:
     with RunWriter(out, "tiny") as writer:
         with writer.stage("a", "x"):
             writer.write_array("a.npy", np.zeros(1000))
@@ -312,7 +312,7 @@ def test_a_rewritten_file_does_not_change_under_an_open_map(out: Path) -> None:
         assert writer.array("a.npy").all()
 
 
-def test_parts_that_do_not_belong_together_are_not_published(run_path: Path) -> None:
+def test_commit_contradicting_parts_are_refused(run_path: Path) -> None:
     with RunWriter(run_path, "tiny") as writer:
         write_stages(writer, 1)
         wrong = description(1).model_copy(update={"classes": ("zero", "one")})
@@ -323,7 +323,7 @@ def test_parts_that_do_not_belong_together_are_not_published(run_path: Path) -> 
     assert RunFolder.open(run_path).image("test", 1) == images(1, "test")[1]
 
 
-def test_reading_a_run_while_it_is_rebuilt_finds_one_or_the_other(run_path: Path) -> None:
+def test_open_during_rebuild_finds_old_or_new_run(run_path: Path) -> None:
     seen = set()
     for seed in range(1, 6):
         with RunWriter(run_path, "tiny") as writer:
