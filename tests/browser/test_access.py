@@ -60,7 +60,7 @@ def test_axe_finds_nothing_serious(themed: Page, shared: str, name: str) -> None
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 2560])
-def test_nothing_scrolls_sideways(open_page: Opener, shared: str, width: int) -> None:
+def test_pages_do_not_scroll_sideways(open_page: Opener, shared: str, width: int) -> None:
     with open_page(errors_allowed=True, viewport={"width": width, "height": 844}) as page:
         for path in (*PAGES.values(), shared):
             page.goto(path)
@@ -68,7 +68,7 @@ def test_nothing_scrolls_sideways(open_page: Opener, shared: str, width: int) ->
             assert over <= 0, path
 
 
-def test_on_a_small_screen_the_images_come_before_the_filters(open_page: Opener) -> None:
+def test_gallery_on_small_screen_shows_images_before_filters(open_page: Opener) -> None:
     with open_page(viewport={"width": 390, "height": 844}) as page:
         page.goto("/r/digits")
         label = page.get_by_label("label", exact=True)
@@ -82,20 +82,20 @@ def test_on_a_small_screen_the_images_come_before_the_filters(open_page: Opener)
         expect(page.get_by_role("link", name="Remove filter: label 4")).to_be_visible()
 
 
-def test_where_there_is_room_the_filters_are_open(page: Page) -> None:
+def test_gallery_on_large_screen_opens_filters(page: Page) -> None:
     page.goto("/r/digits")
     expect(page.get_by_label("label", exact=True)).to_be_visible()
     expect(page.get_by_role("button", name="Filters")).to_be_hidden()
 
 
-def test_the_head_of_an_explanation_stays_on_one_line_with_a_listing(page: Page) -> None:
+def test_explanation_head_with_listing_stays_on_one_line(page: Page) -> None:
     page.goto("/r/digits/test/14?label=4&correct=true&disagrees=false&max_margin=1&against=9")
     box = page.locator(".head").bounding_box()
     assert box is not None
     assert box["height"] < 60
 
 
-def test_open_menus_stay_on_a_small_screen(open_page: Opener) -> None:
+def test_menus_open_within_small_screen(open_page: Opener) -> None:
     with open_page(viewport={"width": 390, "height": 844}) as page:
         page.goto("/r/digits/test/14")
         page.get_by_role("button", name="Copy link").click()
@@ -112,7 +112,7 @@ def test_open_menus_stay_on_a_small_screen(open_page: Opener) -> None:
 
 
 @pytest.mark.parametrize("width", [320, 390])
-def test_thumbnails_are_of_one_size_on_a_small_screen(open_page: Opener, width: int) -> None:
+def test_thumbnails_on_small_screen_have_one_size(open_page: Opener, width: int) -> None:
     with open_page(viewport={"width": width, "height": 844}) as page:
         page.goto("/r/digits")
         sizes = page.locator(".grid img").evaluate_all("all => all.map(i => `${i.clientWidth}x${i.clientHeight}`)")
@@ -153,7 +153,7 @@ def test_images_keep_their_places_while_heatmaps_are_computed(open_page: Opener)
     assert places[0] == places[1]
 
 
-def test_keyboard_alone_goes_all_the_way(page: Page) -> None:
+def test_keyboard_alone_reaches_everything(page: Page) -> None:
     page.goto("/r/digits")
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
@@ -193,7 +193,7 @@ def test_keyboard_alone_goes_all_the_way(page: Page) -> None:
     expect(page).to_have_url(re.compile("/r/digits$"))
 
 
-def test_target_can_be_switched_by_keyboard_without_losing_the_place(page: Page) -> None:
+def test_target_switched_by_keyboard_keeps_focus(page: Page) -> None:
     page.goto("/r/digits/test/14")
     page.get_by_label("why", exact=True).focus()
     page.keyboard.press("End")
@@ -215,7 +215,7 @@ def test_single_key_shortcuts_can_be_switched_off(page: Page) -> None:
     expect(page.get_by_role("heading", name="Test image 15")).to_be_visible()
 
 
-def test_theme_is_kept_and_there_at_the_first_paint(page: Page) -> None:
+def test_theme_is_kept_and_applied_at_first_paint(page: Page) -> None:
     page.goto("/")
     button = page.get_by_role("button", name=re.compile("Colour theme"))
     button.click()

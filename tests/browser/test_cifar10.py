@@ -75,13 +75,13 @@ def url(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield from serve(Settings(home=tmp_path_factory.mktemp("home"), runs=str(run), device="cpu"))
 
 
-def test_the_run_is_sound(run: Path) -> None:
+def test_cifar10_run_is_sound(run: Path) -> None:
     findings = verify_run(run, device="cpu")
     assert len(findings) == 8
     assert all(finding.passed for finding in findings), findings
 
 
-def test_the_checkpoint_recognises_the_images(url: str) -> None:
+def test_cifar10_checkpoint_recognises_images(url: str) -> None:
     described = httpx.get(f"{url}/api/v1/runs").json()[0]
     assert described["classes"][:3] == ["airplane", "automobile", "bird"]
     assert (described["n_train"], described["n_test"]) == (300, 30)
@@ -89,7 +89,7 @@ def test_the_checkpoint_recognises_the_images(url: str) -> None:
     assert len(page["items"]) >= 22
 
 
-def test_both_heat_maps_of_a_pair_sum_to_its_share(url: str) -> None:
+def test_cifar10_heatmaps_of_pair_sum_to_attribution(url: str) -> None:
     api = f"{url}/api/v1/runs/cifar10-part"
     told = httpx.get(f"{api}/test/12/explanation", params={"limit": 3}).json()
     for part in (*told["supporting"], *told["opposing"]):
@@ -102,7 +102,7 @@ def test_both_heat_maps_of_a_pair_sum_to_its_share(url: str) -> None:
             assert abs(maps["train"].sum() - part["attribution"]) <= 1e-3 * largest
 
 
-def test_gallery_explanation_and_pair_open(chromium: Browser, url: str) -> None:
+def test_cifar10_gallery_explanation_and_pair_open(chromium: Browser, url: str) -> None:
     with opened(chromium, url) as page:
         page.goto("/")
         page.get_by_role("link", name="Part of CIFAR-10").first.click()

@@ -36,7 +36,7 @@ def expect_sides(page: Page, first: str, second: str) -> None:
     expect(page.locator(".compared-side h2")).to_have_text([f"A {first}", f"B {second}"])
 
 
-def test_what_changed_in_why(page: Page, chromium: Browser, both: str, tmp_path: Path) -> None:
+def test_comparison_journey_shows_changes(page: Page, chromium: Browser, both: str, tmp_path: Path) -> None:
     page.goto("/r/digits/test/14?label=4")
     # the run switch leads to the same test image, and back
     page.locator("summary", has_text="run").click()
@@ -87,7 +87,7 @@ def test_what_changed_in_why(page: Page, chromium: Browser, both: str, tmp_path:
     expect(page).to_have_url(re.compile(r"/test/14/train/\d+\?.*target=4&against=9"))
 
 
-def test_without_javascript(chromium: Browser, both: str) -> None:
+def test_comparison_without_javascript_works(chromium: Browser, both: str) -> None:
     with opened(chromium, both, java_script_enabled=False) as page:
         page.goto("/r/digits/test/14/compare")
         page.get_by_label("compare with").select_option("digits-again · C 1e-4")
@@ -102,7 +102,7 @@ def test_without_javascript(chromium: Browser, both: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(chromium: Browser, both: str, scheme: str) -> None:
+def test_axe_finds_nothing_serious_in_comparison(chromium: Browser, both: str, scheme: str) -> None:
     with opened(chromium, both, errors_allowed=True, color_scheme=scheme) as page:
         page.goto("/r/digits/test/14/compare?c=1e-4&with=digits-again&with_c=1e-2")
         found = Axe().run(page, options={"runOnly": {"type": "tag", "values": TAGS}})
@@ -112,7 +112,7 @@ def test_axe_finds_nothing_serious(chromium: Browser, both: str, scheme: str) ->
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1024, 2560])
-def test_nothing_scrolls_sideways(chromium: Browser, both: str, width: int) -> None:
+def test_comparison_does_not_scroll_sideways(chromium: Browser, both: str, width: int) -> None:
     with opened(chromium, both, viewport={"width": width, "height": 844}) as page:
         page.goto("/r/digits/test/14/compare?c=1e-4&with=digits-again&with_c=1e-2")
         assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0

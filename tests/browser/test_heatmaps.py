@@ -14,7 +14,7 @@ from tests.browser.test_journeys import first_pair, wait_for_maps
 from tests.conftest import Served
 
 
-def test_busy_heatmaps_are_asked_for_again(open_page: Opener) -> None:
+def test_busy_heatmap_is_requested_again(open_page: Opener) -> None:
     refused: list[str] = []
 
     def busy_once(route: Route) -> None:
@@ -32,7 +32,7 @@ def test_busy_heatmaps_are_asked_for_again(open_page: Opener) -> None:
         assert page.locator(".waiting").count() == 0
 
 
-def test_opacity_costs_no_request_and_stays_in_the_address(page: Page) -> None:
+def test_opacity_change_needs_no_request_and_is_in_address(page: Page) -> None:
     page.goto("/r/digits/test/14")
     wait_for_maps(page)
     page.wait_for_load_state("networkidle")
@@ -60,7 +60,7 @@ def test_holding_a_key_hides_the_maps(page: Page) -> None:
     expect(page.locator(".map").first).to_be_visible()
 
 
-def test_probe_tells_the_raw_value(page: Page, served_world: Served) -> None:
+def test_probe_shows_raw_value(page: Page, served_world: Served) -> None:
     page.goto("/r/digits/test/14")
     page.goto(first_pair(page))
     wait_for_maps(page)
@@ -84,7 +84,7 @@ def test_probe_tells_the_raw_value(page: Page, served_world: Served) -> None:
     expect(told).to_contain_text(f"column {min(column + 1, 27)}, row {row}")
 
 
-def test_a_finger_tells_the_raw_value(open_page: Opener) -> None:
+def test_touch_shows_raw_value(open_page: Opener) -> None:
     with open_page(has_touch=True, viewport={"width": 390, "height": 844}) as page:
         page.goto("/r/digits/test/14")
         page.goto(first_pair(page))
@@ -93,7 +93,7 @@ def test_a_finger_tells_the_raw_value(open_page: Opener) -> None:
         expect(page.locator("#test-value")).to_contain_text(re.compile(r"column \d+, row \d+"))
 
 
-def test_what_is_pointed_at_before_the_map_has_come_is_told_when_it_has(page: Page) -> None:
+def test_probe_before_map_arrives_shows_value_later(page: Page) -> None:
     page.goto("/r/digits/test/14")
     address = first_pair(page)
     held: list[Route] = []
@@ -109,7 +109,7 @@ def test_what_is_pointed_at_before_the_map_has_come_is_told_when_it_has(page: Pa
     expect(page.locator("#train-value")).to_contain_text("column 14, row 14")
 
 
-def test_one_scale_and_other_colours_change_the_pictures(page: Page) -> None:
+def test_scale_and_colours_change_pictures(page: Page) -> None:
     page.goto("/r/digits/test/14")
     wait_for_maps(page)
     first = page.locator(".support .map").last.get_attribute("src")

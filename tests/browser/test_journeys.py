@@ -30,7 +30,7 @@ def first_pair(page: Page) -> str:
     return href
 
 
-def test_filter_explanation_pair_target_share_open(page: Page, open_page: Opener) -> None:
+def test_journey_from_filter_to_shared_link_works(page: Page, open_page: Opener) -> None:
     page.goto("/")
     page.get_by_role("link", name=re.compile("Drawn digits")).first.click()
     expect(page).to_have_url(re.compile(r"/r/digits$"))
@@ -76,7 +76,7 @@ def test_filter_explanation_pair_target_share_open(page: Page, open_page: Opener
         assert answer.headers["content-type"] == "image/png"
 
 
-def test_back_and_forward_show_what_was_there(page: Page) -> None:
+def test_back_and_forward_restore_pages(page: Page) -> None:
     page.goto("/r/digits/test/14")
     page.get_by_label("and not", exact=True).select_option("9")
     expect(page.get_by_role("heading", name=re.compile("and not 9"))).to_be_visible()
@@ -96,7 +96,7 @@ def test_back_and_forward_show_what_was_there(page: Page) -> None:
     expect(page.get_by_role("heading", name=re.compile("and not 9"))).to_be_visible()
 
 
-def test_states_are_addresses(page: Page) -> None:
+def test_address_restores_state(page: Page) -> None:
     for path, heading in (
         ("/r/digits/test/14?target=7&against=2&c=0.0001", "Why 7 and not 2?"),
         ("/r/digits/test/14?target=7&show=12&train_class=7&map=orange-purple&scale=page&opacity=60", "Why 7?"),
@@ -106,7 +106,7 @@ def test_states_are_addresses(page: Page) -> None:
         wait_for_maps(page)
 
 
-def test_confusion_matrix_filters(page: Page) -> None:
+def test_confusion_matrix_filters_gallery(page: Page) -> None:
     page.goto(GALLERY)
     page.get_by_role("link", name=re.compile(r"^label 3, network says 3: \d+ of \d+")).click()
     expect(page).to_have_url(re.compile(r"label=3&predicted=3"))
@@ -115,7 +115,7 @@ def test_confusion_matrix_filters(page: Page) -> None:
     expect(page).to_have_url(re.compile(r"\?predicted=3$"))
 
 
-def test_paging_and_going_to_a_number(page: Page) -> None:
+def test_paging_and_go_to_number_work(page: Page) -> None:
     page.goto(GALLERY)
     expect(page.locator(".grid li")).to_have_count(96)
     page.get_by_role("link", name="Next →").click()
@@ -127,7 +127,7 @@ def test_paging_and_going_to_a_number(page: Page) -> None:
     expect(page.get_by_role("heading", name="Test image 77")).to_be_visible()
 
 
-def test_the_two_sides_of_a_question_stay_apart(page: Page) -> None:
+def test_target_and_contrast_stay_different(page: Page) -> None:
     page.goto("/r/digits/test/14?target=4&against=9")
     why, against = page.get_by_label("why", exact=True), page.get_by_label("and not", exact=True)
     assert why.locator("option:disabled").all_inner_texts() == ["9"]
@@ -154,7 +154,7 @@ def test_the_two_sides_of_a_question_stay_apart(page: Page) -> None:
     expect(page.get_by_role("heading", name="Why 3 and not 5?")).to_be_visible()
 
 
-def test_training_classes_filter_what_is_listed(page: Page) -> None:
+def test_training_class_filters_list(page: Page) -> None:
     page.goto("/r/digits/test/14")
     page.get_by_title("List only training images labelled 4").click()
     expect(page).to_have_url(re.compile("train_class=4"))
@@ -164,7 +164,7 @@ def test_training_classes_filter_what_is_listed(page: Page) -> None:
     assert {label.split()[-1] for label in labels} == {"4"}
 
 
-def test_without_javascript(open_page: Opener) -> None:
+def test_journey_without_javascript_works(open_page: Opener) -> None:
     with open_page(java_script_enabled=False) as page:
         page.goto(GALLERY)
         page.get_by_label("label", exact=True).select_option("4")
@@ -202,7 +202,7 @@ def prefixed(served_world: Served, tmp_path_factory: pytest.TempPathFactory) -> 
     yield from serve(settings)
 
 
-def test_under_a_path_prefix(chromium: Browser, prefixed: str) -> None:
+def test_journey_under_path_prefix_works(chromium: Browser, prefixed: str) -> None:
     with opened(chromium, prefixed) as page:
         requests: list[str] = []
         page.on("request", lambda request: requests.append(request.url.removeprefix(prefixed)))
@@ -225,7 +225,7 @@ def test_under_a_path_prefix(chromium: Browser, prefixed: str) -> None:
         assert [path for path in requests if not path.startswith("/team/xda/")] == []
 
 
-def test_exports(page: Page, tmp_path: Path) -> None:
+def test_exports_download_csv_json_and_png(page: Page, tmp_path: Path) -> None:
     page.goto("/r/digits/test/14?target=4")
     for kind, start in (("CSV", b"train_index,label"), ("JSON", b"{"), ("PNG", b"\x89PNG")):
         page.get_by_role("button", name="Export").click()
@@ -238,7 +238,7 @@ def test_exports(page: Page, tmp_path: Path) -> None:
         page.keyboard.press("Escape")
 
 
-def test_errors_are_pages_of_the_same_design(open_page: Opener) -> None:
+def test_error_page_has_same_design(open_page: Opener) -> None:
     with open_page(errors_allowed=True) as page:
         for path, words in (
             ("/r/nothing", "no run 'nothing'"),
@@ -254,7 +254,7 @@ def test_errors_are_pages_of_the_same_design(open_page: Opener) -> None:
             expect(page.get_by_role("link", name="All runs")).to_be_visible()
 
 
-def test_an_error_behind_a_link_is_shown_in_place_and_can_be_left(open_page: Opener) -> None:
+def test_error_behind_link_is_shown_in_place(open_page: Opener) -> None:
     with open_page(errors_allowed=True) as page:
         page.goto("/r/digits/test/14")
         page.get_by_label("go to #").fill("4711")
@@ -264,7 +264,7 @@ def test_an_error_behind_a_link_is_shown_in_place_and_can_be_left(open_page: Ope
         expect(page.locator("h1")).to_have_text("Test image 14")
 
 
-def test_many_training_images_are_fetched_as_they_come_into_sight(page: Page) -> None:
+def test_training_images_are_fetched_when_visible(page: Page) -> None:
     page.goto("/r/digits/test/14?c=0.0001&show=96")
     assert page.locator(".support .tile").count() > 24
     page.locator(".support .tile").last.scroll_into_view_if_needed()
@@ -272,7 +272,7 @@ def test_many_training_images_are_fetched_as_they_come_into_sight(page: Page) ->
     page.wait_for_function("i => i.complete && i.naturalWidth > 0", arg=last.element_handle())
 
 
-def test_fast_hands_end_up_where_they_want(page: Page) -> None:
+def test_fast_clicks_end_at_last_target(page: Page) -> None:
     page.goto("/r/digits/test/14")
     for _ in range(4):
         page.keyboard.press("ArrowRight")
@@ -283,7 +283,7 @@ def test_fast_hands_end_up_where_they_want(page: Page) -> None:
     expect(page).to_have_url(re.compile("/test/17$"))
 
 
-def test_a_held_key_moves_and_stops_when_it_is_let_go(page: Page) -> None:
+def test_held_key_moves_until_released(page: Page) -> None:
     page.goto("/r/digits/test/14")
     for _ in range(30):
         page.keyboard.down("ArrowRight")
@@ -296,7 +296,7 @@ def test_a_held_key_moves_and_stops_when_it_is_let_go(page: Page) -> None:
     expect(page).to_have_url(re.compile(f"/test/{number}$"))
 
 
-def test_filtering_says_how_many_are_left(page: Page) -> None:
+def test_filter_announces_number_of_images(page: Page) -> None:
     page.goto(GALLERY)
     page.get_by_label("label", exact=True).select_option("4")
     expect(page.locator("#announce")).to_have_text("12 of 120 test images")
@@ -306,7 +306,7 @@ def test_filtering_says_how_many_are_left(page: Page) -> None:
     expect(page).to_have_title("Test image 4: why 4 and not 9 · DualXDA Explorer")
 
 
-def test_copying_while_scrolled_answers_in_sight(page: Page) -> None:
+def test_copy_while_scrolled_confirms_in_sight(page: Page) -> None:
     page.goto("/r/digits/test/14")
     page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
     page.keyboard.press("c")
@@ -315,7 +315,7 @@ def test_copying_while_scrolled_answers_in_sight(page: Page) -> None:
     expect(page.get_by_role("status")).not_to_be_empty()
 
 
-def test_opacity_goes_along_to_a_number(page: Page) -> None:
+def test_go_to_number_keeps_opacity(page: Page) -> None:
     page.goto("/r/digits/test/14")
     page.get_by_label("Opacity of the heat-maps in percent").fill("40")
     page.get_by_label("go to #").fill("15")
@@ -323,7 +323,7 @@ def test_opacity_goes_along_to_a_number(page: Page) -> None:
     expect(page).to_have_url(re.compile(r"/test/15\?opacity=40$"))
 
 
-def test_when_the_server_is_gone_the_browser_says_so(open_page: Opener) -> None:
+def test_server_gone_is_reported_in_browser(open_page: Opener) -> None:
     with open_page(errors_allowed=True) as page:
         page.goto("/r/digits/test/14")
         page.context.set_offline(True)
@@ -334,7 +334,7 @@ def test_when_the_server_is_gone_the_browser_says_so(open_page: Opener) -> None:
         expect(page.locator("h1")).to_have_text("Test image 15")
 
 
-def test_no_style_is_copied_from_page_to_page(page: Page) -> None:
+def test_styles_are_not_copied_between_pages(page: Page) -> None:
     page.goto("/r/digits/test/14")
     # what a browser extension or a dragged corner leaves on an element; the policy forbids style attributes
     page.locator("#go").evaluate("field => { field.style.width = '120px'; }")

@@ -24,7 +24,7 @@ def long_lists() -> Iterator[None]:
     rendering.environment.cache_clear()
 
 
-def test_a_class_is_found_by_typing(page: Page) -> None:
+def test_class_field_finds_class_by_typing(page: Page) -> None:
     page.goto("/r/digits/test/14")
     why = page.get_by_label("why", exact=True)
     expect(why).to_have_value(re.compile("^4 · 4"))
@@ -45,7 +45,7 @@ def test_a_class_is_found_by_typing(page: Page) -> None:
     expect(page).to_have_url(re.compile(r"target=9&against=4$"))
 
 
-def test_without_javascript(open_page: Opener) -> None:
+def test_class_field_works_without_javascript(open_page: Opener) -> None:
     with open_page(java_script_enabled=False) as page:
         page.goto("/r/digits/test/14")
         page.get_by_label("why", exact=True).fill("9 · 9")
@@ -53,7 +53,7 @@ def test_without_javascript(open_page: Opener) -> None:
         expect(page.get_by_role("heading", name="Why 9?")).to_be_visible()
 
 
-def test_the_gallery_is_filtered_by_it(page: Page) -> None:
+def test_class_field_filters_gallery(page: Page) -> None:
     page.goto("/r/digits")
     page.get_by_label("label", exact=True).fill("4")
     page.keyboard.press("Enter")
@@ -62,7 +62,7 @@ def test_the_gallery_is_filtered_by_it(page: Page) -> None:
 
 
 @pytest.mark.parametrize("path", ["/r/digits", "/r/digits/test/14", "/r/digits/test/14/compare"])
-def test_axe_finds_nothing(open_page: Opener, path: str) -> None:
+def test_axe_finds_nothing_with_class_field(open_page: Opener, path: str) -> None:
     with open_page(errors_allowed=True) as page:
         page.goto(path)
         found = Axe().run(page, options={"runOnly": {"type": "tag", "values": TAGS}})

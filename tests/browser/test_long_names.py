@@ -60,7 +60,7 @@ def server(world: World, retrained: Explainer, tmp_path_factory: pytest.TempPath
 
 
 @pytest.mark.parametrize("width", [320, 390, 1024, 1440])
-def test_nothing_scrolls_sideways(chromium: Browser, server: str, width: int) -> None:
+def test_long_names_do_not_scroll_sideways(chromium: Browser, server: str, width: int) -> None:
     with opened(chromium, server, errors_allowed=True, viewport={"width": width, "height": 844}) as page:
         for path in PAGES:
             page.goto(path)
@@ -76,7 +76,7 @@ def test_nothing_scrolls_sideways(chromium: Browser, server: str, width: int) ->
 
 
 @pytest.mark.parametrize("width", [1440, 1920])
-def test_no_number_of_a_table_is_cut_where_there_is_room(chromium: Browser, server: str, width: int) -> None:
+def test_table_numbers_are_not_cut_with_long_names(chromium: Browser, server: str, width: int) -> None:
     with opened(chromium, server, errors_allowed=True, viewport={"width": width, "height": 900}) as page:
         for path in PAGES:
             page.goto(path)
@@ -86,7 +86,7 @@ def test_no_number_of_a_table_is_cut_where_there_is_room(chromium: Browser, serv
             assert cut == [], path
 
 
-def test_on_a_phone_the_names_stay_beside_the_numbers(chromium: Browser, server: str) -> None:
+def test_table_on_phone_keeps_names_beside_numbers(chromium: Browser, server: str) -> None:
     with opened(chromium, server, viewport={"width": 390, "height": 844}) as page:
         page.goto(f"/r/{FIRST}/test/14/compare?with={SECOND}")
         region = page.get_by_role("region", name="Logits of each class on both sides")
@@ -99,7 +99,7 @@ def test_on_a_phone_the_names_stay_beside_the_numbers(chromium: Browser, server:
 
 @pytest.mark.parametrize("width", [320, 390, 720, 721])
 @pytest.mark.parametrize("path", [f"/r/{FIRST}/test/14", f"/r/{SECOND}/test/14?against=1", f"/r/{FIRST}/test/3?c=0.01"])
-def test_table_by_label_shows_every_column_on_a_phone(chromium: Browser, server: str, path: str, width: int) -> None:
+def test_table_by_label_on_phone_shows_every_column(chromium: Browser, server: str, path: str, width: int) -> None:
     with opened(chromium, server, viewport={"width": width, "height": 844}) as page:
         page.goto(path)
         region = page.get_by_role("region", name="Contributions by label")
@@ -122,7 +122,7 @@ CUT = (
 
 
 @pytest.mark.parametrize("width", [390, 1440])
-def test_names_of_classes_are_whole_and_the_maps_level(chromium: Browser, server: str, width: int) -> None:
+def test_long_class_names_are_whole_and_maps_level(chromium: Browser, server: str, width: int) -> None:
     with opened(chromium, server, viewport={"width": width, "height": 900}) as page:
         for path in PAGES[1:5] + PAGES[7:8]:
             page.goto(path)

@@ -62,7 +62,7 @@ def blue_box(stack: Locator) -> tuple[int, int, int, int]:
 
 
 @pytest.mark.parametrize("size", [(400, 300), (300, 400), (900, 250), (2400, 1600)])
-def test_the_map_covers_what_the_network_saw(page: Page, explainer: Explainer, size: tuple[int, int]) -> None:
+def test_heatmap_covers_network_input(page: Page, explainer: Explainer, size: tuple[int, int]) -> None:
     test = next(i for i in range(10) if explainer.images.place("test", i).original == size)
     told = explainer.explain(test, limit=1)
     partner = (*told.supporting, *told.opposing)[0].index
@@ -81,7 +81,7 @@ def test_the_map_covers_what_the_network_saw(page: Page, explainer: Explainer, s
         assert np.abs(np.subtract(blue_box(stack), expected)).max() <= 1.5
 
 
-def test_the_probe_reads_the_pixel_under_the_pointer(page: Page, explainer: Explainer) -> None:
+def test_probe_reads_pixel_under_pointer(page: Page, explainer: Explainer) -> None:
     test = next(i for i in range(10) if explainer.images.place("test", i).original == (900, 250))
     told = explainer.explain(test, limit=1)
     partner = (*told.supporting, *told.opposing)[0].index

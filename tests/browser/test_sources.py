@@ -26,7 +26,7 @@ def open_photos(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> 
         yield partial(opened, chromium, url)
 
 
-def test_a_source_is_copied_by_a_click_and_by_the_keyboard(open_photos: Open) -> None:
+def test_source_is_copied_by_click_and_keyboard(open_photos: Open) -> None:
     with open_photos(permissions=["clipboard-read", "clipboard-write"]) as page:
         page.goto(ADDRESS)
         buttons = page.get_by_role("button", name="Copy where")
@@ -40,7 +40,7 @@ def test_a_source_is_copied_by_a_click_and_by_the_keyboard(open_photos: Open) ->
         assert page.evaluate("navigator.clipboard.readText()") == SOURCES[1]
 
 
-def test_a_source_is_selected_where_there_is_no_clipboard(open_photos: Open) -> None:
+def test_source_without_clipboard_is_selected(open_photos: Open) -> None:
     with open_photos() as page:
         page.add_init_script("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
         page.goto(ADDRESS)
@@ -49,7 +49,7 @@ def test_a_source_is_selected_where_there_is_no_clipboard(open_photos: Open) -> 
         assert page.evaluate("getSelection().toString()") == SOURCES[0]
 
 
-def test_without_scripts_a_click_selects_a_source_whole(open_photos: Open) -> None:
+def test_source_without_scripts_is_selected_by_click(open_photos: Open) -> None:
     with open_photos(java_script_enabled=False) as page:
         page.goto(ADDRESS)
         expect(page.locator(".source code")).to_have_text(SOURCES)
