@@ -98,7 +98,7 @@ def ask(client: TestClient, paths: list[str]) -> None:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_paths(client: TestClient, explainer_digest: str, path: str) -> None:
+def test_bad_path_is_answered_without_500(client: TestClient, explainer_digest: str, path: str) -> None:
     def filled(**values: str) -> str:
         return path.format(**{"run": RUN_ID, "digest": explainer_digest, "n": 0, "m": 0, **values})
 
@@ -116,7 +116,7 @@ def explainer_digest(client: TestClient) -> str:
 @pytest.mark.parametrize(
     ("path", "name"), [(path, name) for path, names in QUERIES.items() for name in names], ids=lambda part: part
 )
-def test_queries(client: TestClient, explainer_digest: str, path: str, name: str) -> None:
+def test_bad_query_is_answered_without_500(client: TestClient, explainer_digest: str, path: str, name: str) -> None:
     filled = path.format(run=RUN_ID, digest=explainer_digest)
     # A page that ignores the name is drawn anew for each value, heat-maps and all: a few values will do.
     values = NUMBERS[::8] if name == "unknown" else NUMBERS
@@ -129,12 +129,12 @@ def test_queries(client: TestClient, explainer_digest: str, path: str, name: str
     ["c=nan", "c=inf", "c=0", "c=-1", "c=x", "limit=0", "limit=-1", "limit=501", "limit=1e2", "target=-1", "target=1.5",
      "unknown=1", "target=1&target=2", "target=3&against=3", "limit=9999999999999999999999", "train_class=x"],
 )  # fmt: skip
-def test_unusable_values_are_422(client: TestClient, query: str) -> None:
+def test_unusable_query_value_is_422(client: TestClient, query: str) -> None:
     assert client.get(f"/api/v1/runs/{RUN_ID}/test/0/explanation?{query}").status_code == 422
 
 
 @pytest.mark.parametrize("query", ["c=0.5", "target=10", "against=10", "train_class=10", "target=999999999999"])
-def test_what_does_not_exist_is_404(client: TestClient, query: str) -> None:
+def test_missing_class_or_c_is_404(client: TestClient, query: str) -> None:
     assert client.get(f"/api/v1/runs/{RUN_ID}/test/0/explanation?{query}").status_code == 404
 
 
@@ -150,7 +150,7 @@ BODIES: list[tuple[bytes, int]] = [
 
 
 @pytest.mark.parametrize(("body", "status"), BODIES, ids=lambda part: repr(part)[:30])
-def test_bodies(client: TestClient, body: bytes, status: int) -> None:
+def test_bad_body_is_422(client: TestClient, body: bytes, status: int) -> None:
     answer = client.post("/api/v1/links", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == status
     assert answer.json()["detail"]
@@ -166,7 +166,7 @@ FIELDS = (
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_fields(client: TestClient, field: str) -> None:
+def test_bad_field_is_refused(client: TestClient, field: str) -> None:
     for value in VALUES:
         answer = client.post("/api/v1/links", content=orjson.dumps({**GOOD, field: value}),
                              headers={"Content-Type": "application/json"})  # fmt: skip
@@ -179,7 +179,7 @@ LEFT_OUT = {"train", "target", "against", "c", "train_class"}
 """Fields for which null means that they are left out."""
 
 
-def test_forms(client: TestClient) -> None:
+def test_bad_form_is_refused(client: TestClient) -> None:
     for field, value in itertools.product(FIELDS, NUMBERS[::9]):
         body = f"run={RUN_ID}&test=0&{field}={encoded(value)}" if field not in GOOD else f"{field}={encoded(value)}"
         answer = client.post(
@@ -191,7 +191,7 @@ def test_forms(client: TestClient) -> None:
 @pytest.mark.parametrize(
     "body", ["run=a&run=b&test=0", "&".join(f"a{n}=1" for n in range(200)), "%ff%fe=%ff", "=", "&"]
 )
-def test_odd_forms(client: TestClient, body: str) -> None:
+def test_malformed_form_is_422(client: TestClient, body: str) -> None:
     answer = client.post("/api/v1/links", content=body, headers={"Content-Type": "application/x-www-form-urlencoded"})
     assert answer.status_code == 422
 
@@ -200,7 +200,7 @@ def test_odd_forms(client: TestClient, body: str) -> None:
     "media_type",
     ["", "text/plain", "multipart/form-data; boundary=x", "application/xml", "image/png", "*/*", "json", "\x01"],
 )
-def test_media_types(client: TestClient, media_type: str) -> None:
+def test_unknown_media_type_is_415(client: TestClient, media_type: str) -> None:
     headers = [(b"Content-Type", media_type.encode())]
     answer = client.post("/api/v1/links", content=orjson.dumps(GOOD), headers=headers)
     assert answer.status_code == 415
@@ -219,7 +219,7 @@ def test_media_types(client: TestClient, media_type: str) -> None:
     ],
     ids=lambda headers: repr(headers)[:40],
 )  # fmt: skip
-def test_headers(client: TestClient, headers: dict[str, str]) -> None:
+def test_bad_headers_are_answered_without_500(client: TestClient, headers: dict[str, str]) -> None:
     for path in ("/", f"/r/{RUN_ID}/test/0", f"/api/v1/runs/{RUN_ID}/test/0/explanation", "/nothing", "/healthz"):
         answer = client.get(path, headers=headers)
         assert answer.status_code < 500, path
@@ -230,7 +230,7 @@ def test_headers(client: TestClient, headers: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("method", ["TRACE", "CONNECT", "PROPFIND", "FOO", "PATCH", "OPTIONS"])
-def test_methods(client: TestClient, method: str) -> None:
+def test_unknown_method_is_refused(client: TestClient, method: str) -> None:
     for path in ("/", "/healthz", f"/api/v1/runs/{RUN_ID}/test/0/explanation", "/api/v1/links", "/static/x"):
         assert client.request(method, path).status_code in {404, 405}
     assert f'method="{method}"' not in client.get("/metrics").text or method in {"PATCH", "OPTIONS"}

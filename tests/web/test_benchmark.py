@@ -10,7 +10,9 @@ import pytest
 from tests.benchmarks import bench_http
 
 
-def test_no_run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bench_http_without_run_folder_exits_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "argv", ["bench_http", str(tmp_path / "none")])
     assert bench_http.main() == 2
     assert "xda demo" in capsys.readouterr().err

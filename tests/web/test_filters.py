@@ -12,7 +12,7 @@ from xda.explanation.run import Explainer
 
 
 @pytest.mark.parametrize("filtered", ["", "label=4", "predicted=4", "label=4&predicted=4", "correct=false"])
-def test_headers_of_the_confusion_matrix_lead_to_as_many_as_they_say(client: TestClient, filtered: str) -> None:
+def test_confusion_header_links_to_its_count(client: TestClient, filtered: str) -> None:
     page = client.get(f"/r/digits?{filtered}").text
     headers = re.findall(r'<a id="(?:row|col)-\d+" href="([^"]+)"[^>]*title="[^"]*: ([\d,]+)"', page)
     assert len(headers) == 20
@@ -23,7 +23,7 @@ def test_headers_of_the_confusion_matrix_lead_to_as_many_as_they_say(client: Tes
         assert f"{n} of 120 test images" in target
 
 
-def test_more_counts_what_the_label_filter_leaves(client: TestClient, explainer: Explainer) -> None:
+def test_more_counts_filtered_training_images(client: TestClient, explainer: Explainer) -> None:
     told = explainer.decompose(14)
     seen = 0
     for part in told.by_class:
@@ -39,14 +39,14 @@ def test_more_counts_what_the_label_filter_leaves(client: TestClient, explainer:
     assert seen > 0
 
 
-def test_fewer_is_offered_only_where_there_are_more(client: TestClient, explainer: Explainer) -> None:
+def test_fewer_is_offered_only_above_four(client: TestClient, explainer: Explainer) -> None:
     for part in explainer.decompose(14, c=0.0001).by_class:
         page = client.get(f"/r/digits/test/14?c=0.0001&show=12&train_class={part.label}").text
         for side, n in (("support", part.n_supporting), ("oppose", part.n_opposing)):
             assert (f'id="fewer-{side}"' in page) == (n > 4)
 
 
-def test_the_way_back_leads_to_the_page_of_the_gallery(client: TestClient) -> None:
+def test_back_link_leads_to_page_of_gallery(client: TestClient) -> None:
     for query, link in (("", r'<a href="([^"]+)" class="plain"'), ("&correct=true", r'class="from" href="([^"]+)"')):
         first = client.get(f"/r/digits?sort=margin{query}").text
         second = unescape(re.search(r'<a href="([^"]+)" rel="next">', first)[1])  # type: ignore[index]
@@ -61,7 +61,7 @@ def test_the_way_back_leads_to_the_page_of_the_gallery(client: TestClient) -> No
         assert not [href for href in others if "cursor=" in href]
 
 
-def test_the_list_under_another_c_starts_from_its_first_page(client: TestClient) -> None:
+def test_listing_under_another_c_starts_at_first_page(client: TestClient) -> None:
     page = client.get("/r/digits/test/14?disagrees=false&cursor=4").text
     assert "cursor=4" in page
     switch = re.findall(r'<a id="c-\d+" href="([^"]+)"', page)
@@ -69,9 +69,7 @@ def test_the_list_under_another_c_starts_from_its_first_page(client: TestClient)
     assert not [href for href in switch if "cursor=" in href]
 
 
-def test_tiles_and_pairs_say_where_the_network_does_not_predict_the_label(
-    client: TestClient, explainer: Explainer
-) -> None:
+def test_tiles_and_pairs_mark_wrong_predictions(client: TestClient, explainer: Explainer) -> None:
     seen = 0
     for test in range(explainer.n_test):
         told = explainer.explain(test, c=0.0001, limit=12)

@@ -34,7 +34,7 @@ def words_of(page: str) -> str:
     return " ".join(html.unescape(re.sub(r"<[^>]+>", "", page)).split())
 
 
-def test_explanation_page_names_the_part_of_the_intercept(served: TestClient, augmented: Explainer) -> None:
+def test_explanation_page_names_intercept_part(served: TestClient, augmented: Explainer) -> None:
     told = augmented.explain(TEST, c=C, limit=4)
     page = words_of(served.get(f"/r/augmented/test/{TEST}?c={C:g}").text)
     assert in_words(told.intercept) in page
@@ -43,7 +43,7 @@ def test_explanation_page_names_the_part_of_the_intercept(served: TestClient, au
         assert f"intercept {signed(part.intercept)}" in page
 
 
-def test_pair_page_shows_parts_that_add_up(served: TestClient, augmented: Explainer) -> None:
+def test_pair_page_parts_sum_to_attribution(served: TestClient, augmented: Explainer) -> None:
     part = augmented.explain(TEST, c=C, limit=1).supporting[0]
     page = words_of(served.get(f"/r/augmented/test/{TEST}/train/{part.index}?c={C:g}").text)
     parts = split(part.attribution, part.intercept)
@@ -53,13 +53,13 @@ def test_pair_page_shows_parts_that_add_up(served: TestClient, augmented: Explai
     assert f"the same relevance, {parts.spread} (all but the intercept’s {parts.intercept})" in page
 
 
-def test_pages_without_intercept_do_not_speak_of_one(client: TestClient, explainer: Explainer) -> None:
+def test_pages_without_intercept_do_not_mention_it(client: TestClient, explainer: Explainer) -> None:
     part = explainer.explain(TEST, limit=1).supporting[0]
     for address in (f"/r/digits/test/{TEST}", f"/r/digits/test/{TEST}/train/{part.index}"):
         assert "intercept" not in words_of(client.get(address).text)
 
 
-def test_json_csv_and_npz_have_one_attribution_and_its_part(served: TestClient, augmented: Explainer) -> None:
+def test_json_csv_and_npz_share_attribution_and_intercept(served: TestClient, augmented: Explainer) -> None:
     told = served.get(f"/api/v1/runs/augmented/test/{TEST}/explanation", params={"c": C, "limit": 3}).json()
     export = served.get(f"/r/augmented/test/{TEST}/explanation.json?c={C:g}").json()
     assert told["intercept"] == export["intercept"] == augmented.explain(TEST, c=C).intercept != 0
@@ -76,7 +76,7 @@ def test_json_csv_and_npz_have_one_attribution_and_its_part(served: TestClient, 
         assert table[part["index"]] == by_index[part["index"]] == part["intercept"]
 
 
-def test_shared_pair_keeps_the_part_of_the_intercept(served: TestClient, augmented: Explainer) -> None:
+def test_shared_pair_keeps_intercept_part(served: TestClient, augmented: Explainer) -> None:
     part = augmented.explain(TEST, c=C, limit=1).supporting[0]
     body = {"run": "augmented", "test": TEST, "train": part.index, "c": C}
     link = served.post("/api/v1/links", json=body).json()["id"]

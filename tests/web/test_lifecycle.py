@@ -40,7 +40,7 @@ def gate(monkeypatch: pytest.MonkeyPatch, explainer: Explainer) -> Iterator[thre
     opened.set()
 
 
-def test_before_and_after_loading(gate: threading.Event, tmp_path: Path) -> None:
+def test_requests_before_loading_are_503_and_after_200(gate: threading.Event, tmp_path: Path) -> None:
     app = create_app(Settings(home=tmp_path))
     with TestClient(app) as client:
         assert client.get("/healthz").status_code == 200
@@ -57,7 +57,7 @@ def test_before_and_after_loading(gate: threading.Event, tmp_path: Path) -> None
             assert client.get(path).status_code == 200, path
 
 
-def test_closing_while_loading(gate: threading.Event, tmp_path: Path) -> None:
+def test_close_while_loading_releases_catalog(gate: threading.Event, tmp_path: Path) -> None:
     lifecycle = Lifecycle(Settings(home=tmp_path))
     lifecycle.start()
     lifecycle.close()
@@ -68,14 +68,14 @@ def test_closing_while_loading(gate: threading.Event, tmp_path: Path) -> None:
         _ = lifecycle.catalog
 
 
-def test_a_given_catalog_stays_open(catalog: Catalog, tmp_path: Path) -> None:
+def test_close_keeps_given_catalog_open(catalog: Catalog, tmp_path: Path) -> None:
     with TestClient(create_app(Settings(home=tmp_path), catalog)) as client:
         client.app.state.lifecycle.wait(30)  # type: ignore[attr-defined]
     assert catalog.get(RUN_ID).explain(0).n_train > 0
     assert catalog.get(RUN_ID).own_relevance(0).result(30)
 
 
-def test_a_broken_run_next_to_a_good_one(run_path: Path, tmp_path: Path) -> None:
+def test_readyz_names_broken_run_beside_good_one(run_path: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(run_path, broken)
     weights = broken / "network.safetensors"
@@ -96,7 +96,7 @@ def test_a_broken_run_next_to_a_good_one(run_path: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("runs", ["", "{tmp}/missing"])
-def test_no_run_can_be_served(runs: str, tmp_path: Path) -> None:
+def test_readyz_without_usable_run_is_503(runs: str, tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, runs=runs.format(tmp=tmp_path), device="cpu")
     with TestClient(create_app(settings)) as client:
         readiness = client.app.state.lifecycle.wait(30)  # type: ignore[attr-defined]
@@ -109,7 +109,9 @@ def test_no_run_can_be_served(runs: str, tmp_path: Path) -> None:
         assert client.get("/api/v1/runs").json() == []
 
 
-def test_a_run_that_does_not_answer(catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_readiness_with_failing_run_alone_is_not_ready(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def own_relevance(*_: object, **__: object) -> None:
         raise RuntimeError("a secret of the inside")
 
@@ -121,7 +123,7 @@ def test_a_run_that_does_not_answer(catalog: Catalog, tmp_path: Path, monkeypatc
     assert "secret" not in readiness.reason
 
 
-def test_readiness_with_a_run_that_does_not_answer_serves_the_others(
+def test_readiness_with_failing_run_serves_the_others(
     explainer: Explainer, retrained: Explainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def explain(self: Explainer, *arguments: object, **more: object) -> object:
@@ -160,7 +162,9 @@ def test_readiness_after_the_loader_was_ended_says_so(
     assert said == [app.state.lifecycle.readiness().reason]
 
 
-def test_the_link_database_comes_later(catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_link_database_that_starts_later_is_opened(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tries = 0
 
     def open_links(settings: Settings) -> LinkStore:
@@ -185,7 +189,7 @@ def test_the_link_database_comes_later(catalog: Catalog, tmp_path: Path, monkeyp
     assert tries == 3
 
 
-def test_readyz_says_when_the_link_database_is_gone_and_when_it_is_back(catalog: Catalog, tmp_path: Path) -> None:
+def test_readyz_follows_link_database(catalog: Catalog, tmp_path: Path) -> None:
     database, aside = tmp_path / "links.sqlite3", tmp_path / "aside"
     with TestClient(create_app(Settings(home=tmp_path), catalog)) as client:
         assert client.app.state.lifecycle.wait(30).ready  # type: ignore[attr-defined]
@@ -206,7 +210,7 @@ def test_readyz_says_when_the_link_database_is_gone_and_when_it_is_back(catalog:
         assert "xda_ready 1.0" in client.get("/metrics").text
 
 
-def test_readyz_does_not_wait_for_a_database_that_is_silent(
+def test_readyz_does_not_wait_for_silent_database(
     catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release, asked = threading.Event(), []
@@ -231,14 +235,14 @@ def test_readyz_does_not_wait_for_a_database_that_is_silent(
         assert client.get("/readyz").status_code == 200
 
 
-def test_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_app_from_environment_reads_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDA_HOME", str(tmp_path))
     monkeypatch.setenv("XDA_MAX_PAGE", "7")
     monkeypatch.setattr("xda.web.http.logging.configure", lambda level: None)
     assert create_app_from_env().state.lifecycle.settings.max_page == 7
 
 
-def test_wait_time_is_limited(make_client: MakeClient, explainer: Explainer) -> None:
+def test_heatmap_wait_is_limited(make_client: MakeClient, explainer: Explainer) -> None:
     client = make_client(wait_seconds=0.05)
     started, release = threading.Event(), threading.Event()
 
@@ -259,7 +263,7 @@ def test_wait_time_is_limited(make_client: MakeClient, explainer: Explainer) -> 
         assert int(refused.headers["retry-after"]) >= 1
 
 
-def test_a_full_queue_is_said_at_once(client: TestClient, explainer: Explainer) -> None:
+def test_full_queue_is_refused_at_once(client: TestClient, explainer: Explainer) -> None:
     started, release = threading.Event(), threading.Event()
 
     def block() -> None:
@@ -292,7 +296,7 @@ def test_a_full_queue_is_said_at_once(client: TestClient, explainer: Explainer) 
         assert int(answer.headers["retry-after"]) >= 1
 
 
-def test_sharing_does_not_hold_up_pages(make_client: MakeClient, explainer: Explainer) -> None:
+def test_sharing_does_not_delay_pages(make_client: MakeClient, explainer: Explainer) -> None:
     """Many who share while the device is busy wait among themselves."""
     client = make_client(wait_seconds=3, social_cards=False)
     started, release = threading.Event(), threading.Event()

@@ -68,7 +68,9 @@ def served(unmapped: Explainer, make_client: MakeClient) -> Iterator[TestClient]
     queue.close()
 
 
-def test_the_run_says_so(unmapped: Explainer, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_without_heatmaps_records_reason(
+    unmapped: Explainer, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     manifest = unmapped.run.manifest
     assert manifest.composite == ""
     assert manifest.no_heatmaps is not None
@@ -78,14 +80,14 @@ def test_the_run_says_so(unmapped: Explainer, run: Path, capsys: pytest.CaptureF
     assert main(["verify", str(run), "--allow-factory", __name__]) == 0
 
 
-def test_the_list_of_runs_says_so(unmapped: Explainer, served: TestClient) -> None:
+def test_list_of_runs_names_reason_without_heatmaps(unmapped: Explainer, served: TestClient) -> None:
     page = html.unescape(served.get("/").text)
     assert f'<p class="small">{unmapped.no_heatmaps}</p>' in page
     assert re.search(r'<p class="small">\d+ of 120 test images are classified as labelled, and guessing would', page)
     assert "<p class=\"small\">The network ends in a softmax; the logits here are those of the linear layer '4'" in page
 
 
-def test_attributions_are_served_and_maps_refused(unmapped: Explainer) -> None:
+def test_explainer_without_heatmaps_refuses_maps_only(unmapped: Explainer) -> None:
     explanation = unmapped.explain(3, limit=4)
     assert len(explanation.supporting) == 4
     partners = [part.index for part in explanation.supporting]
@@ -98,7 +100,7 @@ def test_attributions_are_served_and_maps_refused(unmapped: Explainer) -> None:
     assert not any(np.any(pair.test) or np.any(pair.train) for pair in blank)
 
 
-def test_pages_say_why_and_show_no_map(unmapped: Explainer, served: TestClient) -> None:
+def test_pages_without_heatmaps_give_reason(unmapped: Explainer, served: TestClient) -> None:
     train = unmapped.explain(3, limit=1).supporting[0].index
     for address in ("/r/normalising/test/3", f"/r/normalising/test/3/train/{train}"):
         page = served.get(address)
@@ -109,14 +111,14 @@ def test_pages_say_why_and_show_no_map(unmapped: Explainer, served: TestClient) 
     assert "heat-maps none" in served.get("/").text
 
 
-def test_the_api_refuses_maps_with_the_reason(unmapped: Explainer, served: TestClient) -> None:
+def test_api_without_heatmaps_refuses_with_reason(unmapped: Explainer, served: TestClient) -> None:
     assert served.get("/api/v1/runs/normalising/test/3/explanation").status_code == 200
     refused = served.get("/api/v1/runs/normalising/pairs/3/5/relevance")
     assert refused.status_code == 404
     assert "own mean and spread" in refused.json()["detail"]
 
 
-def test_pictures_are_drawn_without_maps(unmapped: Explainer, served: TestClient) -> None:
+def test_pictures_without_heatmaps_are_drawn(unmapped: Explainer, served: TestClient) -> None:
     assert served.get("/r/normalising/test/3/explanation.png").headers["content-type"] == "image/png"
     shared = served.post("/api/v1/links", json={"run": "normalising", "test": 3})
     assert shared.status_code == 201
@@ -124,7 +126,7 @@ def test_pictures_are_drawn_without_maps(unmapped: Explainer, served: TestClient
 
 
 @pytest.mark.parametrize(("first", "second"), [("normalising", RUN_ID), (RUN_ID, "normalising")])
-def test_a_run_without_maps_is_compared_with_one_that_has_them(
+def test_comparison_of_run_without_heatmaps_shows_other_maps(
     unmapped: Explainer, explainer: Explainer, make_client: MakeClient, first: str, second: str
 ) -> None:
     queue = DeviceQueue()

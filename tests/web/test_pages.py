@@ -73,7 +73,7 @@ def parsed(text: str) -> Structure:
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/r/nothing"])
-def test_whole_pages_are_well_formed_and_need_no_exception_from_the_policy(client: TestClient, path: str) -> None:
+def test_pages_are_well_formed_and_obey_the_policy(client: TestClient, path: str) -> None:
     answer = client.get(path, headers={"Accept": "text/html"})
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     page = parsed(answer.text)
@@ -85,7 +85,7 @@ def test_whole_pages_are_well_formed_and_need_no_exception_from_the_policy(clien
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_htmx_gets_the_same_content_without_what_stands_around_it(client: TestClient, path: str) -> None:
+def test_htmx_gets_page_content_without_frame(client: TestClient, path: str) -> None:
     whole, fragment = client.get(path), client.get(path, headers=HTMX)
     parsed(fragment.text)
     assert "<html" not in fragment.text
@@ -95,11 +95,11 @@ def test_htmx_gets_the_same_content_without_what_stands_around_it(client: TestCl
     assert {name.strip() for name in whole.headers["vary"].split(",")} >= {"HX-Request", "HX-Target"}
 
 
-def test_another_target_of_htmx_gets_the_whole_page(client: TestClient) -> None:
+def test_htmx_other_target_gets_whole_page(client: TestClient) -> None:
     assert "<html" in client.get("/help", headers={**HTMX, "HX-Target": "body"}).text
 
 
-def test_every_static_file_of_a_page_is_there_and_immutable(client: TestClient) -> None:
+def test_static_files_of_pages_exist_and_are_immutable(client: TestClient) -> None:
     addresses = re.findall(r'(?:href|src)="(/static/[^"]+)"', client.get("/").text)
     assert {Path(address.partition("?")[0]).suffix for address in addresses} >= {".css", ".js", ".svg"}
     for address in addresses:
@@ -108,7 +108,7 @@ def test_every_static_file_of_a_page_is_there_and_immutable(client: TestClient) 
         assert "immutable" in answer.headers["cache-control"], address
 
 
-def test_the_sum_on_the_page_is_that_of_the_explainer(client: TestClient, explainer: Explainer) -> None:
+def test_explanation_page_sum_equals_explainer(client: TestClient, explainer: Explainer) -> None:
     told = explainer.explain(14, target=4, against=9, limit=4)
     text = client.get("/r/digits/test/14?target=4&against=9").text
     terms, total = numerals.addends((told.sum_supporting, told.sum_opposing), told.surrogate_logit)
@@ -119,7 +119,7 @@ def test_the_sum_on_the_page_is_that_of_the_explainer(client: TestClient, explai
         assert f"/r/digits/test/14/train/{part.index}?" in text
 
 
-def test_csv_adds_up_to_the_logit(client: TestClient, explainer: Explainer) -> None:
+def test_csv_sums_to_logit(client: TestClient, explainer: Explainer) -> None:
     answer = client.get("/r/digits/test/14/explanation.csv?target=2")
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     told = explainer.explain(14, target=2)
@@ -136,7 +136,7 @@ def test_json_has_every_contribution(client: TestClient, explainer: Explainer) -
     assert document["against"] == 9
 
 
-def test_png_is_a_picture_and_is_not_drawn_twice(client: TestClient) -> None:
+def test_png_is_drawn_once(client: TestClient) -> None:
     answer = client.get("/r/digits/test/14/explanation.png?target=4")
     with Image.open(io.BytesIO(answer.content)) as image:
         assert image.width > 1000
@@ -152,11 +152,11 @@ def test_previous_and_next_follow_the_gallery(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("query", ["", "?correct=false"])
-def test_images_of_classes_with_short_names_take_little_room(client: TestClient, query: str) -> None:
+def test_gallery_of_short_class_names_is_compact(client: TestClient, query: str) -> None:
     assert '<ul class="grid short-names' in client.get(f"/r/digits{query}").text
 
 
-def test_go_to_a_number(client: TestClient) -> None:
+def test_go_to_number_redirects_to_test_image(client: TestClient) -> None:
     for typed in ("77", "#77", " 77 "):
         answer = client.get("/r/digits/go", params={"test": typed, "c": "0.0001"})
         assert answer.status_code == 303
@@ -166,7 +166,7 @@ def test_go_to_a_number(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("listing", ["correct=false", "disagrees=true", "label=4&sort=-margin", "max_margin=0.5"])
-def test_go_to_a_number_stays_in_the_filtered_gallery(client: TestClient, listing: str) -> None:
+def test_go_to_number_keeps_filtered_gallery(client: TestClient, listing: str) -> None:
     form = client.get(f"/r/digits/test/14?{listing}").text.split('action="/r/digits/go"')[1].split("</form>")[0]
     hidden = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', form))
     answer = client.get("/r/digits/go", params={**hidden, "test": "77"})
@@ -174,12 +174,12 @@ def test_go_to_a_number_stays_in_the_filtered_gallery(client: TestClient, listin
     assert answer.headers["location"] == f"/r/digits/test/77?{listing}"
 
 
-def test_names_are_escaped(client: TestClient) -> None:
+def test_class_names_are_escaped(client: TestClient) -> None:
     answer = client.get("/r/<script>alert(1)</script>", headers={"Accept": "text/html"})
     assert "<script>alert" not in answer.text
 
 
-def test_a_training_image_without_effect_says_so(client: TestClient, explainer: Explainer) -> None:
+def test_training_page_without_effect_says_so(client: TestClient, explainer: Explainer) -> None:
     idle = next(i for i in range(explainer.n_train) if not explainer.training_sample(i, limit=0).is_support)
     assert "weight zero" in client.get(f"/r/digits/train/{idle}").text
     pair = client.get(f"/r/digits/test/14/train/{idle}").text
@@ -201,15 +201,13 @@ def test_training_page_names_copies_and_says_how_they_share(
     assert 'id="copies"' in client.get("/help").text
 
 
-def test_no_page_claims_that_the_support_is_proven(client: TestClient) -> None:
+def test_pages_do_not_claim_proven_support(client: TestClient) -> None:
     for page in ("/help", "/r/digits/test/14", "/r/digits/train/7", "/r/digits/test/14/train/7", "/"):
         assert "provably" not in client.get(page).text
     assert "not proven image by image" in client.get("/help").text
 
 
-def test_a_support_vector_that_adds_nothing_is_not_called_without_effect(
-    client: TestClient, explainer: Explainer
-) -> None:
+def test_pair_page_of_zero_contribution_names_support_vector(client: TestClient, explainer: Explainer) -> None:
     support = explainer.surrogate().support
     rows = support.dual_coef.toarray()
     row, target = next((int(i), int(k)) for i, k in np.argwhere(rows == 0))
@@ -238,7 +236,7 @@ def test_pictures_are_immutable_and_name_their_content(client: TestClient, expla
         assert client.get(href, headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
 
 
-def test_raw_values_sum_to_the_attribution(client: TestClient, explainer: Explainer) -> None:
+def test_raw_values_sum_to_attribution(client: TestClient, explainer: Explainer) -> None:
     part = explainer.explain(14).supporting[0]
     values = media(client, f"/r/digits/test/14/train/{part.index}", "/relevance/")
     raw = [href.split("?")[0].replace(".png", ".f32") for href in values]
@@ -248,7 +246,7 @@ def test_raw_values_sum_to_the_attribution(client: TestClient, explainer: Explai
         assert relevance.sum() == pytest.approx(part.attribution, rel=1e-3)
 
 
-def test_one_scale_means_equal_colour_for_equal_relevance(client: TestClient, explainer: Explainer) -> None:
+def test_one_scale_gives_equal_colour_for_equal_relevance(client: TestClient, explainer: Explainer) -> None:
     query = "scale=page&show=3"
     hrefs = media(client, f"/r/digits/test/14?{query}", "/relevance/")
     told = explainer.explain(14, limit=3)
@@ -285,13 +283,13 @@ def test_one_scale_means_equal_colour_for_equal_relevance(client: TestClient, ex
         "c1e999/14-own-4/test.png",
     ],
 )
-def test_heatmaps_that_do_not_exist(client: TestClient, explainer: Explainer, address: str) -> None:
+def test_heatmap_missing_is_404(client: TestClient, explainer: Explainer, address: str) -> None:
     answer = client.get(f"/media/{explainer.digest[:16]}/relevance/{address}")
     assert answer.status_code == 404
     assert "immutable" not in answer.headers.get("cache-control", "")
 
 
-def test_addresses_of_another_run_are_refused(client: TestClient) -> None:
+def test_media_address_of_another_run_is_refused(client: TestClient) -> None:
     assert client.get("/media/0123456789abcdef/test/1").status_code == 404
 
 
@@ -313,7 +311,7 @@ def long_lists(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("long_lists")
 @pytest.mark.parametrize("path", ["/r/digits?label=4", "/r/digits/test/14", "/r/digits/test/14/compare"])
-def test_a_long_list_of_classes_is_a_field_with_proposals(client: TestClient, path: str) -> None:
+def test_long_list_of_classes_is_text_field_with_proposals(client: TestClient, path: str) -> None:
     page = client.get(path).text
     parsed(page)
     name = "label" if "label" in path else "target"
@@ -324,12 +322,12 @@ def test_a_long_list_of_classes_is_a_field_with_proposals(client: TestClient, pa
 
 
 @pytest.mark.usefixtures("long_lists")
-def test_what_was_not_chosen_is_a_hint(client: TestClient) -> None:
+def test_field_of_open_choice_shows_hint(client: TestClient) -> None:
     assert re.search(r'name="against"[^>]* data-submit placeholder="nothing">', client.get("/r/digits/test/14").text)
     assert 'placeholder="any prediction (12)"' in client.get("/r/digits?label=4").text
 
 
-def test_a_class_is_asked_for_by_number_proposal_or_name(client: TestClient) -> None:
+def test_class_is_read_by_number_proposal_or_name(client: TestClient) -> None:
     number = client.get("/r/digits/test/14?target=3").text
     assert client.get("/r/digits/test/14", params={"target": "3 · 3 (label)"}).text == number
     assert client.get("/r/digits/test/14", params={"target": "three"}).status_code == 422

@@ -43,7 +43,7 @@ def sources(page: str, marker: str = "/media/") -> list[str]:
     return [url.replace("&amp;", "&") for url in re.findall(r'<img [^>]*src="([^"]+)"', page) if marker in url]
 
 
-def test_the_gallery_sends_thumbnails_in_the_aspect_of_the_originals(client: TestClient, explainer: Explainer) -> None:
+def test_gallery_thumbnails_keep_aspect_of_originals(client: TestClient, explainer: Explainer) -> None:
     urls = sources(client.get(f"/r/{RUN_ID}").text)
     assert len(urls) == 10
     stored = sum(len(explainer.image("test", i)[0]) for i in range(10))
@@ -59,9 +59,7 @@ def test_the_gallery_sends_thumbnails_in_the_aspect_of_the_originals(client: Tes
             assert "immutable" in answer.headers["cache-control"]
 
 
-def test_a_large_photograph_is_bounded_on_its_page_and_whole_when_asked_for(
-    client: TestClient, explainer: Explainer
-) -> None:
+def test_large_photo_is_bounded_on_page_and_whole_as_original(client: TestClient, explainer: Explainer) -> None:
     large = next(i for i in range(10) if explainer.images.place("test", i).original == (2400, 1600))
     base = f"/media/{explainer.digest[:16]}/test/{large}"
     with Image.open(io.BytesIO(client.get(base).content)) as shown:
@@ -73,9 +71,7 @@ def test_a_large_photograph_is_bounded_on_its_page_and_whole_when_asked_for(
     assert client.get(f"/media/{explainer.digest[:16]}/test/999").status_code == 404
 
 
-def test_what_browsers_do_not_show_as_the_network_sees_it_is_shown_decoded(
-    client: TestClient, explainer: Explainer
-) -> None:
+def test_image_unfit_for_browsers_is_sent_decoded(client: TestClient, explainer: Explainer) -> None:
     kinds = {}
     for j in range(explainer.n_train):
         original, kind = explainer.image("train", j)
@@ -90,7 +86,7 @@ def test_what_browsers_do_not_show_as_the_network_sees_it_is_shown_decoded(
     assert kinds == {"image/jpeg": "image/jpeg", "image/tiff": "image/jpeg", "image/png": "image/jpeg"}
 
 
-def test_heatmaps_are_laid_over_what_the_network_saw(client: TestClient, explainer: Explainer) -> None:
+def test_heatmap_layer_covers_network_input(client: TestClient, explainer: Explainer) -> None:
     page = client.get(f"/r/{RUN_ID}/test/0").text
     maps = sources(page, "/relevance/")
     assert maps
@@ -117,7 +113,7 @@ def test_heatmaps_are_laid_over_what_the_network_saw(client: TestClient, explain
     assert client.get(maps[0].replace(".svg", ".png")).content == png
 
 
-def test_a_pair_tells_the_probe_where_the_map_lies(client: TestClient, explainer: Explainer) -> None:
+def test_pair_page_gives_probe_position_of_map(client: TestClient, explainer: Explainer) -> None:
     told = explainer.explain(0, limit=1)
     partner = (*told.supporting, *told.opposing)[0].index
     page = client.get(f"/r/{RUN_ID}/test/0/train/{partner}").text
@@ -130,7 +126,7 @@ def test_a_pair_tells_the_probe_where_the_map_lies(client: TestClient, explainer
         assert shares[2] == pytest.approx(where.seen.width / where.original[0], rel=1e-5)
 
 
-def test_a_shared_link_keeps_the_layers_and_bounded_pictures(client: TestClient, explainer: Explainer) -> None:
+def test_shared_link_keeps_layers_and_bounded_pictures(client: TestClient, explainer: Explainer) -> None:
     large = next(i for i in range(10) if explainer.images.place("test", i).original == (2400, 1600))
     told = explainer.explain(large, limit=1)
     link = client.post("/api/v1/links", json={"run": RUN_ID, "test": large, "target": told.target}).json()["id"]
@@ -142,18 +138,18 @@ def test_a_shared_link_keeps_the_layers_and_bounded_pictures(client: TestClient,
         assert image.size == (1200, 630)
 
 
-def test_the_figure_is_drawn_of_every_kind_of_image(client: TestClient) -> None:
+def test_figure_is_drawn_for_every_kind_of_image(client: TestClient) -> None:
     answer = client.get(f"/r/{RUN_ID}/test/2/explanation.png", params={"shown": 24})
     assert answer.status_code == 200
     with Image.open(io.BytesIO(answer.content)) as image:
         assert image.format == "PNG"
 
 
-def test_what_was_left_out_is_said_where_the_runs_are_listed(client: TestClient) -> None:
+def test_list_of_runs_names_left_out_images(client: TestClient) -> None:
     page = client.get("/").text
     assert "1 image left out as unusable (1 for training, 0 for testing)" in page
     assert "93.jpg: the file is empty" in page
 
 
-def test_every_size_is_among_the_test_images(explainer: Explainer) -> None:
+def test_test_images_include_every_size(explainer: Explainer) -> None:
     assert {explainer.images.place("test", i).original for i in range(10)} == set(SIZES)

@@ -31,7 +31,7 @@ def explanation(served: Served) -> str:
     return f"/api/v1/runs/{served.run_id}/test/0/explanation"
 
 
-def test_head(http: httpx.Client, served_world: Served) -> None:
+def test_head_has_headers_without_body(http: httpx.Client, served_world: Served) -> None:
     for path in ("/", explanation(served_world), f"/r/{served_world.run_id}/test/0", "/healthz", "/nothing"):
         get, head = http.get(path), http.head(path)
         assert (head.status_code, head.content) == (get.status_code, b"")
@@ -51,7 +51,7 @@ def talk(served: Served, sent: bytes) -> bytes:
         return received
 
 
-def test_a_body_announced_too_large_is_not_read(served_world: Served) -> None:
+def test_body_announced_too_large_is_not_read(served_world: Served) -> None:
     size = served_world.settings.max_body_bytes + 1
     head = f"POST /api/v1/links HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n"
     head += "Content-Type: application/json\r\n\r\n"
@@ -60,7 +60,7 @@ def test_a_body_announced_too_large_is_not_read(served_world: Served) -> None:
     assert b"application/problem+json" in answer
 
 
-def test_a_streamed_body_is_cut_off(served_world: Served) -> None:
+def test_body_streamed_too_large_is_cut_off(served_world: Served) -> None:
     head = b"POST /api/v1/links HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     head += b"Transfer-Encoding: chunked\r\n\r\n"
     size = served_world.settings.max_body_bytes // 10
@@ -75,7 +75,7 @@ def test_a_streamed_body_is_cut_off(served_world: Served) -> None:
 
 @pytest.mark.parametrize("media_type", ["application/json", "application/x-www-form-urlencoded"])
 @pytest.mark.parametrize("length", ["Content-Length: 1000", "Transfer-Encoding: chunked"])
-def test_a_client_that_goes_away_is_no_error(
+def test_client_disconnect_is_no_error(
     served_world: Served, http: httpx.Client, caplog: pytest.LogCaptureFixture, media_type: str, length: str
 ) -> None:
     def counted(status: str) -> float:
@@ -106,13 +106,13 @@ def test_a_client_that_goes_away_is_no_error(
         b"GARBAGE\r\n\r\n",
     ],
 )
-def test_what_is_no_http_is_refused(served_world: Served, http: httpx.Client, sent: bytes) -> None:
+def test_malformed_http_is_refused(served_world: Served, http: httpx.Client, sent: bytes) -> None:
     answer = talk(served_world, sent + b"\r\n" * 4)
     assert answer == b"" or answer.startswith(b"HTTP/1.1 4")
     assert http.get("/healthz").status_code == 200
 
 
-def test_one_connection_for_many_requests(served_world: Served) -> None:
+def test_connection_serves_many_requests(served_world: Served) -> None:
     asked = f"GET {explanation(served_world)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
     last = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     assert talk(served_world, asked * 5 + last).count(b"HTTP/1.1 200 OK") == 6
@@ -176,7 +176,7 @@ def test_serve_prints_its_address_once_it_answers(run_path: Path, tmp_path: Path
     assert "readyz" not in (tmp_path / "log").read_text()
 
 
-def test_serve_on_all_addresses_names_its_names_where_only_links_are_out_of_order(
+def test_serve_on_all_addresses_without_links_prints_names(
     run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDA_DATABASE_URL", f"postgresql://xda@/links?host={tmp_path}")
@@ -195,7 +195,7 @@ def test_serve_on_all_addresses_names_its_names_where_only_links_are_out_of_orde
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_serve_without_any_run_that_opens_ends_with_status_2(run_path: Path, tmp_path: Path, workers: int) -> None:
+def test_serve_without_usable_run_exits_2(run_path: Path, tmp_path: Path, workers: int) -> None:
     damaged = forge(run_path, tmp_path / "damaged", lambda document: document["network"]["spec"].update(n_classes=7))
     command = [sys.executable, "-m", "xda", "serve", damaged, "--port", "0", "--home", tmp_path, "--device", "cpu"]
     done = subprocess.run(

@@ -56,7 +56,7 @@ def titles(page: str) -> set[str]:
     return {html.unescape(text) for text in re.findall(r' title="from ([^"]*)"', page)}
 
 
-def test_every_page_names_sources(client: TestClient, explainer: Explainer) -> None:
+def test_pages_name_sources(client: TestClient, explainer: Explainer) -> None:
     told = explainer.explain(3, limit=4)
     listed = (*told.supporting, *told.opposing)
     page = client.get(f"/r/{RUN_ID}/test/3").text
@@ -68,7 +68,7 @@ def test_every_page_names_sources(client: TestClient, explainer: Explainer) -> N
     assert len(titles(client.get(f"/r/{RUN_ID}").text)) == explainer.n_test
 
 
-def test_a_hostile_name_is_text_on_every_page(client: TestClient, explainer: Explainer) -> None:
+def test_hostile_source_is_text_on_every_page(client: TestClient, explainer: Explainer) -> None:
     test, train = (explainer.find(split, SHOWN) for split in ("test", "train"))
     for address in ("", f"/test/{test}", f"/test/{test}/train/{train}", f"/train/{train}"):
         page = client.get(f"/r/{RUN_ID}{address}").text
@@ -77,7 +77,7 @@ def test_a_hostile_name_is_text_on_every_page(client: TestClient, explainer: Exp
         assert any(text.endswith(SHOWN) for text in (*shown(page), *titles(page)))
 
 
-def test_json_csv_and_the_list_give_sources(client: TestClient, explainer: Explainer) -> None:
+def test_json_csv_and_list_give_sources(client: TestClient, explainer: Explainer) -> None:
     told = client.get(f"/api/v1/runs/{RUN_ID}/test/3/explanation").json()
     assert told["test"]["source"] == "test/blue/08.jpg"
     for part in (*told["supporting"], *told["opposing"]):
@@ -96,7 +96,7 @@ def test_json_csv_and_the_list_give_sources(client: TestClient, explainer: Expla
     assert [row["source"] for row in rows] == expected
 
 
-def test_a_number_that_says_the_same_is_not_repeated() -> None:
+def test_source_that_repeats_the_number_is_not_shown() -> None:
     from xda.web.pages.chrome import origin
 
     assert origin("train[5]", "train", 5) == ""
@@ -104,7 +104,7 @@ def test_a_number_that_says_the_same_is_not_repeated() -> None:
     assert origin(None, "train", 5) == ""
 
 
-def test_a_link_keeps_sources_and_older_links_open_without(explainer: Explainer) -> None:
+def test_link_keeps_sources_and_older_links_open(explainer: Explainer) -> None:
     story = tell(explainer, explainer.decide(3))
     stored = to_snapshot(story)
     assert from_snapshot(stored) == story

@@ -24,11 +24,11 @@ FULL = View(
 )
 
 
-def test_defaults_leave_no_trace() -> None:
+def test_view_defaults_add_no_query() -> None:
     assert Urls().explanation("digits", 7, View().query()) == "/r/digits/test/7"
 
 
-def test_everything_is_in_the_address() -> None:
+def test_view_query_holds_every_field() -> None:
     address = Urls("/team").explanation("digits", 7, FULL.query())
     assert urlsplit(address).path == "/team/r/digits/test/7"
     assert dict(parse_qsl(urlsplit(address).query)) == {
@@ -47,12 +47,12 @@ def test_everything_is_in_the_address() -> None:
     }
 
 
-def test_another_image_keeps_how_things_are_shown_and_the_list() -> None:
+def test_view_elsewhere_keeps_display_and_listing() -> None:
     kept = {key for key, value in FULL.elsewhere().query().items() if value is not None}
     assert kept == {"c", "map", "scale", "opacity", "label", "correct", "max_margin", "sort"}
 
 
-def test_a_link_keeps_the_view_but_not_the_way_to_it() -> None:
+def test_view_sharing_keeps_view_without_listing() -> None:
     assert set(FULL.sharing(0.001, 4)) == {
         "c", "target", "against", "train_class", "show", "map", "scale", "opacity"
     }  # fmt: skip
@@ -60,24 +60,24 @@ def test_a_link_keeps_the_view_but_not_the_way_to_it() -> None:
 
 
 @pytest.mark.parametrize("value", ["-1", "1.5", "two", "٣", "1e3", "99999999999999", "0x1"])
-def test_numbers_that_are_none(value: str) -> None:
+def test_integer_not_a_number_is_refused(value: str) -> None:
     with pytest.raises(InvalidRequestError, match="`target` is"):
         integer("target", value)
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf", "one", "1e999"])
-def test_decimals_that_are_none(value: str) -> None:
+def test_decimal_not_a_number_is_refused(value: str) -> None:
     with pytest.raises(InvalidRequestError, match="`c` is"):
         decimal("c", value)
 
 
 @pytest.mark.parametrize("empty", [None, "", "  "])
-def test_empty_is_absent(empty: str | None) -> None:
+def test_empty_value_counts_as_absent(empty: str | None) -> None:
     assert integer("target", empty) is None
     assert decimal("c", empty) is None
 
 
-def test_words() -> None:
+def test_choice_and_flag_accept_known_words_only() -> None:
     assert choice("map", None, ("a", "b")) == "a"
     assert choice("map", "b", ("a", "b")) == "b"
     assert flag("correct", None) is None
@@ -86,7 +86,7 @@ def test_words() -> None:
         choice("map", "c", ("a", "b"))
 
 
-def test_addresses_are_quoted() -> None:
+def test_urls_are_quoted() -> None:
     assert Urls().gallery("a/b?c") == "/r/a/b%3Fc"
     assert with_query("/x", {"a": "1&2", "b": None, "c": True}) == "/x?a=1%262&c=true"
 
@@ -108,7 +108,7 @@ NAMES = ("tabby cat", "Crane", "crane", "4")
         ("3 · 4", 3),
     ],
 )
-def test_a_class_by_number_proposal_or_name(value: str | None, number: int | None) -> None:
+def test_class_number_reads_number_proposal_or_name(value: str | None, number: int | None) -> None:
     assert class_number("target", value, NAMES) == number
 
 
@@ -121,6 +121,6 @@ def test_a_class_by_number_proposal_or_name(value: str | None, number: int | Non
         ("-1", "must be a whole number from 0 to 3"),
     ],
 )
-def test_what_is_no_class_is_said(value: str, words: str) -> None:
+def test_class_number_unknown_is_refused(value: str, words: str) -> None:
     with pytest.raises(InvalidRequestError, match=words):
         class_number("target", value, NAMES)

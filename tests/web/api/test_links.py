@@ -52,7 +52,7 @@ def rebuilt(make_client: MakeClient, explainer: Explainer, monkeypatch: pytest.M
     return client
 
 
-def test_create(client: TestClient) -> None:
+def test_create_link_returns_id_and_url(client: TestClient) -> None:
     answer = client.post("/api/v1/links", json=STATE)
     assert answer.status_code == 201, answer.text
     assert set(answer.json()) == {"id", "url"}
@@ -61,18 +61,18 @@ def test_create(client: TestClient) -> None:
     assert answer.json()["url"] == answer.headers["location"] == f"http://testserver/s/{identifier}"
 
 
-def test_identifiers_differ(client: TestClient) -> None:
+def test_create_link_identifiers_differ(client: TestClient) -> None:
     assert len({share(client) for _ in range(5)}) == 5
 
 
-def test_public_url(make_client: MakeClient) -> None:
+def test_create_link_uses_public_url(make_client: MakeClient) -> None:
     client = make_client(public_url="https://xda.example/tools/")
     answer = client.post("/api/v1/links", json={"run": RUN_ID, "test": 0}).json()
     assert answer["url"] == f"https://xda.example/tools/s/{answer['id']}"
     assert f'content="{answer["url"]}/card.png"' in client.get(f"/s/{answer['id']}").text
 
 
-def test_opened_after_a_restart(client: TestClient, make_client: MakeClient) -> None:
+def test_link_opens_after_restart(client: TestClient, make_client: MakeClient) -> None:
     identifier = share(client, **STATE)
     page = make_client().get(f"/s/{identifier}", headers=BROWSER)
     assert page.status_code == 200
@@ -81,7 +81,7 @@ def test_opened_after_a_restart(client: TestClient, make_client: MakeClient) -> 
     assert f"/media/{identifier}" not in page.text
 
 
-def test_what_is_kept_is_pinned(client: TestClient, explainer: Explainer) -> None:
+def test_link_state_pins_defaults(client: TestClient, explainer: Explainer) -> None:
     link = client.app.state.lifecycle.links.get(share(client))  # type: ignore[attr-defined]
     assert link.run_digest == explainer.digest
     assert link.state["c"] == explainer.default_c
@@ -89,7 +89,9 @@ def test_what_is_kept_is_pinned(client: TestClient, explainer: Explainer) -> Non
 
 
 @pytest.mark.parametrize("server", ["without_runs", "rebuilt"])
-def test_shown_as_it_was(client: TestClient, server: str, request: pytest.FixtureRequest, explainer: Explainer) -> None:
+def test_link_of_changed_run_shows_snapshot(
+    client: TestClient, server: str, request: pytest.FixtureRequest, explainer: Explainer
+) -> None:
     identifier = share(client, **STATE)
     told = explainer.explain(21, target=4, against=7, c=1e-4, limit=3)
     opened: TestClient = request.getfixturevalue(server)
@@ -112,7 +114,9 @@ def test_shown_as_it_was(client: TestClient, server: str, request: pytest.Fixtur
 
 
 @pytest.mark.parametrize("server", ["client", "without_runs", "rebuilt"])
-def test_a_shared_pair(client: TestClient, server: str, request: pytest.FixtureRequest, explainer: Explainer) -> None:
+def test_link_of_pair_shows_snapshot_of_changed_run(
+    client: TestClient, server: str, request: pytest.FixtureRequest, explainer: Explainer
+) -> None:
     train = explainer.explain(5).opposing[6].index
     identifier = share(client, test=5, train=train)
     opened: TestClient = request.getfixturevalue(server)
@@ -122,7 +126,7 @@ def test_a_shared_pair(client: TestClient, server: str, request: pytest.FixtureR
     assert opened.get(f"/s/{identifier}/media/map-{train}-train").status_code == (200)
 
 
-def test_snapshot_is_what_was_told(explainer: Explainer) -> None:
+def test_snapshot_equals_story(explainer: Explainer) -> None:
     kept = capture(explainer, SharedState(explainer.decide(3), shown=5), wait_seconds=30)
     assert from_snapshot(kept.snapshot["story"]) == kept.story == tell(explainer, explainer.decide(3), limit=5)
     assert kept.snapshot["pair"] is None
@@ -137,7 +141,7 @@ def test_snapshot_is_bounded(explainer: Explainer, shown: int) -> None:
     assert sum(len(content) for _, content in kept.media.values()) < 2_000_000
 
 
-def test_large_images_keep_fewer(explainer: Explainer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_snapshot_of_large_images_keeps_fewer(explainer: Explainer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("xda.present.sharing.MAX_MEDIA_BYTES", 20_000)
     kept = capture(explainer, SharedState(explainer.decide(3), shown=40), wait_seconds=60, card=False)
     told = kept.story.explanation
@@ -146,7 +150,7 @@ def test_large_images_keep_fewer(explainer: Explainer, monkeypatch: pytest.Monke
     assert sum(len(content) for _, content in kept.media.values()) <= 20_000
 
 
-def test_pair_facts(explainer: Explainer) -> None:
+def test_snapshot_of_pair_holds_its_facts(explainer: Explainer) -> None:
     part = explainer.explain(5, limit=9).opposing[8]
     pair = capture(explainer, SharedState(explainer.decide(5), train=part.index), wait_seconds=30).snapshot["pair"]
     assert pair["attribution"] == pytest.approx(part.attribution, rel=1e-9)
@@ -155,7 +159,7 @@ def test_pair_facts(explainer: Explainer) -> None:
     assert pair["n_same_sign"] == explainer.explain(5).n_opposing
 
 
-def test_a_training_image_without_effect(client: TestClient, explainer: Explainer) -> None:
+def test_link_of_pair_without_effect_opens(client: TestClient, explainer: Explainer) -> None:
     parts = set(explainer.decompose(5).index.tolist())
     train = next(index for index in range(explainer.n_train) if index not in parts)
     pair = capture(explainer, SharedState(explainer.decide(5), train=train), wait_seconds=30).snapshot["pair"]
@@ -164,7 +168,7 @@ def test_a_training_image_without_effect(client: TestClient, explainer: Explaine
 
 
 @pytest.mark.parametrize("state", [{"test": 8, "show": 1}, {"test": 8, "train": 3}])
-def test_card(client: TestClient, state: dict[str, int]) -> None:
+def test_card_is_png_named_by_the_page(client: TestClient, state: dict[str, int]) -> None:
     identifier = share(client, **state)
     answer = client.get(f"/s/{identifier}/card.png")
     assert answer.headers["content-type"] == "image/png"
@@ -174,7 +178,7 @@ def test_card(client: TestClient, state: dict[str, int]) -> None:
     assert f'property="og:image" content="http://testserver/s/{identifier}/card.png"' in page
 
 
-def test_cards_switched_off(make_client: MakeClient) -> None:
+def test_card_switched_off_is_404(make_client: MakeClient) -> None:
     client = make_client(social_cards=False)
     identifier = share(client)
     assert client.get(f"/s/{identifier}/card.png").status_code == 404
@@ -183,13 +187,13 @@ def test_cards_switched_off(make_client: MakeClient) -> None:
     assert "og:" not in page.text
 
 
-def test_form(client: TestClient) -> None:
+def test_form_is_answered_with_redirect(client: TestClient) -> None:
     answer = client.post("/api/v1/links", data={"run": RUN_ID, "test": "2", "against": "", "c": "0.0001", "show": "2"})
     assert answer.status_code == 303
     assert client.get(answer.headers["location"], headers=BROWSER).status_code == 200
 
 
-def test_form_of_the_page(client: TestClient) -> None:
+def test_form_of_page_can_be_shared(client: TestClient) -> None:
     """What the page's own form sends, hidden fields and all, can be shared."""
     page = client.get(f"/r/{RUN_ID}/test/2?target=3&against=5&show=12&scale=page&opacity=40").text
     form = page.split('action="/api/v1/links"')[1].split("</form>")[0]
@@ -199,7 +203,7 @@ def test_form_of_the_page(client: TestClient) -> None:
     assert client.post("/api/v1/links", data=fields).status_code == 303
 
 
-def test_a_form_that_fails_is_answered_with_a_page(client: TestClient) -> None:
+def test_form_that_fails_is_answered_with_page(client: TestClient) -> None:
     for form in ({"run": "other", "test": "2"}, {"run": RUN_ID, "test": "x"}):
         answer = client.post("/api/v1/links", data=form, headers=BROWSER)
         assert answer.status_code in {404, 422}
@@ -207,7 +211,7 @@ def test_a_form_that_fails_is_answered_with_a_page(client: TestClient) -> None:
     assert client.post("/api/v1/links", json={}, headers=BROWSER).headers["content-type"] == "application/problem+json"
 
 
-def test_form_behind_a_prefix(make_client: MakeClient) -> None:
+def test_form_behind_prefix_redirects_with_prefix(make_client: MakeClient) -> None:
     client = make_client(root_path="/tools")
     answer = client.post("/api/v1/links", data={"run": RUN_ID, "test": "2"})
     assert answer.headers["location"].startswith("/tools/s/")
@@ -228,12 +232,12 @@ def test_form_behind_a_prefix(make_client: MakeClient) -> None:
         ({"Origin": "http://testserver.evil.example"}, 422),
     ],
 )
-def test_forms_of_other_sites(client: TestClient, headers: dict[str, str], status: int) -> None:
+def test_form_of_other_site_is_refused(client: TestClient, headers: dict[str, str], status: int) -> None:
     answer = client.post("/api/v1/links", data={"run": RUN_ID, "test": "2"}, headers=headers)
     assert answer.status_code == status
 
 
-def test_public_url_is_an_own_origin(make_client: MakeClient) -> None:
+def test_form_from_public_url_is_accepted(make_client: MakeClient) -> None:
     client = make_client(public_url="https://xda.example/tools")
     form = {"run": RUN_ID, "test": "2"}
     for origin, status in (("https://xda.example", 303), ("https://other.example", 422)):
@@ -243,14 +247,14 @@ def test_public_url_is_an_own_origin(make_client: MakeClient) -> None:
 @pytest.mark.parametrize(
     "path", ["/s/abcdefghijklmnop", "/s/x", "/s/%00%00%00%00%00%00%00%00", "/s/" + "a" * 65, "/s/ä"]
 )
-def test_unknown_link(client: TestClient, path: str) -> None:
+def test_link_unknown_is_404(client: TestClient, path: str) -> None:
     for tail in ("", "/card.png", "/media/test"):
         answer = client.get(path + tail, headers=BROWSER)
         assert answer.status_code == 404
         assert "<html" in answer.text
 
 
-def test_names_are_those_of_the_page() -> None:
+def test_link_request_names_equal_page_query() -> None:
     """A field that the page puts into its address can be shared under the same name."""
     from xda.web.view import View
 
@@ -271,6 +275,6 @@ def test_names_are_those_of_the_page() -> None:
     ).model_dump(exclude={"run", "test", "train"})
 
 
-def test_database_files_stay_in_the_home_folder(client: TestClient, web_home: Path) -> None:
+def test_link_database_is_in_home_folder(client: TestClient, web_home: Path) -> None:
     share(client)
     assert (web_home / "links.sqlite3").is_file()

@@ -11,11 +11,11 @@ from tests.web.conftest import MakeClient
 from tests.world import RUN_ID
 
 
-def test_healthz(client: TestClient) -> None:
+def test_healthz_is_ok(client: TestClient) -> None:
     assert client.get("/healthz").json() == {"status": "ok"}
 
 
-def test_readyz_names_the_runs(client: TestClient) -> None:
+def test_readyz_names_runs(client: TestClient) -> None:
     answer = client.get("/readyz")
     assert answer.status_code == 200
     assert answer.json() == {"status": "ready", "runs": [RUN_ID], "refused": {}}
@@ -49,18 +49,18 @@ def test_metrics_count_by_route_template(make_client: MakeClient) -> None:
     assert "process_resident_memory_bytes" in text
 
 
-def test_two_applications_do_not_share_metrics(make_client: MakeClient) -> None:
+def test_metrics_of_two_applications_are_separate(make_client: MakeClient) -> None:
     first, second = make_client(), make_client()
     first.get("/healthz")
     assert 'route="/healthz"' not in second.get("/metrics").text
 
 
-def test_docs_lead_to_the_description(make_client: MakeClient) -> None:
+def test_docs_redirect_to_openapi(make_client: MakeClient) -> None:
     answer = make_client(root_path="/tools").get("/docs")
     assert (answer.status_code, answer.headers["location"]) == (307, "/tools/api/v1/openapi.json")
 
 
-def test_metrics_tell_static_files_from_what_people_make_up(client: TestClient) -> None:
+def test_metrics_distinguish_static_files_from_unknown_paths(client: TestClient) -> None:
     client.get("/static/css/app.css")
     client.get("/api/v1/openapi.json")
     client.get("/made-up")

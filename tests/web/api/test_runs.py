@@ -20,7 +20,7 @@ from xda.web.api.models import ExplanationModel, RunModel, TestPageModel, Traini
 RUN = f"/api/v1/runs/{RUN_ID}"
 
 
-def test_runs(client: TestClient, explainer: Explainer) -> None:
+def test_runs_list_equals_explainer(client: TestClient, explainer: Explainer) -> None:
     answer = client.get("/api/v1/runs")
     (run,) = TypeAdapter(list[RunModel]).validate_json(answer.content, strict=True)
     assert (run.id, run.digest, run.n_train, run.n_test) == (RUN_ID, explainer.digest, N_TRAIN, N_TEST)
@@ -39,7 +39,7 @@ def test_runs(client: TestClient, explainer: Explainer) -> None:
         ("train_class=4", {"train_class": 4}),
     ],
 )
-def test_explanation_is_that_of_the_explainer(
+def test_explanation_equals_explainer(
     client: TestClient, explainer: Explainer, query: str, arguments: dict[str, Any]
 ) -> None:
     answer = client.get(f"{RUN}/test/17/explanation?{query}")
@@ -62,7 +62,7 @@ def test_explanation_is_that_of_the_explainer(
     assert told.sum_supporting + told.sum_opposing == pytest.approx(told.surrogate_logit, rel=1e-5, abs=1e-9)
 
 
-def test_explanation_has_the_keys_of_the_contract(client: TestClient) -> None:
+def test_explanation_has_keys_of_the_contract(client: TestClient) -> None:
     told = client.get(f"{RUN}/test/0/explanation").json()
     assert set(told) >= {
         "test", "target", "against", "surrogate_logit", "sum_supporting", "sum_opposing", "n_supporting",
@@ -78,7 +78,7 @@ def test_explanation_has_the_keys_of_the_contract(client: TestClient) -> None:
     assert strengths == sorted(strengths)
 
 
-def test_the_same_explanation_twice_is_the_same_answer(client: TestClient) -> None:
+def test_explanation_twice_is_same_answer(client: TestClient) -> None:
     first, second = (client.get(f"{RUN}/test/5/explanation") for _ in range(2))
     assert first.content == second.content
     assert first.headers["etag"] == second.headers["etag"]
@@ -113,12 +113,14 @@ def test_paging_lists_every_image_once(client: TestClient) -> None:
         ("max_margin=0.5", GalleryFilter(max_margin=0.5)),
     ],
 )
-def test_filters(client: TestClient, explainer: Explainer, query: str, choice: GalleryFilter) -> None:
+def test_test_images_filters_equal_gallery(
+    client: TestClient, explainer: Explainer, query: str, choice: GalleryFilter
+) -> None:
     listed = [item["index"] for page in pages(client, query) for item in page["items"]]
     assert listed == [item.index for item in explainer.gallery(choice, limit=N_TEST).items]
 
 
-def test_training_sample(client: TestClient, explainer: Explainer) -> None:
+def test_training_sample_equals_explainer(client: TestClient, explainer: Explainer) -> None:
     index = explainer.explain(0).supporting[0].index
     told = TrainingSampleModel.model_validate_json(client.get(f"{RUN}/train/{index}?limit=3").content, strict=True)
     expected = explainer.training_sample(index, limit=3)
@@ -129,7 +131,7 @@ def test_training_sample(client: TestClient, explainer: Explainer) -> None:
 
 
 @pytest.mark.parametrize("query", ["", "?target=3", "?target=3&against=5&c=0.0001"])
-def test_relevance_sums_to_the_attribution(client: TestClient, explainer: Explainer, query: str) -> None:
+def test_relevance_sums_to_attribution(client: TestClient, explainer: Explainer, query: str) -> None:
     index = explainer.explain(7).supporting[0].index
     answer = client.get(f"{RUN}/pairs/7/{index}/relevance{query}")
     assert answer.headers["content-disposition"] == f'attachment; filename="{RUN_ID}-test7-train{index}.npz"'
@@ -152,7 +154,7 @@ def test_relevance_sums_to_the_attribution(client: TestClient, explainer: Explai
         f"{RUN}/pairs/0/0/relevance",
     ],
 )
-def test_conditional_requests(client: TestClient, path: str) -> None:
+def test_conditional_request_with_tag_is_304(client: TestClient, path: str) -> None:
     first = client.get(path)
     tag = first.headers["etag"]
     assert first.headers["cache-control"] == "no-cache"
@@ -164,12 +166,12 @@ def test_conditional_requests(client: TestClient, path: str) -> None:
     assert client.get(path, headers={"If-None-Match": ""}).content == first.content
 
 
-def test_tags_differ_between_addresses(client: TestClient) -> None:
+def test_etag_differs_between_addresses(client: TestClient) -> None:
     paths = [f"{RUN}/test/0/explanation", f"{RUN}/test/1/explanation", f"{RUN}/test/0/explanation?limit=3"]
     assert len({client.get(path).headers["etag"] for path in paths}) == len(paths)
 
 
-def test_limit_is_a_setting(make_client: MakeClient) -> None:
+def test_limit_above_setting_is_refused(make_client: MakeClient) -> None:
     client = make_client(max_page=20)
     assert client.get(f"{RUN}/test?limit=20").status_code == 200
     for path in (f"{RUN}/test", f"{RUN}/test/0/explanation", f"{RUN}/train/0"):

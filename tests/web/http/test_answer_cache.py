@@ -5,7 +5,7 @@ from __future__ import annotations
 from xda.web.http.answer_cache import AnswerCache
 
 
-def test_bounds() -> None:
+def test_answer_cache_stays_within_max_bytes() -> None:
     cache = AnswerCache(max_bytes=100)
     for number in range(50):
         cache.put(str(number), b"x" * 10)
@@ -14,7 +14,7 @@ def test_bounds() -> None:
     assert cache.get("0") is None
 
 
-def test_least_recently_used_goes_first() -> None:
+def test_answer_cache_evicts_least_recently_used() -> None:
     cache = AnswerCache(max_bytes=100)
     for number in range(10):
         cache.put(str(number), b"x" * 10)
@@ -24,7 +24,7 @@ def test_least_recently_used_goes_first() -> None:
     assert cache.get("1") is None
 
 
-def test_large_and_repeated_answers() -> None:
+def test_answer_cache_skips_large_and_repeated_answers() -> None:
     cache = AnswerCache(max_bytes=100)
     cache.put("large", b"x" * 13)
     assert cache.get("large") is None

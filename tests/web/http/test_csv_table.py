@@ -23,7 +23,7 @@ PLAIN = ["cat", "", "a=b", "-1", "+2.5", "-1e-3", "0", "'quoted", "minus −1"]
 
 
 @pytest.mark.parametrize("text", FORMULAS)
-def test_cell_text_that_reads_as_a_formula_is_text(text: str) -> None:
+def test_cell_formula_becomes_text(text: str) -> None:
     assert cell(text) == f"'{text}"
 
 

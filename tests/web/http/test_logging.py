@@ -34,7 +34,7 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
     return [orjson.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def test_one_line_a_request(client: TestClient, stream: io.StringIO) -> None:
+def test_log_has_one_line_per_request(client: TestClient, stream: io.StringIO) -> None:
     client.get("/version?a=%0Ab", headers={"X-Request-ID": "one"})
     client.get("/healthz")  # asked every few seconds, and not told
     client.get("/nothing", headers={"X-Request-ID": "two"})
@@ -48,7 +48,7 @@ def test_one_line_a_request(client: TestClient, stream: io.StringIO) -> None:
     assert (second["request_id"], second["status"], second["route"]) == ("two", 404, "unmatched")
 
 
-def test_a_path_cannot_forge_a_line(client: TestClient, stream: io.StringIO) -> None:
+def test_log_line_cannot_be_forged_by_path(client: TestClient, stream: io.StringIO) -> None:
     client.get("/a%0A%7B%22level%22:%22error%22%7D")
     for handler in access_logger.handlers:
         handler.flush()
@@ -56,7 +56,7 @@ def test_a_path_cannot_forge_a_line(client: TestClient, stream: io.StringIO) -> 
     assert line["path"] == '/a\n{"level":"error"}'
 
 
-def test_lines_are_written_together(stream: io.StringIO) -> None:
+def test_log_lines_are_written_together(stream: io.StringIO) -> None:
     async def ask() -> None:
         for number in range(3):
             log_request({"number": number})
@@ -67,12 +67,12 @@ def test_lines_are_written_together(stream: io.StringIO) -> None:
     assert [line["number"] for line in lines(stream)] == [0, 1, 2]
 
 
-def test_written_at_once_without_a_loop(stream: io.StringIO) -> None:
+def test_log_without_event_loop_writes_at_once(stream: io.StringIO) -> None:
     log_request({"number": 7})
     assert lines(stream)[0]["number"] == 7
 
 
-def test_formatter_tells_the_request_and_the_exception() -> None:
+def test_formatter_includes_request_and_exception() -> None:
     token = request_id.set("abc")
     try:
         raise ValueError("what went wrong")
@@ -88,7 +88,9 @@ def test_formatter_tells_the_request_and_the_exception() -> None:
     assert "ValueError: what went wrong" in line["exception"]
 
 
-def test_configure(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_configure_writes_json_lines_to_stderr(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = logging.getLogger()
     before = (root.handlers[:], root.level, access_logger.handlers[:], access_logger.propagate)
     flags = ("logThreads", "logProcesses", "logMultiprocessing")

@@ -28,20 +28,20 @@ def test_security_headers_are_on_every_answer(client: TestClient) -> None:
         assert "camera=()" in headers["permissions-policy"]
 
 
-def test_a_sane_request_id_is_kept(client: TestClient) -> None:
+def test_request_id_sane_is_kept(client: TestClient) -> None:
     answer = client.get("/healthz", headers={"X-Request-ID": "proxy:1.2-3_4"})
     assert answer.headers["x-request-id"] == "proxy:1.2-3_4"
 
 
 @pytest.mark.parametrize("given", ["", " ", "a b", "x" * 129, "ä", '"><script>', "a\tb"])
-def test_another_request_id_is_replaced(client: TestClient, given: str) -> None:
+def test_request_id_senseless_is_replaced(client: TestClient, given: str) -> None:
     headers = [(b"X-Request-ID", given.encode("latin-1"))]
     made = client.get("/healthz", headers=headers).headers["x-request-id"]
     assert made != given
     assert made.isalnum()
 
 
-def test_request_ids_differ(client: TestClient) -> None:
+def test_request_id_differs_each_time(client: TestClient) -> None:
     assert len({client.get("/healthz").headers["x-request-id"] for _ in range(20)}) == 20
 
 
@@ -54,14 +54,14 @@ def test_head_is_get_without_a_body(client: TestClient, path: str) -> None:
         assert head.headers.get("etag") == get.headers.get("etag")
 
 
-def test_long_address(client: TestClient) -> None:
+def test_long_address_is_414(client: TestClient) -> None:
     answer = client.get("/healthz?" + "x" * MAX_TARGET)
     assert answer.status_code == 414
     assert answer.json()["status"] == 414
     assert client.get("/healthz?" + "x" * (MAX_TARGET - 100)).status_code == 200
 
 
-def test_large_headers(client: TestClient) -> None:
+def test_large_headers_are_431(client: TestClient) -> None:
     assert client.get("/healthz", headers={"X-Large": "x" * MAX_HEADERS}).status_code == 431
 
 
@@ -72,14 +72,14 @@ def chunks(size: int) -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize("path", ["/api/v1/links", "/healthz", "/nothing"])
-def test_large_body(make_client: MakeClient, path: str) -> None:
+def test_large_body_is_413(make_client: MakeClient, path: str) -> None:
     client = make_client(max_body_bytes=10_000)
     answer = client.post(path, content=b"x" * 10_001, headers={"Content-Type": "application/json"})
     assert answer.status_code == 413
     assert "10,000 bytes" in answer.json()["detail"]
 
 
-def test_large_body_without_a_length(make_client: MakeClient) -> None:
+def test_large_body_without_length_is_413(make_client: MakeClient) -> None:
     client = make_client(max_body_bytes=10_000)
     for media_type in ("application/json", "application/x-www-form-urlencoded"):
         answer = client.post("/api/v1/links", content=chunks(20_000), headers={"Content-Type": media_type})
@@ -90,14 +90,14 @@ def test_large_body_without_a_length(make_client: MakeClient) -> None:
 
 
 @pytest.mark.parametrize("length", ["-1", "1e3", "9" * 30, "x", "٣"])
-def test_senseless_content_length(client: TestClient, length: str) -> None:
+def test_senseless_content_length_is_refused(client: TestClient, length: str) -> None:
     headers = [(b"Content-Length", length.encode()), (b"Content-Type", b"application/json")]
     assert client.post("/api/v1/links", headers=headers, content=b"{}").status_code in (400, 413)
 
 
 @pytest.mark.parametrize("root_path", ["/tools/xda", "tools/xda/"])
 @pytest.mark.parametrize("stripped", [True, False])
-def test_prefix_by_setting(make_client: MakeClient, root_path: str, stripped: bool) -> None:
+def test_prefix_from_setting_is_in_all_links(make_client: MakeClient, root_path: str, stripped: bool) -> None:
     client = make_client(root_path=root_path)
     before = "" if stripped else "/tools/xda"
     assert client.get(f"{before}/healthz").status_code == 200
@@ -111,20 +111,20 @@ def test_prefix_by_setting(make_client: MakeClient, root_path: str, stripped: bo
 
 
 @pytest.mark.parametrize("before", ["", "/tools"])
-def test_redirect_behind_a_prefix(make_client: MakeClient, before: str) -> None:
+def test_redirect_behind_prefix_keeps_prefix(make_client: MakeClient, before: str) -> None:
     answer = make_client(root_path="/tools").get(f"{before}/r/{RUN_ID}/")
     assert answer.status_code == 307
     assert answer.headers["location"] == f"/tools/r/{RUN_ID}"
 
 
-def test_prefix_by_header(client: TestClient) -> None:
+def test_prefix_from_header_is_in_links(client: TestClient) -> None:
     page = client.get(f"/r/{RUN_ID}", headers={"X-Forwarded-Prefix": "/behind/"}).text
     assert 'href="/behind/r/' in page
     assert 'href="/behind/' not in client.get(f"/r/{RUN_ID}").text
 
 
 @pytest.mark.parametrize("prefix", ["//evil.example", "/a/../b", "/a b", '/"><script>', "evil", "/", "/a" * 20, ""])
-def test_senseless_prefix_is_ignored(client: TestClient, prefix: str) -> None:
+def test_prefix_senseless_is_ignored(client: TestClient, prefix: str) -> None:
     page = client.get(f"/r/{RUN_ID}", headers={"X-Forwarded-Prefix": prefix})
     assert page.status_code == 200
     assert 'href="/r/' in page.text
@@ -196,7 +196,7 @@ def test_host_unknown_is_refused(named: TestClient, host: str) -> None:
     assert posted.status_code == 400
 
 
-def test_host_named_twice_or_not_at_all_is_refused(named: TestClient) -> None:
+def test_host_twice_or_missing_is_refused(named: TestClient) -> None:
     assert named.get("/healthz", headers=[("Host", "localhost"), ("Host", "evil.example")]).status_code == 400
     request = named.build_request("GET", "/healthz")
     del request.headers["Host"]
@@ -205,7 +205,7 @@ def test_host_named_twice_or_not_at_all_is_refused(named: TestClient) -> None:
 
 
 @pytest.mark.parametrize("before", ["", "/tools"])
-def test_host_unknown_behind_a_prefix_is_refused_in_its_design(make_client: MakeClient, before: str) -> None:
+def test_host_unknown_behind_prefix_gets_styled_error_page(make_client: MakeClient, before: str) -> None:
     client = make_client(root_path="/tools", allowed_hosts="*.example.org")
     assert client.get(f"{before}/healthz", headers={"Host": "xda.example.org"}).status_code == 200
     page = client.get(f"{before}/r/{RUN_ID}", headers={"Host": "evil.example:80", "Accept": "text/html"})
@@ -217,14 +217,14 @@ def test_host_unknown_behind_a_prefix_is_refused_in_its_design(make_client: Make
         assert client.get(style, headers={"Host": "evil.example"}).status_code == 200
 
 
-def test_host_of_any_name_is_answered_where_the_operator_says_so(make_client: MakeClient) -> None:
+def test_host_any_is_answered_with_star(make_client: MakeClient) -> None:
     client = make_client(allowed_hosts="*")
     for _ in range(3):
         for number in range(300):
             assert client.get("/healthz", headers={"Host": f"h{number}.example"}).status_code == 200
 
 
-def test_redirect_within_the_server_names_no_host(named: TestClient) -> None:
+def test_redirect_has_no_host(named: TestClient) -> None:
     for host in ("localhost:8000", "lab.example", "[::1]:1"):
         answer = named.get(f"/r/{RUN_ID}/?order=margin", headers={"Host": host})
         assert (answer.status_code, answer.headers["location"]) == (307, f"/r/{RUN_ID}?order=margin")
@@ -233,7 +233,7 @@ def test_redirect_within_the_server_names_no_host(named: TestClient) -> None:
         assert not answer.headers.get("location", "/").startswith("//")
 
 
-def test_static_files(client: TestClient) -> None:
+def test_static_file_with_hash_is_immutable(client: TestClient) -> None:
     page = client.get("/").text
     address = next(part for part in page.split('"') if part.startswith("/static/") and ".css" in part)
     answer = client.get(address)

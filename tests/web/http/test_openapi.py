@@ -66,12 +66,12 @@ def ask(url: str, document: dict[str, Any], folder: Path, *more: str) -> tuple[i
     return done.returncode, done.stdout + done.stderr
 
 
-def test_api_answers_as_described(url: str, document: dict[str, Any], tmp_path: Path) -> None:
+def test_api_answers_match_openapi(url: str, document: dict[str, Any], tmp_path: Path) -> None:
     status, said = ask(url, document, tmp_path)
     assert status == 0, said
 
 
-def test_api_described_without_its_limit_is_found_out(url: str, document: dict[str, Any], tmp_path: Path) -> None:
+def test_openapi_without_limit_fails_the_check(url: str, document: dict[str, Any], tmp_path: Path) -> None:
     """The check of our own is in force."""
     path = "/api/v1/runs/{run}/train/{train}"
     wrong = copy.deepcopy(document)
@@ -82,7 +82,7 @@ def test_api_described_without_its_limit_is_found_out(url: str, document: dict[s
     assert "at most 60" in said
 
 
-def test_every_operation_declares_its_problems(document: dict[str, Any]) -> None:
+def test_openapi_declares_problems_of_every_operation(document: dict[str, Any]) -> None:
     problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     operations = [(path, each) for path, methods in document["paths"].items() for each in methods.values()]
     assert len(operations) >= 11
@@ -94,7 +94,7 @@ def test_every_operation_declares_its_problems(document: dict[str, Any]) -> None
         assert not any("HTTPValidationError" in json.dumps(answer) for answer in answers.values())
 
 
-def test_limits_are_those_of_the_settings(document: dict[str, Any]) -> None:
+def test_openapi_limits_equal_settings(document: dict[str, Any]) -> None:
     limits = [
         parameter["schema"]["maximum"]
         for methods in document["paths"].values()
@@ -107,7 +107,7 @@ def test_limits_are_those_of_the_settings(document: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("number", ["3.0", "3", "3e0"])
-def test_whole_number_in_json_may_have_a_point(client: TestClient, number: str) -> None:
+def test_link_request_accepts_whole_number_with_point(client: TestClient, number: str) -> None:
     body = f'{{"run": "{RUN_ID}", "test": {number}, "c": 0.0001}}'
     answer = client.post("/api/v1/links", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 201

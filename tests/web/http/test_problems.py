@@ -49,7 +49,7 @@ def request(path: str, root: str = "", **headers: str) -> Request:
         ("/apiary", {"accept": BROWSER}, True),
     ],
 )
-def test_who_gets_a_page(path: str, headers: dict[str, str], page: bool) -> None:
+def test_wants_page_depends_on_path_and_accept(path: str, headers: dict[str, str], page: bool) -> None:
     assert wants_page(request(path, **headers)) is page
     assert wants_page(request(f"/tools/xda{path}", "/tools/xda", **headers)) is page
 
@@ -66,18 +66,18 @@ def test_who_gets_a_page(path: str, headers: dict[str, str], page: bool) -> None
         (ValueError("secret"), 500, "about:blank"),
     ],
 )
-def test_describe(error: Exception, status: int, kind: str) -> None:
+def test_describe_gives_status_type_and_detail(error: Exception, status: int, kind: str) -> None:
     problem = describe(error)
     assert (problem.status, problem.type) == (status, kind)
     assert problem.detail
     assert "secret" not in problem.detail
 
 
-def test_busy_says_when_to_try_again() -> None:
+def test_busy_error_has_retry_after() -> None:
     assert describe(BusyError("x", retry_after=7)).headers == {"Retry-After": "7"}
 
 
-def test_many_wrong_fields_make_a_short_answer() -> None:
+def test_problem_of_many_fields_is_short() -> None:
     wrong = [{"loc": ("body", "k" * 1000), "msg": "no" * 1000, "type": "x"}] * 1000
     assert len(describe(RequestValidationError(wrong)).to_json()) < 20_000
 
@@ -106,7 +106,7 @@ def check(body: dict[str, object], status: int) -> None:
         ("GET", "/static/%2e%2e/pyproject.toml", 404),
     ],
 )
-def test_problem_json(client: TestClient, method: str, path: str, status: int) -> None:
+def test_problem_json_has_all_members(client: TestClient, method: str, path: str, status: int) -> None:
     answer = client.request(method, path)
     assert answer.status_code == status
     assert answer.headers["content-type"] == MEDIA_TYPE
@@ -121,7 +121,7 @@ def test_problem_json(client: TestClient, method: str, path: str, status: int) -
     ("path", "status"),
     [("/nothing", 404), (f"/r/{RUN_ID}/test/120", 404), (f"/r/{RUN_ID}/test/0?target=x", 422), ("/s/abcdefgh", 404)],
 )
-def test_error_page(client: TestClient, path: str, status: int) -> None:
+def test_error_page_shows_request_id_without_traceback(client: TestClient, path: str, status: int) -> None:
     answer = client.get(path, headers={"Accept": BROWSER})
     assert answer.status_code == status
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
@@ -143,7 +143,7 @@ def broken(make_client: MakeClient, monkeypatch: pytest.MonkeyPatch, explainer: 
     return client
 
 
-def test_unexpected_error(broken: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+def test_unexpected_error_is_500_and_logged(broken: TestClient, caplog: pytest.LogCaptureFixture) -> None:
     answer = broken.get(f"/api/v1/runs/{RUN_ID}/test/0/explanation", headers={"X-Request-ID": "ticket-17"})
     assert answer.status_code == 500
     check(answer.json(), 500)
@@ -155,14 +155,14 @@ def test_unexpected_error(broken: TestClient, caplog: pytest.LogCaptureFixture) 
     assert isinstance(record.exc_info[1], ZeroDivisionError)
 
 
-def test_unexpected_error_as_a_page(broken: TestClient) -> None:
+def test_unexpected_error_page_hides_secrets(broken: TestClient) -> None:
     answer = broken.get(f"/r/{RUN_ID}/test/0", headers={"Accept": BROWSER})
     assert answer.status_code == 500
     assert answer.headers["content-type"].startswith("text/html")
     assert "secret" not in answer.text
 
 
-def test_the_error_page_itself_fails(make_client: MakeClient) -> None:
+def test_error_page_failing_becomes_json(make_client: MakeClient) -> None:
     client = make_client()
 
     def page(*_: object) -> None:
@@ -185,7 +185,7 @@ def test_the_error_page_itself_fails(make_client: MakeClient) -> None:
         ("/r/digits/test/1?c=7", "has no surrogate with C = 7"),
     ],
 )
-def test_pages_say_what_there_is_and_keep_the_run(client: TestClient, path: str, words: str) -> None:
+def test_error_page_names_existing_things_and_keeps_run_header(client: TestClient, path: str, words: str) -> None:
     answer = client.get(path, headers={"Accept": BROWSER})
     assert answer.status_code in (404, 422)
     assert words in answer.text
@@ -195,7 +195,7 @@ def test_pages_say_what_there_is_and_keep_the_run(client: TestClient, path: str,
     assert 'id="c-1"' in answer.text
 
 
-def test_a_wrong_c_can_be_mended_in_place(client: TestClient) -> None:
+def test_error_page_of_wrong_c_links_to_existing_ones(client: TestClient) -> None:
     page = client.get("/r/digits/test/1?c=7&target=3", headers={"Accept": BROWSER}).text
     links = re.findall(r'<a id="c-\d+" href="([^"]+)"', page)
     for link in links:
@@ -214,7 +214,7 @@ def test_a_wrong_c_can_be_mended_in_place(client: TestClient) -> None:
         ('{"run": "digits", "test": 1, "odd": 1}', "`odd` is not known here."),
     ],
 )
-def test_wrong_fields_are_told_in_plain_words(client: TestClient, body: str, words: str) -> None:
+def test_problem_describes_wrong_fields_plainly(client: TestClient, body: str, words: str) -> None:
     answer = client.post("/api/v1/links", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 422
     assert answer.json()["detail"] == words

@@ -20,7 +20,7 @@ def test_bars_share_zero_and_scale() -> None:
     assert none.width == "0.0"
 
 
-def test_bars_of_nothing_do_not_divide_by_zero() -> None:
+def test_bars_without_values_do_not_divide_by_zero() -> None:
     assert bars([0.0, 0.0])[0].width == "0.0"
     assert bars([]) == ()
 
@@ -60,7 +60,7 @@ def test_curve_runs_from_zero_to_the_logit() -> None:
     assert drawn.marker is not None
 
 
-def test_curve_of_nothing_and_of_little() -> None:
+def test_curve_of_few_contributions_is_short_or_none() -> None:
     assert curve([], mark=12) is None
     little = curve([(1, -2.0)], mark=12)
     assert little is not None

@@ -41,7 +41,9 @@ def words(page: str) -> str:
     return " ".join(TAGS.sub(" ", unescape(page)).split())
 
 
-def test_the_page_says_what_the_comparison_says(both: TestClient, explainer: Explainer, retrained: Explainer) -> None:
+def test_comparison_page_shows_figures_of_comparison(
+    both: TestClient, explainer: Explainer, retrained: Explainer
+) -> None:
     said = words(both.get(f"{PAGE}?c=1e-2&with={RETRAINED_ID}&with_c=1e-4").text)
     compared = compare(explainer, retrained, explainer.decide(14, c=HIGH), LOW)
     agreement = compared.matched.agreement
@@ -62,13 +64,13 @@ def test_the_page_says_what_the_comparison_says(both: TestClient, explainer: Exp
     assert "B digits-again · C 1e-4" in said
 
 
-def test_what_is_not_said_is_the_most_telling(client: TestClient, both: TestClient) -> None:
+def test_comparison_default_is_most_telling_side(client: TestClient, both: TestClient) -> None:
     assert f"B {RETRAINED_ID} · C 1e-2" in words(both.get(PAGE).text)
     assert f"B {RUN_ID} · C 1e-4" in words(client.get(PAGE).text)
     assert f"B {RUN_ID} · C 1e-2" in words(both.get(f"{PAGE}?c=1e-4&with={RUN_ID}").text)
 
 
-def test_the_explanation_leads_there_and_back(both: TestClient) -> None:
+def test_explanation_links_to_comparison_and_back(both: TestClient) -> None:
     page = both.get(f"/r/{RUN_ID}/test/14?c=1e-4&target=3&label=4&show=12").text
     found = re.search(r'id="compare" href="([^"]+)"', page)
     assert found is not None
@@ -77,14 +79,14 @@ def test_the_explanation_leads_there_and_back(both: TestClient) -> None:
     assert f'href="/r/{RUN_ID}/test/14?c=0.0001&amp;target=3&amp;label=4"' in both.get(address).text
 
 
-def test_the_run_switch_keeps_the_test_image_over_the_same_data(both: TestClient) -> None:
+def test_run_switch_keeps_test_image_over_same_data(both: TestClient) -> None:
     page = unescape(both.get(f"/r/{RUN_ID}/test/14?c=1e-4&target=3&label=4").text)
     assert f'href="/r/{RETRAINED_ID}/test/14?c=0.0001&target=3"' in page
     # a gallery has no test image to keep
     assert f'href="/r/{RETRAINED_ID}"' in both.get(f"/r/{RUN_ID}").text
 
 
-def test_the_side_chosen_in_the_form_stands_in_the_address(both: TestClient) -> None:
+def test_comparison_form_choice_is_in_address(both: TestClient) -> None:
     answer = both.get(f"{PAGE}?target=3&against=&other={RETRAINED_ID}:0.0001")
     assert answer.status_code == 303
     assert answer.headers["location"] == f"{PAGE}?target=3&with={RETRAINED_ID}&with_c=0.0001"
@@ -93,7 +95,7 @@ def test_the_side_chosen_in_the_form_stands_in_the_address(both: TestClient) -> 
         assert both.get(PAGE, params={"other": nonsense}).status_code == 422
 
 
-def test_swapped_sides_are_the_same_comparison_from_the_other_end(both: TestClient) -> None:
+def test_comparison_swapped_sides_agree(both: TestClient) -> None:
     page = both.get(f"{PAGE}?c=1e-4&target=3&only=first&with={RETRAINED_ID}&with_c=1e-2").text
     found = re.search(r'id="swap" href="([^"]+)"', page)
     assert found is not None
@@ -109,12 +111,12 @@ def test_swapped_sides_are_the_same_comparison_from_the_other_end(both: TestClie
     assert listed[0] == again[0]
 
 
-def test_another_c_of_the_first_side_never_meets_the_second(client: TestClient) -> None:
+def test_comparison_c_switch_never_equals_second_side(client: TestClient) -> None:
     page = client.get(f"{PAGE}?c=1e-4&with={RUN_ID}&with_c=1e-2&target=3").text
     assert f'href="{PAGE}?c=0.01&amp;target=3&amp;with={RUN_ID}&amp;with_c=0.0001"' in page
 
 
-def test_a_copied_link_says_everything_and_knows_a_rebuilt_run(both: TestClient, retrained: Explainer) -> None:
+def test_comparison_copied_link_notices_rebuilt_run(both: TestClient, retrained: Explainer) -> None:
     found = re.search(r'href="([^"]+)"[^>]* data-copy', both.get(PAGE).text)
     assert found is not None
     address = unescape(found[1])
@@ -126,7 +128,7 @@ def test_a_copied_link_says_everything_and_knows_a_rebuilt_run(both: TestClient,
 
 
 @pytest.mark.parametrize("query", ["", "&only=both&by=change&target=3&against=8"])
-def test_exports_hold_every_image_exactly(
+def test_comparison_exports_hold_every_image_exactly(
     both: TestClient, explainer: Explainer, retrained: Explainer, query: str
 ) -> None:
     asked = f"c=1e-4&with={RETRAINED_ID}&with_c=1e-2{query}"
@@ -147,7 +149,7 @@ def test_exports_hold_every_image_exactly(
     assert [image.share for image in told.images] == [image.share for image in images]
 
 
-def test_json_is_the_comparison(both: TestClient, explainer: Explainer, retrained: Explainer) -> None:
+def test_comparison_json_equals_comparison(both: TestClient, explainer: Explainer, retrained: Explainer) -> None:
     answer = both.get(f"{JSON}?c=1e-4&with={RETRAINED_ID}&with_c=1e-2&limit=5&by=change")
     told = ComparisonModel.model_validate_json(answer.content, strict=True)
     compared = compare(explainer, retrained, explainer.decide(14, c=LOW), HIGH)
@@ -166,7 +168,7 @@ def test_json_is_the_comparison(both: TestClient, explainer: Explainer, retraine
     ]
 
 
-def test_json_is_not_sent_twice(both: TestClient) -> None:
+def test_comparison_json_with_tag_is_304(both: TestClient) -> None:
     first = both.get(JSON)
     again = both.get(JSON, headers={"If-None-Match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
@@ -182,13 +184,13 @@ def test_json_is_not_sent_twice(both: TestClient) -> None:
         ("only=none", 422, "only"),
     ],
 )
-def test_what_cannot_be_compared_is_said(both: TestClient, query: str, status: int, detail: str) -> None:
+def test_comparison_impossible_gives_reason(both: TestClient, query: str, status: int, detail: str) -> None:
     answer = both.get(f"{JSON}?{query}")
     assert answer.status_code == status
     assert detail in answer.json()["detail"]
 
 
-def test_runs_over_other_data_show_only_what_both_have(
+def test_comparison_over_other_data_shows_common_images(
     make_client: MakeClient, world: World, explainer: Explainer, tmp_path: Path
 ) -> None:
     _, kept = variants.shuffled(world)
@@ -206,7 +208,7 @@ def test_runs_over_other_data_show_only_what_both_have(
     assert re.search(r"label \d → \d ", said)
 
 
-def test_own_maps_of_a_comparison_start_no_pairs(
+def test_comparison_own_maps_start_no_pairs(
     both: TestClient, explainer: Explainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     maps = [unescape(url) for url in re.findall(r'src="(/media/[^"]*relevance[^"]*)"', both.get(PAGE).text)]
