@@ -14,7 +14,7 @@ import pytest
 from xda.atomic import replacing
 
 
-def test_the_file_appears_with_its_folder(tmp_path: Path) -> None:
+def test_replacing_creates_file_and_folder(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b.bin"
     with replacing(path) as file:
         file.write(b"new")
@@ -23,7 +23,7 @@ def test_the_file_appears_with_its_folder(tmp_path: Path) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == ["b.bin"]
 
 
-def test_an_exception_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+def test_replacing_after_exception_keeps_old_file_only(tmp_path: Path) -> None:
     path = tmp_path / "b.bin"
     path.write_bytes(b"old")
 
@@ -38,14 +38,14 @@ def test_an_exception_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> No
     assert [entry.name for entry in tmp_path.iterdir()] == ["b.bin"]
 
 
-def test_the_permissions_are_those_of_any_new_file(tmp_path: Path) -> None:
+def test_replacing_sets_default_permissions(tmp_path: Path) -> None:
     (tmp_path / "plain").write_bytes(b"")
     with replacing(tmp_path / "ours"):
         pass
     assert (tmp_path / "ours").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
-def test_what_a_kill_left_behind_is_swept_away(tmp_path: Path) -> None:
+def test_replacing_removes_files_of_killed_processes(tmp_path: Path) -> None:
     path = tmp_path / "b[1].bin"
     with subprocess.Popen([sys.executable, "-c", ""]) as dead:
         pass
@@ -76,9 +76,7 @@ def test_write_replaces_a_file(tmp_path: Path, durable: bool) -> None:
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_content_reaches_the_disk_before_its_name_and_the_name_before_the_return(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_write_syncs_content_then_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[str] = []
     replace = Path.replace
 
@@ -95,7 +93,7 @@ def test_content_reaches_the_disk_before_its_name_and_the_name_before_the_return
     assert steps == ["sync file", "rename", "sync folder"]
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_write_failure_keeps_old_file_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file"
     write(path, b"old")
 

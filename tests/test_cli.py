@@ -33,7 +33,7 @@ def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> N
     assert run(capsys, "--version") == (0, f"xda {xda.__version__}\n", "")
 
 
-def test_info_for_people_and_for_machines(capsys: pytest.CaptureFixture[str], run_path: Path) -> None:
+def test_info_prints_text_or_json(capsys: pytest.CaptureFixture[str], run_path: Path) -> None:
     status, out, _ = run(capsys, "info", run_path)
     assert status == 0
     assert "600 training and 120 test images" in out
@@ -44,7 +44,7 @@ def test_info_for_people_and_for_machines(capsys: pytest.CaptureFixture[str], ru
     assert json.loads(out)["id"] == "digits"
 
 
-def test_explain_prints_what_the_explorer_says(
+def test_explain_prints_numbers_of_the_explorer(
     capsys: pytest.CaptureFixture[str], run_path: Path, explainer: Explainer
 ) -> None:
     status, out, _ = run(capsys, "explain", run_path, "--test", 3, "--json", "--limit", 2, "--device", "cpu")
@@ -67,7 +67,7 @@ def test_explain_prints_what_the_explorer_says(
     assert "The surrogate agrees with the network here; over all test images they agree on" in out
 
 
-def test_explain_says_where_the_surrogate_does_not_speak_for_the_network(
+def test_explain_says_when_surrogate_disagrees_with_network(
     capsys: pytest.CaptureFixture[str], run_path: Path, explainer: Explainer
 ) -> None:
     page = explainer.gallery(GalleryFilter(disagrees=True), c=1e-4)
@@ -81,7 +81,7 @@ def test_explain_says_where_the_surrogate_does_not_speak_for_the_network(
     assert "Try another C; over all" in out
 
 
-def test_classes_go_by_name_too(capsys: pytest.CaptureFixture[str], run_path: Path, tmp_path: Path) -> None:
+def test_explain_accepts_class_names(capsys: pytest.CaptureFixture[str], run_path: Path, tmp_path: Path) -> None:
     named = tmp_path / "named"
     shutil.copytree(run_path, named)
     manifest = json.loads((named / "manifest.json").read_text())
@@ -105,7 +105,7 @@ def test_explain_writes_a_picture(capsys: pytest.CaptureFixture[str], run_path: 
         assert min(image.size) > 300
 
 
-def test_verify_ends_with_zero_only_if_all_holds(
+def test_verify_exits_zero_only_if_all_checks_pass(
     capsys: pytest.CaptureFixture[str], run_path: Path, tmp_path: Path
 ) -> None:
     import shutil
@@ -145,7 +145,7 @@ def test_verify_ends_with_zero_only_if_all_holds(
         ([], "COMMAND"),
     ],
 )
-def test_every_mistake_is_one_line_and_status_2(
+def test_cli_error_is_one_line_and_status_2(
     capsys: pytest.CaptureFixture[str], run_path: Path, tmp_path: Path, arguments: list[str], words: str
 ) -> None:
     status, out, err = run(capsys, *(part.format(run=run_path, tmp=tmp_path) for part in arguments))
@@ -157,7 +157,7 @@ def test_every_mistake_is_one_line_and_status_2(
 
 
 @pytest.mark.parametrize("more", [[], ["--check"]])
-def test_a_run_of_another_id_is_never_built_over(
+def test_build_over_run_of_another_id_is_refused(
     capsys: pytest.CaptureFixture[str], run_path: Path, tmp_path: Path, more: list[str]
 ) -> None:
     config = tmp_path / "other.toml"
@@ -170,7 +170,7 @@ def test_a_run_of_another_id_is_never_built_over(
     assert "holds another run, 'digits', and this one is 'other'" in err, "said before the images are looked for"
 
 
-def test_a_network_beside_the_configuration_is_found_by_the_build_and_by_no_run(
+def test_factory_beside_configuration_is_found_by_build_only(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])
@@ -203,9 +203,7 @@ def test_a_network_beside_the_configuration_is_found_by_the_build_and_by_no_run(
     assert (status, "XDA_ALLOW_FACTORY" in err) == (2, True)
 
 
-def test_the_demo_serves_in_a_fresh_process_what_it_has_just_built(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_demo_serves_its_run_in_a_fresh_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import os
 
     from xda.build import demo
@@ -224,7 +222,7 @@ def test_the_demo_serves_in_a_fresh_process_what_it_has_just_built(
     assert started == [["-P", "-m", "xda", *arguments]]
 
 
-def test_a_port_in_use_is_said_before_anything_is_built(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_demo_port_in_use_is_refused_before_the_build(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -235,7 +233,7 @@ def test_a_port_in_use_is_said_before_anything_is_built(capsys: pytest.CaptureFi
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_bad_setting_in_the_environment_is_named(
+def test_cli_bad_setting_in_environment_is_named(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDA_QUEUE_SIZE", "many")
@@ -244,7 +242,7 @@ def test_a_bad_setting_in_the_environment_is_named(
     assert "XDA_QUEUE_SIZE" in err
 
 
-def test_too_large_an_image_is_reported_and_pillow_says_nothing_of_its_own(
+def test_build_too_large_image_is_reported_without_pillow_warning(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     from PIL import Image
@@ -261,7 +259,7 @@ def test_too_large_an_image_is_reported_and_pillow_says_nothing_of_its_own(
     assert "big.png: it has 10000 x 9000 pixels, more than 89 million" in err
 
 
-def test_a_build_needs_a_folder_unless_it_is_only_looked_at(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_build_without_out_needs_check(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     write_tree(tmp_path / "images")
     config = tmp_path / "build.toml"
     config.write_text(
@@ -290,7 +288,7 @@ def test_a_build_needs_a_folder_unless_it_is_only_looked_at(capsys: pytest.Captu
     ("service", "arguments", "goes_on"),
     [("verify.verify_run", ["verify", "x"], False), ("demo.train_preset", ["train", "mnist-cnn"], True)],
 )
-def test_a_stop_promises_to_go_on_only_where_it_does(
+def test_cli_interrupt_promises_continuation_only_where_kept(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     service: str,

@@ -25,7 +25,7 @@ def test_contrast_subtracts_the_other_class(values: Any) -> None:
     ("given", "number"),
     [(3, 3), (np.int64(3), 3), ("dog", 3), ("Schiff groß", 1), ("2", 2), ("1", 5), ("0", 0), ("-1", -1), ("99", 99)],
 )
-def test_a_name_goes_before_a_number(given: int | str, number: int) -> None:
+def test_class_name_goes_before_number(given: int | str, number: int) -> None:
     assert class_number(given, NAMES) == number
 
 
@@ -42,6 +42,6 @@ def test_a_name_goes_before_a_number(given: int | str, number: int) -> None:
         (None, InvalidRequestError, "and not by None"),
     ],
 )
-def test_what_is_no_class_is_refused_with_what_there_is(given: str, error: type[XdaError], words: str) -> None:
+def test_class_unknown_is_refused_with_existing_ones(given: str, error: type[XdaError], words: str) -> None:
     with pytest.raises(error, match=words):
         class_number(given, NAMES)

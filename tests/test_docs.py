@@ -29,7 +29,7 @@ def reference(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
-def test_each_setting_is_in_the_reference(name: str) -> None:
+def test_reference_names_each_setting(name: str) -> None:
     assert f"\n| `XDA_{name.upper()}` |" in reference("settings")
 
 
@@ -39,7 +39,7 @@ def commands() -> list[str]:
 
 
 @pytest.mark.parametrize("name", commands())
-def test_each_command_is_in_the_reference(name: str) -> None:
+def test_reference_names_each_command(name: str) -> None:
     assert f"\n| `xda {name}" in reference("commands")
 
 
@@ -48,12 +48,12 @@ def routes() -> list[str]:
 
 
 @pytest.mark.parametrize("path", routes())
-def test_each_route_of_the_interface_is_in_the_reference(path: str) -> None:
+def test_reference_names_each_route(path: str) -> None:
     routes = reference("routes")
     assert f"`{path}`" in routes or f" {path}`" in routes
 
 
-def test_each_verb_of_make_is_in_the_readme() -> None:
+def test_docs_name_each_make_target() -> None:
     verbs = re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(), re.M)
     assert verbs
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -61,7 +61,7 @@ def test_each_verb_of_make_is_in_the_readme() -> None:
     assert missing == []
 
 
-def test_each_file_of_a_run_is_in_the_reference() -> None:
+def test_reference_names_each_file_of_a_run() -> None:
     page = reference("run-folder")
     arrays = [array.name for array in (*layout.SPLIT_ARRAYS, *layout.SURROGATE_ARRAYS)]
     files = [f"{re.sub('_(supporting|opposing)$', '_…', name)}.npy" for name in arrays]
@@ -79,7 +79,7 @@ def anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_what_a_page_links_exists(page: Path) -> None:
+def test_docs_links_exist(page: Path) -> None:
     text = re.sub(r"^```.*?^```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
     broken = []
     for link in re.findall(r"\]\((?!https?://)([^)\s]+)", text):
@@ -90,7 +90,7 @@ def test_what_a_page_links_exists(page: Path) -> None:
     assert broken == []
 
 
-def test_each_page_of_the_docs_is_in_its_index() -> None:
+def test_docs_index_names_each_page() -> None:
     for folder in ("reference", "how-to", "decisions"):
         pages = {page.name for page in (ROOT / "docs" / folder).glob("*.md")} - {"README.md"}
         index = (ROOT / "docs" / folder / "README.md").read_text(encoding="utf-8")
@@ -120,7 +120,7 @@ def described_parameters(docstring: str) -> set[str] | None:
 
 
 @pytest.mark.parametrize("name", modules())
-def test_public_functions_say_what_they_take_and_raise(name: str) -> None:
+def test_docstrings_of_public_functions_list_parameters_and_errors(name: str) -> None:
     if name in NEEDS_EXTRA:
         with warnings.catch_warnings(action="ignore"):
             pytest.importorskip(NEEDS_EXTRA[name], reason=f"the extra {NEEDS_EXTRA[name]} is not installed")

@@ -90,7 +90,7 @@ def put_data(config: BuildConfig, monkeypatch: pytest.MonkeyPatch) -> int:
     return len(foreign.CLASSES)
 
 
-def test_there_is_one_for_each_case() -> None:
+def test_examples_exist_for_each_case() -> None:
     texts = [(ROOT / "examples" / name).read_text() for name in EXAMPLES]
     for case in ("preset", "torchvision", "timm", "factory"):
         assert any(re.search(rf"^{case} = ", text, re.M) for text in texts), case
@@ -101,19 +101,19 @@ def test_there_is_one_for_each_case() -> None:
 @pytest.mark.parametrize(
     "table", [RunTable, DataTable, NetworkTable, PreprocessingTable, SurrogateTable, IndexTable], ids=str
 )
-def test_each_key_is_explained_in_one_of_them(table: type[RunTable]) -> None:
+def test_examples_explain_each_key(table: type[RunTable]) -> None:
     text = "\n".join((ROOT / "examples" / name).read_text() for name in EXAMPLES)
     missing = [key for key in table.model_fields if not re.search(rf"^(# |\[network\.)?{key}( = |\])", text, re.M)]
     assert missing == []
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_each_is_in_the_readme(name: str) -> None:
+def test_examples_are_in_the_readme(name: str) -> None:
     assert f"(examples/{name})" in (ROOT / "README.md").read_text()
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_each_can_be_checked(
+def test_examples_can_be_checked(
     name: str, examples: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = load_config(examples / name)
@@ -126,7 +126,7 @@ def test_each_can_be_checked(
     assert f"{config.network.kind} {config.network.spec(2).name}" in out
 
 
-def test_the_one_with_own_code_is_built_and_explained(
+def test_example_with_own_code_is_built_and_explained(
     examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ("build", examples / "factory.toml", "--out", tmp_path / "run", "--home", tmp_path, "--device", "cpu")

@@ -29,11 +29,11 @@ from xda import numerals
         (math.nan, "not a number"),
     ],
 )
-def test_number(value: float, text: str) -> None:
+def test_number_keeps_significant_digits(value: float, text: str) -> None:
     assert numerals.number(value) == text
 
 
-def test_signed_shows_a_plus_but_not_for_zero() -> None:
+def test_signed_shows_plus_but_not_for_zero() -> None:
     assert numerals.signed(0.64) == "+0.640"
     assert numerals.signed(-0.64) == "−0.640"
     assert numerals.signed(0.0) == "0"
@@ -112,10 +112,10 @@ def test_percent_never_rounds_to_all_or_nothing(share: float, digits: int, text:
 
 
 @pytest.mark.parametrize(("c", "text"), [(1e-5, "1e-5"), (1e-3, "1e-3"), (0.1, "1e-1"), (1.0, "1"), (0.5, "0.5")])
-def test_parameter_is_written_as_people_type_it(c: float, text: str) -> None:
+def test_parameter_is_formatted_as_typed(c: float, text: str) -> None:
     assert numerals.parameter(c) == text
     assert float(text) == pytest.approx(c)
 
 
-def test_count() -> None:
+def test_count_separates_thousands() -> None:
     assert numerals.count(58688) == "58,688"

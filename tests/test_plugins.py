@@ -67,7 +67,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         ("plain", {"n_classes": 6}, 6),
     ],
 )
-def test_a_factory_is_told_the_number_of_classes_if_it_takes_it(
+def test_factory_gets_number_of_classes_if_it_takes_it(
     module: str, function: str, arguments: dict[str, object], n_outputs: int
 ) -> None:
     network = call_factory(f"{module}:{function}", nn.Module, arguments, 5)
@@ -92,7 +92,7 @@ def test_a_factory_is_told_the_number_of_classes_if_it_takes_it(
     ],
 )
 @pytest.mark.usefixtures("module")
-def test_mistakes_are_named(name: str, reason: str) -> None:
+def test_factory_errors_name_the_factory(name: str, reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
         call_factory(name, nn.Module, {}, 3)
 
@@ -101,23 +101,21 @@ def test_mistakes_are_named(name: str, reason: str) -> None:
     "name", ["os:system", "subprocess:run", "builtins:exec", "torch:load", "own_networks:system", "PIL.Image:open"]
 )
 @pytest.mark.usefixtures("module")
-def test_no_run_can_reach_a_function_that_makes_no_networks(name: str) -> None:
+def test_factory_of_run_must_make_networks(name: str) -> None:
     with pytest.raises(ConfigError, match="is not called"):
         load_factory(name, nn.Module)
 
 
-def test_a_class_of_an_installed_package_is_called() -> None:
+def test_factory_class_of_installed_package_is_called() -> None:
     network = call_factory("torch.nn:Linear", nn.Module, {"in_features": 2, "out_features": 3})
     assert isinstance(network, nn.Linear)
 
 
-def test_a_function_that_is_declared_to_return_a_network_is_called() -> None:
+def test_factory_declared_to_return_network_is_called() -> None:
     assert callable(load_factory("torchvision.models:resnet18", nn.Module))
 
 
-def test_a_module_beside_a_configuration_is_found_after_all_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_module_beside_configuration_is_found_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "beside_networks.py").write_text(MODULE)
     (tmp_path / "torch.py").write_text("raise RuntimeError")
@@ -132,9 +130,7 @@ def test_a_module_beside_a_configuration_is_found_after_all_others(
     sys.modules.pop("beside_networks")
 
 
-def test_a_module_in_the_current_folder_is_not_imported_but_shown(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_module_in_current_folder_is_named_but_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "here_networks.py").write_text("raise SystemExit")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [each for each in sys.path if each not in ("", ".")])

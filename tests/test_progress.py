@@ -11,7 +11,7 @@ from tqdm import tqdm
 from xda import progress
 
 
-def test_what_an_earlier_attempt_did_is_no_part_of_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_remaining_time_ignores_earlier_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
     bars: list[Any] = []
 
     def keep(**options: Any) -> Any:

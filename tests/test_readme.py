@@ -60,7 +60,7 @@ def reader(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dic
     }
 
 
-def test_a_run_is_explained_as_documented(reader: dict[str, Any], explainer: Explainer) -> None:
+def test_readme_run_example_works(reader: dict[str, Any], explainer: Explainer) -> None:
     reader["features"] = np.asarray(explainer.run.array(features("train")))
     reader["labels"] = reader["train_set"].tensors[1].numpy()
     (block,) = blocks("A run")
@@ -70,7 +70,7 @@ def test_a_run_is_explained_as_documented(reader: dict[str, Any], explainer: Exp
     assert certificate.converged
 
 
-def test_a_notebook_goes_as_documented(reader: dict[str, Any], world: World, tmp_path: Path) -> None:
+def test_readme_notebook_example_works(reader: dict[str, Any], world: World, tmp_path: Path) -> None:
     attributing, seeing = blocks("A model in a notebook")
     run(attributing, reader)
     first: Explanation = reader["first"]
@@ -97,7 +97,7 @@ def test_a_notebook_goes_as_documented(reader: dict[str, Any], world: World, tmp
     assert (tmp_path / "why.png").stat().st_size > 10_000
 
 
-def test_quanda_is_used_as_documented(reader: dict[str, Any]) -> None:
+def test_readme_quanda_example_works(reader: dict[str, Any]) -> None:
     reader["targets"] = torch.argmax(reader["model"].eval()(reader["images"]), 1)
     with warnings.catch_warnings(action="ignore"):
         pytest.importorskip("quanda", reason="the extra quanda is not installed")

@@ -29,13 +29,13 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"allowed_hosts": "*"}, ("*",)),
     ],
 )
-def test_hosts_are_loopback_the_public_one_and_those_given(given: dict[str, str], hosts: tuple[str, ...]) -> None:
+def test_hosts_are_loopback_public_url_and_allowed(given: dict[str, str], hosts: tuple[str, ...]) -> None:
     assert Settings.model_validate(given).hosts == LOOPBACK + hosts
 
 
 @pytest.mark.parametrize(
     "given", ["http://a.example", "a.example:80", "a.*.example", "**", "a b", "a.example/x", "[x]"]
 )
-def test_hosts_that_are_no_names_are_refused(given: str) -> None:
+def test_hosts_not_names_are_refused(given: str) -> None:
     with pytest.raises(ValidationError, match="without scheme and port"):
         Settings(allowed_hosts=given)

@@ -66,7 +66,7 @@ def adapted(quanda: ModuleType, model: nn.Module) -> QuandaExplainer:
     return xda.QuandaExplainer(model=model, train_dataset=TensorDataset(*make_data()), c=C)
 
 
-def test_it_is_an_explainer_of_quanda_whose_rows_sum_to_the_logit(quanda: ModuleType, adapted: Any) -> None:
+def test_quanda_explainer_rows_sum_to_logit(quanda: ModuleType, adapted: Any) -> None:
     assert isinstance(adapted, quanda.Explainer)
     images, labels = make_data()
     for targets in (labels[:7], labels[:7].tolist()):
@@ -78,11 +78,11 @@ def test_it_is_an_explainer_of_quanda_whose_rows_sum_to_the_logit(quanda: Module
         assert (found == 0).float().mean() > 0.5
 
 
-def test_self_influence_is_what_quanda_would_compute_one_by_one(quanda: ModuleType, adapted: Any) -> None:
+def test_quanda_self_influence_equals_single_computations(quanda: ModuleType, adapted: Any) -> None:
     np.testing.assert_allclose(adapted.self_influence(), quanda.Explainer.self_influence(adapted), rtol=1e-5, atol=1e-7)
 
 
-def test_class_detection_of_quanda_is_high(quanda: ModuleType, adapted: Any, model: nn.Module) -> None:
+def test_quanda_class_detection_is_high(quanda: ModuleType, adapted: Any, model: nn.Module) -> None:
     images, _ = make_data()
     predicted = model(images).argmax(1)
     metric = quanda.ClassDetectionMetric(model=model, train_dataset=TensorDataset(*make_data()), s=3)
@@ -93,7 +93,7 @@ def test_class_detection_of_quanda_is_high(quanda: ModuleType, adapted: Any, mod
     assert 0 < cardinality.compute()["score"] <= 1
 
 
-def test_quanda_makes_it_by_itself_and_finds_wrong_labels(quanda: ModuleType, model: nn.Module) -> None:
+def test_quanda_benchmark_makes_explainer_and_finds_wrong_labels(quanda: ModuleType, model: nn.Module) -> None:
     metric = quanda.MislabelingDetectionMetric(
         model=model,
         train_dataset=TensorDataset(*make_data(flipped=True)),
@@ -104,7 +104,7 @@ def test_quanda_makes_it_by_itself_and_finds_wrong_labels(quanda: ModuleType, mo
     assert metric.compute()["score"] > 0.8
 
 
-def test_the_last_checkpoint_is_loaded(quanda: ModuleType, model: nn.Module, tmp_path: Path) -> None:
+def test_quanda_explainer_loads_last_checkpoint(quanda: ModuleType, model: nn.Module, tmp_path: Path) -> None:
     paths = [str(tmp_path / name) for name in ("early.pt", "late.pt")]
     late = model.state_dict()
     torch.save({name: torch.zeros_like(value) for name, value in late.items()}, paths[0])
@@ -117,7 +117,7 @@ def test_the_last_checkpoint_is_loaded(quanda: ModuleType, model: nn.Module, tmp
     torch.testing.assert_close(loaded.explain(images[:3], labels[:3]), direct.explain(images[:3], labels[:3]))
 
 
-def test_without_quanda_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_quanda_missing_says_how_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "xda.evaluate.quanda", raising=False)
     monkeypatch.setitem(sys.modules, "quanda", None)
     monkeypatch.setitem(sys.modules, "quanda.explainers", None)
