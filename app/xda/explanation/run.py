@@ -17,55 +17,29 @@ import torch
 from numpy.typing import NDArray
 
 from xda.attribution.decomposition import Decomposition, self_influence
-from xda.attribution.fidelity import confidence_and_margin
 from xda.attribution.results import Explanation, PairRelevance, TestInfluence, TrainingSample
-from xda.data.preprocessing import Preprocessing
-from xda.decision import Bounds, Decision, Split, class_number
+from xda.decision import Decision, class_number
 from xda.errors import InvalidRequestError, NoHeatmapsError, NoNetworkError, RunError
 from xda.explanation.device_queue import DeviceQueue
-from xda.explanation.gallery import Gallery, GalleryFilter, GalleryOrder, GalleryPage, check_filter
 from xda.explanation.heatmaps import Heatmaps, MapCache, MapRequest
-from xda.explanation.images import ShownImages
 from xda.explanation.map_requests import own_request, pair_requests
+from xda.explanation.open_run import OpenRun
 from xda.explanation.surrogate import ServedSurrogate
 from xda.networks.device import resolve_device
 from xda.relevance.model import RelevanceModel
 from xda.runs.containment import contained
 from xda.runs.copies import copies_of
-from xda.runs.default_c import best
-from xda.runs.left_out import LeftOutImage, read_left_out
 from xda.runs.network import open_model, refuse_foreign_weights
-from xda.runs.outcomes import Outcomes
 from xda.settings import DeviceChoice
 from xda.storage.run import layout
 from xda.storage.run.folder import RunFolder
-from xda.storage.run.manifest import SurrogateEntry
 
 
-class Explainer:
-    """One run, open. Use ``Explainer.open``.
+class Explainer(OpenRun):
+    """One run, open, that explains its test images. Use ``Explainer.open``.
 
     Attributes
     ----------
-    run : RunFolder
-    id, digest, title : str
-        Name of the run in URLs, SHA-256 of its manifest, and its title for people.
-    classes : tuple of str
-    n_train, n_test : int
-    bounds : Bounds
-        Which images, classes and C there are.
-    surrogates : tuple of SurrogateEntry
-        One for each C, ascending, with certificate and fidelity.
-    c_values : tuple of float
-    test_features : ndarray of float32, shape (n_test, d)
-    preprocessing : Preprocessing
-        What the network does to an image first.
-    images : ShownImages
-        The images as pages show them, and where on them heat-maps lie.
-    outcomes : Outcomes
-        Labels, predictions and logits of both splits.
-    default_c : float
-        Used where no C is asked for: that of the surrogate that agrees best with the network on the test images.
     no_heatmaps : str
         Why the run has no heat-maps; empty where it has.
     composite : str
@@ -81,53 +55,16 @@ class Explainer:
         cache: MapCache | None,
         no_network: str = "",
     ) -> None:
-        manifest = run.manifest
-        self.run = run
-        self.id = manifest.id
-        self.digest = run.digest
-        self.title = manifest.title
-        self.classes = manifest.classes
-        self.surrogates: tuple[SurrogateEntry, ...] = tuple(sorted(manifest.surrogates, key=lambda entry: entry.c))
-        self.c_values = tuple(entry.c for entry in self.surrogates)
-        # what the record says holds, also where a later version knows better: a link shows what it showed
-        self.no_heatmaps = manifest.no_heatmaps or (no_network if model is None else model.refusal)
+        super().__init__(run, cache)
+        # the run's record wins, so shared links keep showing what they showed
+        self.no_heatmaps = run.manifest.no_heatmaps or (no_network if model is None else model.refusal)
         self.composite = "" if self.no_heatmaps or model is None else model.composite
         self._model = model
         self._owns_queue = False
         self._queue = device_queue
         self.heatmaps = Heatmaps(model, device_queue, cache)
-        self.preprocessing = Preprocessing.from_dict(manifest.network.preprocessing)
-        self.images = ShownImages(run, self.preprocessing, cache)
-        self.test_features = np.asarray(run.array(layout.features("test")))
-        self.outcomes = Outcomes(run)
-        labels, predicted = self.outcomes.labels, self.outcomes.predicted
-        self.n_train, self.n_test = len(labels["train"]), len(labels["test"])
-        self.default_c = best(self.surrogates).c
-        self.bounds = Bounds(self.id, self.n_train, self.n_test, len(self.classes), self.c_values, self.default_c)
-        sources = self.outcomes.sources
-        self._served = {
-            c: ServedSurrogate(run, c, labels["train"], device, sources["train"].lookup) for c in self.c_values
-        }
-        confidence, margin = confidence_and_margin(self.outcomes.logits["test"])
-        self._galleries = {
-            c: Gallery(
-                label=labels["test"],
-                predicted=predicted["test"],
-                surrogate_predicted=served.test_logits.argmax(axis=1),
-                confidence=confidence,
-                margin=margin,
-                n_classes=len(self.classes),
-                sources=sources["test"].lookup,
-            )
-            for c, served in self._served.items()
-        }
-
-    def __repr__(self) -> str:
-        """Return what is open, for the end of a notebook's cell."""
-        return (
-            f"<{type(self).__name__} of run '{self.id}': {self.n_train:,} training and {self.n_test:,} test images, "
-            f"{len(self.classes)} classes; C = {', '.join(f'{c:g}' for c in self.c_values)}>"
-        )
+        labels, sources = self.labels("train"), self.outcomes.sources["train"]
+        self._served = {c: ServedSurrogate(run, c, labels, device, sources.lookup) for c in self.c_values}
 
     @classmethod
     def open(
@@ -345,11 +282,6 @@ class Explainer:
             ),
         )
 
-    def predicted(self, split: Split, index: int) -> int:
-        """Return the class that the network predicts on an image; errors as for ``image``."""
-        self.bounds.check_image(split, index)
-        return int(self.outcomes.predicted[split][index])
-
     # Heat-maps
 
     def relevance(
@@ -416,77 +348,6 @@ class Explainer:
             [PairRelevance(each.train_index, empty, empty, each.attribution, each.intercept) for each in requests]
         )
         return future
-
-    # Browsing
-
-    def gallery(
-        self,
-        choice: GalleryFilter | None = None,
-        *,
-        c: float | None = None,
-        order: GalleryOrder = "index",
-        limit: int = 60,
-        cursor: str | None = None,
-    ) -> GalleryPage:
-        """Return one page of the test images that match a filter.
-
-        Raises
-        ------
-        NotFoundError
-            If there is no such class or C.
-        InvalidRequestError
-            If the cursor does not belong to the list, or limit or margin make no sense.
-        """
-        choice = choice or GalleryFilter()
-        check_filter(choice, self.bounds)
-        self.bounds.check_limit(limit, 1)
-        return self._galleries[self.surrogate(c).c].page(choice, order, limit, cursor)
-
-    def neighbours(
-        self, test: int, choice: GalleryFilter | None = None, *, c: float | None = None, order: GalleryOrder = "index"
-    ) -> tuple[int | None, int | None]:
-        """Return the test images before and after one in a filtered list."""
-        choice = choice or GalleryFilter()
-        self.bounds.check_image("test", test)
-        check_filter(choice, self.bounds)
-        return self._galleries[self.surrogate(c).c].neighbours(test, choice, order)
-
-    def image(self, split: Split, index: int) -> tuple[bytes, str]:
-        """Return the original image as it is stored, and its media type.
-
-        Raises
-        ------
-        NotFoundError
-            If there is no such image.
-        """
-        self.bounds.check_image(split, index)
-        return self.images.original(split, index)
-
-    def source(self, split: Split, index: int) -> str | None:
-        """Return where an image came from, None if the run does not know it; errors as for ``image``."""
-        self.bounds.check_image(split, index)
-        return self.outcomes.sources[split].one(index)
-
-    def find(self, split: Split, text: str) -> int:
-        """Return the image with a number or source, or the end of one; NotFoundError if there is not exactly one."""
-        if text.removeprefix("-").isdecimal():
-            self.bounds.check_image(split, number := int(text[:19]))
-            return number
-        return self.outcomes.sources[split].find(text)
-
-    @property
-    def left_out(self) -> tuple[LeftOutImage, ...]:
-        """The images that the run was built without, because they cannot be used."""
-        return read_left_out(self.run)
-
-    def label(self, split: Split, index: int) -> int:
-        """Return the label of an image in the data set."""
-        self.bounds.check_image(split, index)
-        return int(self.outcomes.labels[split][index])
-
-    def labels(self, split: Split) -> NDArray[np.int64]:
-        """Return the labels of all images of a split in the data set, shape (N,); not to be written to."""
-        return self.outcomes.labels[split]
 
     def surrogate(self, c: float | None = None) -> ServedSurrogate:
         """Return the surrogate of a C, for those who want more than an explanation; NotFoundError if there is none."""
