@@ -54,7 +54,7 @@ def test_reference_names_each_route(path: str) -> None:
 
 
 def test_docs_name_each_make_target() -> None:
-    verbs = re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(), re.M)
+    verbs = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.M)
     assert verbs
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     missing = [verb for verb in verbs if f"`make {verb}`" not in readme]
@@ -96,6 +96,14 @@ def test_docs_index_names_each_page() -> None:
         index = (ROOT / "docs" / folder / "README.md").read_text(encoding="utf-8")
         assert len(pages) > 1
         assert [name for name in sorted(pages) if f"({name})" not in index] == [], folder
+
+
+def test_map_of_the_readme_names_each_room() -> None:
+    (drawn,) = re.findall(r"^    app/xda/\n(?:    .*\n)+", (ROOT / "README.md").read_text(encoding="utf-8"), re.M)
+    rooms = [path for path in (ROOT / "app" / "xda").iterdir() if not path.name.startswith(("_", "."))]
+    names = [path.stem if path.is_file() else f"{path.name}/" for path in rooms]
+    assert len(names) > 10
+    assert [name for name in names if not re.search(rf"(?<![\w/]){name}", drawn)] == []
 
 
 def test_readme_fits_a_newcomer() -> None:
