@@ -7,10 +7,8 @@ input redoes the stages that depend on it (``xda.storage.run.writer``).
 from __future__ import annotations
 
 import json
-import platform
 from dataclasses import astuple, dataclass
 from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +18,10 @@ import torch
 from numpy.typing import NDArray
 
 from xda.attribution.decomposition import self_influence
-from xda.attribution.fidelity import agreement, confidence_and_margin
+from xda.attribution.fidelity import confidence_and_margin
 from xda.attribution.index import build_index
 from xda.build.config import BuildConfig
+from xda.build.description import data_key, describe_run
 from xda.build.network import configured_network
 from xda.build.warnings import accuracy_warnings, configuration_warnings, normalisation_warnings, warn
 from xda.data.known.registry import ImageDataset, ImageSplit
@@ -41,22 +40,10 @@ from xda.settings import DeviceChoice
 from xda.storage.files import fingerprint
 from xda.storage.run import layout
 from xda.storage.run.folder import RunFolder
-from xda.storage.run.manifest import (
-    CertificateEntry,
-    Counts,
-    DatasetEntry,
-    LeftOutEntry,
-    NetworkEntry,
-    RunDescription,
-    SparsityEntry,
-    SurrogateEntry,
-)
 from xda.storage.run.writer import RunWriter
 from xda.surrogate import CrammerSingerSVC, blocks
 from xda.surrogate.fit_progress import STAGE, gap_progress
-from xda.version import __version__
 
-LIBRARIES = ("dualxda-explorer", "numpy", "scipy", "scikit-learn", "numba", "torch", "torchvision", "zennit")
 FORMAT = 1
 """Part of every stage's fingerprint; change it when a stage computes something else."""
 
@@ -126,15 +113,12 @@ class _Build:
         self._write_tables()
         self._write_left_out()
         warn(accuracy_warnings(self.dataset.test.labels, self._predicted, len(self.dataset.classes)))
-        return self.writer.commit(self._describe(composite, no_heatmaps))
+        described = describe_run(self.config, self.dataset, self.network, self.writer, composite, no_heatmaps)
+        return self.writer.commit(described)
 
     @property
     def _data_key(self) -> list[str]:
-        return [self.dataset.name, self.dataset.train.fingerprint, self.dataset.test.fingerprint]
-
-    @property
-    def _libraries(self) -> tuple[str, ...]:
-        return (*LIBRARIES, "timm") if self.network.spec.kind == "timm" else LIBRARIES
+        return data_key(self.dataset)
 
     @property
     def _features_key(self) -> list[str]:
@@ -291,22 +275,6 @@ class _Build:
             for array, values in arrays.items():
                 self.writer.write_array(layout.index(c, array), values)
 
-    def _entry(self, c: float) -> SurrogateEntry:
-        certificate = json.loads(self.writer.read_bytes(layout.certificate(c)))
-        return SurrogateEntry(
-            name=layout.surrogate_name(c),
-            c=c,
-            certificate=CertificateEntry(**{name: certificate[name] for name in CertificateEntry.model_fields}),
-            agreement=agreement(
-                self.writer.array(layout.surrogate(c, layout.TEST_LOGITS)), self.writer.array(layout.logits("test"))
-            ),
-            n_support=certificate["n_support"],
-            sparsity=SparsityEntry(
-                l0=float(np.mean(self.writer.array(layout.index(c, "l0")))),
-                hoyer=float(np.mean(self.writer.array(layout.index(c, "hoyer")))),
-            ),
-        )
-
     def _write_tables(self) -> None:
         """Write the tables that people sort and filter, with one row for each image."""
         cs = self.config.surrogate.c
@@ -351,38 +319,6 @@ class _Build:
         with RelevanceModel(self.network.classifier, self.network.preprocessing, self.device) as model:
             return model.composite, model.refusal or None
 
-    def _describe(self, composite: str, no_heatmaps: str | None) -> RunDescription:
-        return RunDescription(
-            id=self.config.run.id,
-            title=self.config.run.title,
-            classes=self.dataset.classes,
-            counts=Counts(
-                train=len(self.dataset.train),
-                test=len(self.dataset.test),
-                features=self.writer.array(layout.features("train")).shape[1],
-            ),
-            dataset=DatasetEntry(
-                name=self.dataset.name,
-                title=self.dataset.title,
-                fingerprint=fingerprint(self._data_key),
-                left_out=_left_out(self.dataset),
-            ),
-            network=NetworkEntry(
-                spec=self.network.spec.to_dict(),
-                preprocessing=self.network.preprocessing.to_dict(),
-                weights_sha256=self.writer.sha256(layout.NETWORK),
-                accuracy=float(np.mean(self._predicted == self.dataset.test.labels)),
-                remark=self.network.remark or None,
-            ),
-            composite=composite,
-            no_heatmaps=no_heatmaps,
-            intercept=self.config.surrogate.intercept,
-            per_sign=self.config.index.per_sign,
-            surrogates=tuple(self._entry(c) for c in self.config.surrogate.c),
-            libraries={"dualxda-explorer": __version__, "python": platform.python_version()}
-            | {name: version(name) for name in self._libraries},
-        )
-
 
 def _refuse_untrained_classes(dataset: ImageDataset) -> None:
     absent = np.setdiff1d(np.arange(len(dataset.classes)), dataset.train.labels)
@@ -400,9 +336,3 @@ def _outcome(writer: RunWriter, split: Split, labels: NDArray[np.int64]) -> dict
         "confidence": confidence,
         "margin": margin,
     }
-
-
-def _left_out(dataset: ImageDataset) -> LeftOutEntry | None:
-    if not dataset.left_out:
-        return None
-    return LeftOutEntry(train=len(dataset.train.left_out), test=len(dataset.test.left_out))

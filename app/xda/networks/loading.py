@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from xda.data.preprocessing import NEEDED, Preprocessing
 from xda.errors import ConfigError, DataError
-from xda.networks.allocation import AllocationLimit
 from xda.networks.checkpoints import fill_weights, load_weights, pack
 from xda.networks.heads import Classifier, check_head, find_head, head_name, split_head
 from xda.networks.kept_code import importable
@@ -24,6 +24,8 @@ from xda.plugins import refuse_unnamed
 
 _SPARE_BYTES = 1 << 26
 """What a network may allocate beside its weights while it is made."""
+_MAKERS = frozenset({torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn, torch.eye})
+"""What layers are made of; other functions compute from tensors that are there already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,7 @@ def open_network(
         with importable(spec.name, code):
             network = build_network(spec).float()
     else:
-        with AllocationLimit(_SPARE_BYTES + 2 * len(weights)):
+        with _AllocationLimit(_SPARE_BYTES + 2 * len(weights)):
             network = build_network(spec).float()
     fill_weights(network, weights, where)
     return _named(network.eval(), spec.head)
@@ -200,3 +202,39 @@ def _preprocessing(spec: NetworkSpec, network: nn.Module, given: Mapping[str, An
     # the margin of the model's own crop means nothing for another size
     kept = own.to_dict() | ({"resize": None} if "size" in given else {})
     return Preprocessing.from_dict(kept | dict(given))
+
+
+class _AllocationLimit(TorchFunctionMode):
+    """Within the block, tensors that are made from nothing may have so many bytes in all.
+
+    Their size is asked of torch's ``meta`` device first, which holds shapes and no numbers.
+
+    Parameters
+    ----------
+    n_bytes : int
+
+    Raises
+    ------
+    DataError
+        By the function that would go beyond.
+    """
+
+    def __init__(self, n_bytes: int) -> None:
+        super().__init__()
+        self._left = n_bytes
+        self._limit = n_bytes
+
+    def __torch_function__(
+        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Count what a function is about to make."""
+        given = dict(kwargs or {})
+        if func in _MAKERS and "out" not in given:
+            planned = func(*args, **given | {"device": "meta"})
+            self._left -= planned.numel() * planned.element_size()
+            if self._left < 0:
+                raise DataError(
+                    f"Its layers would take more than {self._limit / 1e6:,.0f} MB, far more than the weights that the "
+                    "run has for it."
+                )
+        return func(*args, **given)

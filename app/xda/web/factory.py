@@ -11,11 +11,13 @@ from multiprocessing import parent_process
 from typing import TYPE_CHECKING
 
 from anyio import CapacityLimiter
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.concurrency import run_in_threadpool
 
 from xda.settings import Settings, resource_dir
 from xda.version import __version__
+from xda.web import media
+from xda.web.api import comparison, links, operations, runs
 from xda.web.http import logging as web_logging
 from xda.web.http import openapi, problems
 from xda.web.http.answer_cache import AnswerCache
@@ -24,8 +26,15 @@ from xda.web.http.middleware import HostsMiddleware, LimitsMiddleware, PrefixMid
 from xda.web.http.static_files import HashedStaticFiles
 from xda.web.lifecycle import Lifecycle, end_process
 from xda.web.media import PageScales
+from xda.web.pages import help as help_page
+from xda.web.pages import shared
+from xda.web.pages.comparison import routes as comparison_page
 from xda.web.pages.error import render_error
-from xda.web.routers import ROUTERS
+from xda.web.pages.explanation import routes as explanation_page
+from xda.web.pages.gallery import routes as gallery_page
+from xda.web.pages.pair import routes as pair_page
+from xda.web.pages.runs import routes as runs_page
+from xda.web.pages.training import routes as training_page
 
 if TYPE_CHECKING:
     from xda.explanation.catalog import Catalog
@@ -37,6 +46,23 @@ DESCRIPTION = (
 
 SHARES_AT_ONCE = 4
 """So many links are made at the same time; others wait."""
+ROUTERS: tuple[APIRouter, ...] = (
+    runs.direct,
+    runs.router,
+    comparison.router,
+    links.router,
+    operations.router,
+    runs_page.router,
+    help_page.router,
+    gallery_page.router,
+    explanation_page.router,
+    comparison_page.router,
+    pair_page.router,
+    training_page.router,
+    shared.router,
+    media.router,
+)
+"""All routers of the application, in matching order."""
 
 
 def create_app(settings: Settings, catalog: Catalog | None = None) -> FastAPI:
