@@ -85,6 +85,11 @@ def _complain(message: str, listed: Sequence[str] = ()) -> int:
     return USAGE_ERROR
 
 
+def number_or_all(text: str) -> int | None:
+    """Read a limit, None for ``all``; argparse shows this function's name where a text is neither."""
+    return None if text == "all" else int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="xda", description="Which training images made the network decide as it did, and where.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
@@ -109,9 +114,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def add_server(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
-        sub.add_argument(
-            "--port", type=int, default=8000, help="port to listen on; 0: any that is free (default: 8000)"
-        )
+        sub.add_argument("--port", type=int, default=8000, help="port to listen on; 0: any free one (default: 8000)")
         sub.add_argument("--workers", type=int, default=1, help="server processes (default: 1)")
         sub.add_argument("--root-path", help="path prefix under which a proxy serves the application")
         add_device(sub)
@@ -141,13 +144,13 @@ def _parser() -> argparse.ArgumentParser:
     info.add_argument("--json", action="store_true", help="print the manifest")
     explain = add("explain", _explain, "explain the decision on one test image")
     explain.add_argument("run", type=Path, metavar="RUN")
-    explain.add_argument(
-        "--test", required=True, metavar="I", help="test image: its number, its path, or the end of it"
-    )
+    explain.add_argument("--test", required=True, metavar="I", help="test image: its number, or the end of its path")
     explain.add_argument("--target", metavar="C", help="class to explain, name or number (default: the predicted one)")
     explain.add_argument("--against", metavar="E", help="contrast class, name or number: why C and not E")
     explain.add_argument("--c", type=float, help="which surrogate (default: the C that agrees best with the network)")
-    explain.add_argument("--limit", type=int, default=12, help="contributions of each sign (default: 12)")
+    explain.add_argument(
+        "--limit", type=number_or_all, default=12, help="contributions of each sign, or: all (default: 12)"
+    )
     output = explain.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print the JSON of the HTTP interface")
     output.add_argument("--png", type=Path, metavar="FILE", help="write a picture with all heat-maps")
@@ -284,6 +287,8 @@ def _info(options: argparse.Namespace) -> int:
 
 def _explain(options: argparse.Namespace) -> int:
     from xda.explanation.run import Explainer
+    from xda.present.documents import explanation_json
+    from xda.present.png_figure import write_explanation_png
     from xda.present.text import explanation_text
 
     if options.png is not None:
@@ -293,18 +298,13 @@ def _explain(options: argparse.Namespace) -> int:
         test = explainer.find("test", options.test)
         decision = explainer.decide(test, c=options.c, target=options.target, against=options.against)
         if options.png is not None:
-            from xda.present.png_figure import write_explanation_png
-
             write_explanation_png(explainer, options.png, decision)
             print(f"{options.png} is written.")
-            return 0
-        explanation = explainer.explain(decision, limit=options.limit)
-        if options.json:
-            import orjson
-
-            print(orjson.dumps(explanation, option=orjson.OPT_INDENT_2).decode())
+        elif options.json:
+            sys.stdout.buffer.write(explanation_json(explainer, decision, limit=options.limit))
         else:
-            print(explanation_text(explainer, explanation))
+            limit = explainer.n_train if options.limit is None else options.limit
+            print(explanation_text(explainer, explainer.explain(decision, limit=limit)))
     return 0
 
 

@@ -99,8 +99,47 @@ class ContributionModel(Model):
     intercept: float = Field(description="Part of `attribution` due to an augmented intercept; 0 without one.")
 
 
+class RunNameModel(Model):
+    """Which run answers."""
+
+    id: str = Field(examples=["mnist-cnn"])
+    digest: str = Field(description="SHA-256 over the run's manifest.")
+    title: str
+
+
+class LabelSumModel(Model):
+    """Sum of the contributions of all training images of one label."""
+
+    label: int
+    supporting: float
+    opposing: float
+    n_supporting: int
+    n_opposing: int
+
+
+class SparsityModel(Model):
+    """Sparsity of an explanation: both from 0 to 1, higher is sparser."""
+
+    l0: float = Field(description="Share of training samples that contribute less than a millionth of the strongest.")
+    hoyer: float
+
+
+class ContributionColumnsModel(Model):
+    """Every training sample that contributes, strongest first by absolute value; fields as in `supporting`."""
+
+    index: list[int]
+    label: list[int]
+    attribution: list[float]
+    at_bound: list[bool]
+    intercept: list[float]
+    source: list[Source]
+
+
 EXPLANATION_EXAMPLE: JsonDict = {
+    "run": {"id": "mnist-cnn", "title": "MNIST", "digest": "5f0c…"},
+    "classes": ["0", "1"],
     "c": 0.001,
+    "agreement": 0.99,
     "test": {
         "index": 115,
         "label": 4,
@@ -138,7 +177,13 @@ EXPLANATION_EXAMPLE: JsonDict = {
         }
     ],
     "intercept": 0.0,
+    "sparsity": None,
+    "by_class": None,
+    "contributions": None,
 }
+
+
+WHOLE = "Only in the page's download and `xda explain --limit all`, which list everything; null here."
 
 
 class ExplanationModel(Model):
@@ -146,7 +191,10 @@ class ExplanationModel(Model):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXPLANATION_EXAMPLE]})
 
+    run: RunNameModel
+    classes: list[str]
     c: float
+    agreement: float = Field(description="Share of test samples on which network and surrogate agree.")
     test: TestSampleModel
     target: int
     against: int | None
@@ -159,6 +207,9 @@ class ExplanationModel(Model):
     supporting: list[ContributionModel] = Field(description="Strongest first, at most `limit`.")
     opposing: list[ContributionModel] = Field(description="Strongest (most negative) first, at most `limit`.")
     intercept: float = Field(description="Part of `surrogate_logit` due to an augmented intercept; 0 without one.")
+    sparsity: SparsityModel | None = Field(description=WHOLE)
+    by_class: list[LabelSumModel] | None = Field(description=WHOLE)
+    contributions: ContributionColumnsModel | None = Field(description=WHOLE)
 
 
 class TestInfluenceModel(Model):

@@ -20,7 +20,7 @@ from xda.explanation.catalog import Catalog
 from xda.explanation.comparison import compare
 from xda.explanation.device_queue import DeviceQueue
 from xda.explanation.run import Explainer
-from xda.web.api.comparison_document import ComparisonModel
+from xda.web.api.comparison import ComparisonModel
 
 PAGE = f"/r/{RUN_ID}/test/14/compare"
 JSON = f"/api/v1/runs/{RUN_ID}/test/14/comparison"
@@ -143,9 +143,9 @@ def test_comparison_exports_hold_every_image_exactly(
     ]
     assert [row["train_index_b"] for row in rows] == [str(image.index[1]) for image in images]
     assert [row["presence_a"] for row in rows] == [image.presence[0] for image in images]
-    document = both.get(f"/r/{RUN_ID}/test/14/comparison.json?{asked}").json()
-    assert document.pop("classes") == list(explainer.classes)
-    told = ComparisonModel.model_validate(document)
+    document = both.get(f"/r/{RUN_ID}/test/14/comparison.json?{asked}")
+    told = ComparisonModel.model_validate_json(document.content, strict=True)
+    assert told.classes == list(explainer.classes)
     assert [image.share for image in told.images] == [image.share for image in images]
 
 
@@ -166,6 +166,13 @@ def test_comparison_json_equals_comparison(both: TestClient, explainer: Explaine
     assert [side.surrogate_logit for side in told.sides] == [
         side.explanation.surrogate_logit for side in compared.sides
     ]
+
+
+def test_json_and_download_with_the_same_limit_are_the_same_bytes(both: TestClient) -> None:
+    asked = f"c=1e-4&with={RETRAINED_ID}&with_c=1e-2&only=both&by=change&limit=5"
+    download = both.get(f"/r/{RUN_ID}/test/14/comparison.json?{asked}")
+    assert download.content == both.get(f"{JSON}?{asked}").content
+    assert len(download.json()["images"]) == 5
 
 
 def test_comparison_json_with_tag_is_304(both: TestClient) -> None:

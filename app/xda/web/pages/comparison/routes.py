@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
-import orjson
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
@@ -13,15 +12,15 @@ from starlette.concurrency import run_in_threadpool
 from xda.errors import InvalidRequestError
 from xda.explanation.comparison import Comparison, compare, opponents, other_side
 from xda.numerals import parameter
-from xda.web.api.comparison_document import comparison_document
-from xda.web.dependencies import CatalogDep, ExplainerDep, TestIndexDep
+from xda.present.documents import comparison_json
+from xda.web.dependencies import CatalogDep, ExplainerDep, SettingsDep, TestIndexDep
 from xda.web.http.conditional import REVALIDATE
 from xda.web.http.csv_table import Cell, csv_table
 from xda.web.pages.chrome import Chrome, run_header
 from xda.web.pages.comparison import context
 from xda.web.pages.comparison.view import CompareView, CompareViewDep
 from xda.web.rendering import render, urls_of
-from xda.web.view import decimal
+from xda.web.view import decimal, integer
 
 if TYPE_CHECKING:
     from xda.explanation.catalog import Catalog
@@ -133,10 +132,17 @@ async def get_csv(catalog: CatalogDep, explainer: ExplainerDep, state: CompareVi
 
 
 @router.get("/r/{run}/test/{test}/comparison.json")
-async def get_json(catalog: CatalogDep, explainer: ExplainerDep, state: CompareViewDep, test: TestIndexDep) -> Response:
-    """Return all numbers of the page and every training image that contributes on either side, with exact values."""
+async def get_json(
+    catalog: CatalogDep,
+    explainer: ExplainerDep,
+    settings: SettingsDep,
+    state: CompareViewDep,
+    test: TestIndexDep,
+    limit: Annotated[str | None, Query(max_length=40)] = None,
+) -> Response:
+    """Return the interface's JSON, with every training image that contributes unless a ``limit`` is given."""
+    most = integer("limit", limit, 1, settings.max_page)
     second, state = asked_sides(explainer, catalog, state)
     compared = await compared_sides(explainer, second, state, test)
-    document = comparison_document(compared, state.only, state.order, None)
-    body = orjson.dumps({"classes": compared.classes, **document}, option=orjson.OPT_INDENT_2)
+    body = comparison_json(compared, state.only, state.order, most)
     return Response(body, headers=_attachment(compared, "json"), media_type="application/json")

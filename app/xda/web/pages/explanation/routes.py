@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-import orjson
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
+from starlette.concurrency import run_in_threadpool
 
 from xda.explanation.comparison import opponents
 from xda.numerals import parameter
+from xda.present.documents import explanation_json
 from xda.present.png_figure import explanation_png
 from xda.present.story import Story, tell
 from xda.runs.default_c import advice, clearly_better
@@ -24,9 +25,10 @@ from xda.web.pages.chrome import Choice, Chrome, run_header
 from xda.web.pages.explanation import context as explanation_context
 from xda.web.pages.pictures import ServedPictures
 from xda.web.rendering import render, urls_of
-from xda.web.view import Listing, View, ViewDep
+from xda.web.view import Listing, View, ViewDep, integer
 
 if TYPE_CHECKING:
+    from xda.decision import Decision
     from xda.explanation.catalog import Catalog
     from xda.explanation.run import Explainer
     from xda.web.pages.explanation.context import Shared
@@ -113,59 +115,36 @@ async def get_explanation(
     return explanation_page(request, explainer, catalog, told(explainer, test, view), view)
 
 
-def _attachment(story: Story, kind: str) -> dict[str, str]:
-    asked = story.explanation
+def _attachment(explainer: Explainer, asked: Decision, kind: str) -> dict[str, str]:
     contrast = "" if asked.against is None else f"-not-{asked.against}"
-    name = f"{story.run_id}-test-{asked.test.index}-why-{asked.target}{contrast}-c{asked.c:g}.{kind}"
+    name = f"{explainer.id}-test-{asked.test}-why-{asked.target}{contrast}-c{asked.c:g}.{kind}"
     return {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": REVALIDATE}
 
 
 @router.get("/r/{run}/test/{test}/explanation.csv")
 async def get_csv(explainer: ExplainerDep, view: ViewDep, test: TestIndexDep) -> Response:
     """Return every non-zero contribution with its exact value, strongest first."""
-    parts = explainer.decompose(view.decision(explainer, test))
-    story = tell(explainer, parts, limit=view.shown, train_class=view.train_class)
-    names = (story.classes[label] for label in parts.label.tolist())
+    decision = view.decision(explainer, test)
+    parts = explainer.decompose(decision)
+    names = (explainer.classes[label] for label in parts.label.tolist())
     values = [each.tolist() for each in (parts.index, parts.label, parts.attribution, parts.at_bound, parts.intercept)]
     columns = ("train_index", "label", "label_name", "attribution", "at_bound", "intercept", "source")
     table = csv_table(columns, zip(*values[:2], names, *values[2:], parts.sources(), strict=True))
-    return Response(table, headers=_attachment(story, "csv"), media_type="text/csv; charset=utf-8")
+    return Response(table, headers=_attachment(explainer, decision, "csv"), media_type="text/csv; charset=utf-8")
 
 
 @router.get("/r/{run}/test/{test}/explanation.json")
-async def get_json(explainer: ExplainerDep, view: ViewDep, test: TestIndexDep) -> Response:
-    """Return all numbers of the page and every non-zero contribution, with exact values."""
-    parts = explainer.decompose(view.decision(explainer, test))
-    story = tell(explainer, parts, limit=view.shown, train_class=view.train_class)
-    asked = story.explanation
-    document = {
-        "run": {"id": story.run_id, "title": story.run_title, "digest": story.run_digest},
-        "classes": story.classes,
-        "c": asked.c,
-        "test": asked.test,
-        "target": asked.target,
-        "against": asked.against,
-        "surrogate_logit": asked.surrogate_logit,
-        "intercept": asked.intercept,
-        "sum_supporting": asked.sum_supporting,
-        "sum_opposing": asked.sum_opposing,
-        "n_supporting": asked.n_supporting,
-        "n_opposing": asked.n_opposing,
-        "n_train": asked.n_train,
-        "sparsity": story.sparsity,
-        "agreement": story.agreement,
-        "by_class": story.by_class,
-        "contributions": {
-            "index": parts.index,
-            "label": parts.label,
-            "attribution": parts.attribution,
-            "at_bound": parts.at_bound,
-            "intercept": parts.intercept,
-            "source": parts.sources(),
-        },
-    }
-    body = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_INDENT_2)
-    return Response(body, headers=_attachment(story, "json"), media_type="application/json")
+async def get_json(
+    explainer: ExplainerDep,
+    settings: SettingsDep,
+    view: ViewDep,
+    test: TestIndexDep,
+    limit: Annotated[str | None, Query(max_length=40)] = None,
+) -> Response:
+    """Return the interface's JSON, with every non-zero contribution unless a ``limit`` is given."""
+    decision, most = view.decision(explainer, test), integer("limit", limit, 1, settings.max_page)
+    body = await run_in_threadpool(explanation_json, explainer, decision, limit=most, train_class=view.train_class)
+    return Response(body, headers=_attachment(explainer, decision, "json"), media_type="application/json")
 
 
 @router.get("/r/{run}/test/{test}/explanation.png")
@@ -191,4 +170,6 @@ async def get_png(
         colours=view.colours,
         one_scale=view.scale == "page",
     )
-    return Response(content, headers={**_attachment(story, "png"), "ETag": tag}, media_type="image/png")
+    return Response(
+        content, headers={**_attachment(explainer, asked.decision, "png"), "ETag": tag}, media_type="image/png"
+    )
