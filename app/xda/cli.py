@@ -33,6 +33,12 @@ INTERRUPTED = 130
 class _Parser(argparse.ArgumentParser):
     """Argument parser with errors of one line."""
 
+    closing: Callable[[], str] | None = None
+    """Makes the end of the help, which is asked for rarely and may be slow."""
+
+    def format_help(self) -> str:
+        return super().format_help() + (self.closing() if self.closing else "")
+
     def error(self, message: str) -> NoReturn:
         self.exit(USAGE_ERROR, f"{self.prog}: {message}; see `{self.prog} --help`\n")
 
@@ -95,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
 
-    def add(name: str, command: Callable[[argparse.Namespace], int], summary: str) -> argparse.ArgumentParser:
+    def add(name: str, command: Callable[[argparse.Namespace], int], summary: str) -> _Parser:
         sub = commands.add_parser(name, help=summary, description=summary)
         sub.set_defaults(command=command)
         sub.add_argument("--home", type=Path, help="folder of data/, runs/, checkpoints/, cache/ (default: here)")
@@ -123,7 +129,8 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--no-serve", action="store_true", help="stop when the run is built and verified")
     add_server(demo)
     data = add("data", _data, "fetch a known data set into the data folder")
-    data.add_argument("name", metavar="NAME", help="such as mnist, fashion-mnist, cifar10, cifar100, svhn")
+    data.add_argument("name", metavar="NAME", help="one of the names below")
+    data.closing = _known_names
     train = add("train", _train, "train a preset network and write its checkpoint")
     train.add_argument("preset", metavar="PRESET", help="such as mnist-cnn")
     train.add_argument("--out", type=Path, help="checkpoint file (default: checkpoints/PRESET.safetensors)")
@@ -185,6 +192,12 @@ def _demo(options: argparse.Namespace) -> int:
         # A fresh process only serves; this one would keep the memory of the training.
         os.execv(sys.executable, [sys.executable, "-P", "-m", "xda", *options.arguments])
     return _run_server(options, [run])
+
+
+def _known_names() -> str:
+    from xda.data.known.registry import known_datasets
+
+    return "\nnames:\n" + "".join(f"  {each.name:20}  {each.title}\n" for each in known_datasets().values())
 
 
 def _data(options: argparse.Namespace) -> int:

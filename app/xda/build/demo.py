@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from xda.build.config import BuildConfig, DataTable, NetworkTable, RunTable
+from xda.data.dataset import ImageDataset
 from xda.data.known import registry
 from xda.errors import RunError
 from xda.networks.device import resolve_device
@@ -24,7 +25,7 @@ def checkpoint_path(settings: Settings, preset: str) -> Path:
 
 def train_preset(
     name: str, settings: Settings, checkpoint: Path, progress: Progress
-) -> tuple[registry.ImageDataset, TrainingResult]:
+) -> tuple[ImageDataset, TrainingResult]:
     """Fetch the data of a preset and train it; continue an interrupted training."""
     preset = get_preset(name)
     registry.fetch(preset.dataset, settings.data_dir, progress)

@@ -24,7 +24,7 @@ from xda.build.config import BuildConfig
 from xda.build.description import data_key, describe_run
 from xda.build.network import configured_network
 from xda.build.warnings import accuracy_warnings, configuration_warnings, normalisation_warnings, warn
-from xda.data.known.registry import ImageDataset, ImageSplit
+from xda.data.dataset import ImageDataset, ImageSplit
 from xda.decision import SPLITS, Split
 from xda.errors import DataError
 from xda.networks.device import resolve_device

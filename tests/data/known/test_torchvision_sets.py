@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.data.image_files import GOOD
-from xda.data.dataset import ArraySource, ImageSplit
+from xda.data.dataset import ArraySource, ImageDataset, ImageSplit
 from xda.data.known import registry, torchvision_sets
 from xda.data.known.fashion_mnist import _idx
 from xda.errors import ConfigError, DataError
@@ -146,7 +146,7 @@ def test_every_known_set_is_a_class_of_torchvision_with_these_options() -> None:
 
 def test_classes_without_images_are_left_out() -> None:
     split = ImageSplit(np.array([1, 3]), "", ArraySource(noise(2, 4, 4)))
-    dataset = registry.ImageDataset("x", "X", ("N/A", "a", "b", "c"), split, split)
+    dataset = ImageDataset("x", "X", ("N/A", "a", "b", "c"), split, split)
     compact = torchvision_sets._without_empty_classes(dataset)
     assert compact.classes == ("a", "c")
     assert compact.train.labels.tolist() == [0, 1]

@@ -10,6 +10,7 @@ from pathlib import Path
 from xda.data.dataset import ImageDataset
 from xda.data.folder import load_split
 from xda.data.known.downloads import well_behaved
+from xda.data.known.registry import KnownDataset, register
 from xda.errors import DataError
 from xda.progress import Progress, silent
 
@@ -136,3 +137,15 @@ def _download(staging: Path, folder: Path, progress: Progress) -> None:
             image.save(folder / split / CLASSES[label] / f"{number:05d}.png")
             done += 1
             progress("Writing CIFAR-10", done, _total())
+
+
+register(
+    KnownDataset(
+        name="cifar10",
+        title="CIFAR-10",
+        sources="`cifar10.tar` in the data folder; torchvision",
+        fetch=fetch,
+        load=load,
+        position=3,
+    )
+)

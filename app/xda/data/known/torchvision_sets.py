@@ -10,6 +10,7 @@ import hashlib
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from xda.data.dataset import ArraySource, ImageDataset, ImageSplit
 from xda.data.folder import load_files
 from xda.data.known.downloads import in_short, well_behaved
+from xda.data.known.registry import KnownDataset, register
 from xda.errors import DataError
 from xda.progress import Progress, silent
 
@@ -214,3 +216,7 @@ def _without_empty_classes(dataset: ImageDataset) -> ImageDataset:
         train=replace(dataset.train, labels=number[dataset.train.labels]),
         test=replace(dataset.test, labels=number[dataset.test.labels]),
     )
+
+
+for _name, _set in SETS.items():
+    register(KnownDataset(_name, _set.title, "torchvision", fetch=partial(fetch, _name), load=partial(load, _name)))
