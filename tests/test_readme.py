@@ -68,6 +68,8 @@ def test_readme_run_example_works(reader: dict[str, Any], explainer: Explainer) 
     assert len(reader["pairs"]) == len(reader["explanation"].supporting) > 0
     assert len(support)
     assert certificate.converged
+    assert reader["without"].certificate_.converged
+    assert not np.isin([3, 7], reader["without"].support_).any()
 
 
 def test_readme_notebook_example_works(reader: dict[str, Any], world: World, tmp_path: Path) -> None:
