@@ -98,13 +98,6 @@ class ConflictError(XdaError):
     title = "The request contradicts what is there"
 
 
-class TooLargeError(XdaError):
-    """A body, an upload or a page is larger than the limit."""
-
-    status = 413
-    title = "Too large"
-
-
 class BusyError(XdaError):
     """The device queue is full or the answer was not ready in time; a later attempt helps."""
 

@@ -82,14 +82,6 @@ def test_full_disk_error_names_needed_space(disk: Path, write: Callable[[RunWrit
         assert writer.finished("s", "x")
 
 
-def test_copy_on_full_disk_names_needed_space(disk: Path, tmp_path: Path) -> None:
-    (tmp_path / "weights").write_bytes(bytes(4 * MEGABYTE))
-    with RunWriter(disk / "run", "tiny") as writer:
-        leave_free(disk, 2 * MEGABYTE)
-        with pytest.raises(RunError, match=r"; weights needs 4 MB, 2(\.\d+)? MB are free"), writer.stage("s", "x"):
-            writer.copy_file("weights", tmp_path / "weights")
-
-
 def test_growing_stage_reserves_space_before_computation(disk: Path) -> None:
     forms = {"a.npy": ((1000,), np.float64), "b.npy": ((MEGABYTE,), np.float32)}
     with RunWriter(disk / "run", "tiny") as writer:

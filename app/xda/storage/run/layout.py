@@ -1,7 +1,7 @@
-"""The one declaration of what a run folder holds: arrays with types and dimensions, tables with columns, plain files.
+"""The one declaration of a run folder's content: arrays with types and dimensions, tables with columns, plain files.
 
-File names, the forms of the arrays that a build fills, the columns that are read, and the check when a run is committed
-and opened (:mod:`xda.storage.run.layout_check`) follow from it. ``docs/how-to/add-a-run-array.md`` adds an array.
+The build, the readers and the checks at commit and open (:mod:`xda.storage.run.layout_check`) take names, types and
+columns from here. ``docs/how-to/add-a-run-array.md`` shows the steps for a new array.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ class ArraySpec:
     name: str
     """File name in the folder of the split or surrogate, without ``.npy``."""
     dtypes: tuple[str, ...]
-    """NumPy type strings of which it has one."""
+    """NumPy type strings, one of which the array must have."""
     dimensions: tuple[str, ...]
-    """What each axis counts, in the words of messages. Where the manifest does not give that number (``layout_check``
-    has the list), the first array of the folder does."""
+    """What each axis counts, in the words of messages. ``check_layout`` knows the counts of the manifest; for any other
+    word, the first array of the folder sets the count."""
     optional: bool = False
     """Whether a run may lack it, as runs of earlier versions do."""
     content: str | None = None
@@ -33,7 +33,7 @@ class ArraySpec:
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
-        """Its type, or the first where there are several: the writer then takes the smallest that is enough."""
+        """The array's type; with several, the smallest."""
         return np.dtype(self.dtypes[0])
 
 
@@ -46,7 +46,7 @@ class ColumnSpec:
     needed: bool = False
     """Whether a table without it is refused."""
     of_surrogate: bool = False
-    """Whether there is one for each surrogate, named as in :func:`surrogate_column`."""
+    """Whether each surrogate has one, named by :func:`surrogate_column`."""
 
 
 IMAGE_OFFSETS = ArraySpec("image_offsets", ("<i8",), ("{split} images plus one",), content="images.bin")
@@ -82,7 +82,7 @@ INDEX = {
         ),
     )
 }
-"""The attribution index by its own names of the arrays; ``xda.attribution.index`` builds and reads it."""
+"""The arrays of the attribution index by the names that ``xda.attribution.index`` gives them."""
 SURROGATE_ARRAYS: tuple[ArraySpec, ...] = (
     *(COEF, SUPPORT, DUAL_DATA, DUAL_INDICES, DUAL_INDPTR, SLACK, TEST_LOGITS),
     *INDEX.values(),
@@ -109,7 +109,7 @@ TABLES: Mapping[str, tuple[ColumnSpec, ...]] = {
     "test.parquet": (*_OUTCOME, ColumnSpec("surrogate_predicted", "integer", of_surrogate=True)),
     LEFT_OUT: tuple(ColumnSpec(name, "text", needed=True) for name in ("split", "name", "reason")),
 }
-"""Columns of the tables that are read; others in a file are not."""
+"""Columns that readers know; they skip all others."""
 
 
 def split_array(split: str, array: ArraySpec) -> str:
@@ -128,15 +128,12 @@ def logits(split: Split) -> str:
 
 
 def image_files(split: str) -> tuple[str, str]:
-    """Return the names of the file of all encoded images of a split and of the array of their offsets."""
+    """Return the names of two files of a split: all encoded images, and their offsets."""
     return f"{split}/{IMAGE_OFFSETS.content}", split_array(split, IMAGE_OFFSETS)
 
 
 def source_files(split: str) -> tuple[str, str]:
-    """Return the names of the file of all sources of a split's images and of the array of their offsets.
-
-    A source says where an image came from. Runs of earlier versions have neither file.
-    """
+    """Return the names of two files of a split: its images' sources, and their offsets. Older runs have neither."""
     return f"{split}/{SOURCE_OFFSETS.content}", split_array(split, SOURCE_OFFSETS)
 
 
@@ -156,7 +153,7 @@ def surrogate_folder(name: str) -> str:
 
 
 def surrogate_column(column: str, name: str) -> str:
-    """Return the name of a column of which a table has one for each surrogate."""
+    """Return the name of a surrogate's own column."""
     return f"{column} {name}"
 
 

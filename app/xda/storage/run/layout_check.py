@@ -1,7 +1,7 @@
-"""Which files a run must consist of, and how their shapes depend on each other: what ``layout`` declares, held.
+"""Checks a manifest against ``layout``: all files are there, and their types and shapes belong together.
 
-Checked when a run is committed and when one is opened, from the manifest alone; that the files are what the manifest
-says is the business of :mod:`xda.storage.run.folder`.
+Runs are checked at commit and at open, from the manifest alone; :mod:`xda.storage.run.folder` checks the files
+against the manifest.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -113,22 +112,6 @@ class RunWriter(StagedFolder):
         path = self._new(name)
         with self._writing(path, len(content)):
             path.write_bytes(content)
-
-    def copy_file(self, name: str, source: Path) -> None:
-        """Copy a file, such as a checkpoint, into the run.
-
-        Raises
-        ------
-        DataError
-            The source cannot be read.
-        """
-        try:
-            stream = source.open("rb")
-        except OSError as error:
-            raise DataError(f"{source} cannot be read ({error.strerror}). Check the path.") from error
-        path = self._new(name)
-        with stream, self._writing(path, os.fstat(stream.fileno()).st_size), path.open("wb") as sink:
-            shutil.copyfileobj(stream, sink, 1 << 20)
 
     def write_array(self, name: str, array: NDArray[np.generic]) -> None:
         """Write an array of booleans, integers or floating-point numbers as ``.npy`` (little-endian, C order)."""
