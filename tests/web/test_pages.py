@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 from tests.web.conftest import MakeClient
 from xda import numerals
 from xda.explanation.run import Explainer
+from xda.settings import resource_dir
 from xda.web import rendering
 
 PAGES = [
@@ -97,6 +98,15 @@ def test_htmx_gets_page_content_without_frame(client: TestClient, path: str) -> 
 
 def test_htmx_other_target_gets_whole_page(client: TestClient) -> None:
     assert "<html" in client.get("/help", headers={**HTMX, "HX-Target": "body"}).text
+
+
+def test_base_links_every_style_sheet_once_tokens_first(client: TestClient) -> None:
+    linked = re.findall(r'<link rel="stylesheet" href="/static/css/(\w+\.css)\?v=\w{12}">', client.get("/").text)
+    sheets = {path.name: path.read_text() for path in (resource_dir("static") / "css").iterdir()}
+    assert linked[0] == "tokens.css"
+    assert sorted(linked) == sorted(sheets)
+    # an imported sheet would be asked for only when the first one has come, and by an address without its hash
+    assert not [name for name, text in sheets.items() if "@import" in text]
 
 
 def test_static_files_of_pages_exist_and_are_immutable(client: TestClient) -> None:

@@ -61,7 +61,7 @@ def test_docs_redirect_to_openapi(make_client: MakeClient) -> None:
 
 
 def test_metrics_distinguish_static_files_from_unknown_paths(client: TestClient) -> None:
-    client.get("/static/css/app.css")
+    client.get("/static/css/tokens.css")
     client.get("/api/v1/openapi.json")
     client.get("/made-up")
     text = client.get("/metrics").text
