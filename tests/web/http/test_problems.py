@@ -139,7 +139,8 @@ def broken(make_client: MakeClient, monkeypatch: pytest.MonkeyPatch, explainer: 
         raise ZeroDivisionError("a secret of the inside")
 
     client = make_client()  # a run that does not answer when it is opened is refused
-    monkeypatch.setattr(Explainer, "explain", explain)
+    for method in ("explain", "decompose"):
+        monkeypatch.setattr(Explainer, method, explain)
     return client
 
 
