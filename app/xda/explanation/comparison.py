@@ -269,7 +269,7 @@ def compare(first: Explainer, second: Explainer, decision: Decision, other_c: fl
 
 
 def _side(run: Explainer, parts: Decomposition) -> Side:
-    entry = next(entry for entry in run.surrogates if entry.c == parts.decision.c)
+    entry = run.entry(parts.decision.c)
     return Side(
         run_id=run.id,
         run_title=run.title,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from xda.attribution.collection import Explanations
-from xda.attribution.decomposition import self_influence
+from xda.attribution.decomposition import Decomposition
 from xda.attribution.fidelity import agreement
 from xda.attribution.results import UNLABELLED, PairRelevance, TestSample
 from xda.attribution.support import SupportSet
@@ -51,7 +51,7 @@ class ModelExplainer:
         Used where no C is asked for: the middle one. (A run's is chosen by its test images; a model in memory has none.
         ``fidelity(test_set, c=…)`` tells how often each C agrees with the model.)
     n_train : int
-    features : ndarray of float32, shape (N, d)
+    features, train_features : ndarray of float32, shape (N, d)
         phi of the training images.
     train_logits : ndarray of float32, shape (N, K)
         What the model says of the training images.
@@ -74,7 +74,7 @@ class ModelExplainer:
         self._images = images
         self.remark = classifier.remark
         self.classes = classes
-        self.features = features
+        self.features = self.train_features = features
         self.train_logits = train_logits
         self.train_labels = train_labels
         self.n_train = len(train_labels)
@@ -124,12 +124,7 @@ class ModelExplainer:
 
     def self_influence(self, c: float | None = None) -> NDArray[np.float64]:
         """Return ``alpha_i^{y_i} |z_i|^2`` of every training image, shape (N,) (method section 2)."""
-        surrogate = self.surrogate(c)
-        support = surrogate.support
-        norms = np.square(self.features[support.index].astype(np.float64)).sum(axis=1) + self._offset
-        found = np.zeros(self.n_train)
-        found[support.index] = self_influence(support.own_dual_coef, norms)
-        return found
+        return self.surrogate(c).self_influence(self.features)
 
     def surrogate(self, c: float | None = None) -> FittedSurrogate:
         """Return the surrogate of a C, for those who want more than an explanation; NotFoundError if there is none."""
@@ -181,15 +176,38 @@ class ModelExplainer:
         surrogate = self.surrogate(c)
         if limit is not None:
             self._bounds.check_limit(limit)
+        parts = self._decompose(images, surrogate, target, against, labels)
+        return Explanations(tuple(each.explanation(limit) for each in parts), self.classes)
+
+    def decompose(
+        self,
+        image: Images,
+        *,
+        c: float | None = None,
+        target: int | str | None = None,
+        against: int | str | None = None,
+    ) -> Decomposition:
+        """Return every non-zero contribution to the decision on one image; parameters and errors as for ``explain``."""
+        (parts,) = self._decompose(self._one(image), self.surrogate(c), target, against)
+        return parts
+
+    def _decompose(
+        self,
+        images: Images | LabelledImages,
+        surrogate: FittedSurrogate,
+        target: ClassesAsked | None,
+        against: int | str | None,
+        labels: Sequence[int] | None = None,
+    ) -> list[Decomposition]:
         asked = self._decide(images, target, against)
-        against, n = asked.against, len(asked.features)
+        n = len(asked.features)
         if labels is not None and len(labels) != n:
             raise InvalidRequestError(f"{len(labels)} labels were given for {n} images; one each is needed.")
         if labels is not None and n and np.asarray(labels).dtype.kind not in "iu":
             raise InvalidRequestError(f"labels are {labels}; whole numbers are needed.")
         known = asked.labels if labels is None else labels
         own = surrogate.logits(asked.features)
-        items = []
+        found = []
         for i, (query, chosen) in enumerate(zip(asked.features, asked.targets.tolist(), strict=True)):
             test = TestSample(
                 index=i,
@@ -198,9 +216,8 @@ class ModelExplainer:
                 network_logits=tuple(asked.logits[i].tolist()),
                 surrogate_logits=tuple(own[i].tolist()),
             )
-            decision = Decision(i, surrogate.c, chosen, against)
-            items.append(surrogate.decompose(decision, query, test).explanation(limit))
-        return Explanations(tuple(items), self.classes)
+            found.append(surrogate.decompose(Decision(i, surrogate.c, chosen, asked.against), query, test))
+        return found
 
     def attributions(
         self,
@@ -232,7 +249,7 @@ class ModelExplainer:
 
     # Heat-maps
 
-    def relevance(
+    def pair_maps(
         self,
         image: Images,
         train: Sequence[int],
@@ -267,6 +284,29 @@ class ModelExplainer:
             for k, index in enumerate(train)
         ]
 
+    relevance = pair_maps
+
+    def own_map(
+        self,
+        image: Images,
+        *,
+        c: float | None = None,
+        target: int | str | None = None,
+        against: int | str | None = None,
+    ) -> PairRelevance:
+        """Return the LRP map of the surrogate's logit on an image: the sum of all pairs' maps on it.
+
+        The result has the map as ``test``, zeros as ``train`` and the logit as ``attribution``; the map sums to that
+        less ``intercept``. Errors as for ``relevance``.
+        """
+        coef = self.surrogate(c).coef
+        pixels, query, chosen, against = self._decision(image, target, against)
+        weights: NDArray[np.float64] = contrast(coef, chosen, against)
+        relevance = weights[: len(query)] * query
+        apart = float(weights[len(query) :].sum())
+        (found,) = self._model().maps([pixels], relevance[None].astype(np.float32))
+        return PairRelevance(-1, found, np.zeros_like(found), float(relevance.sum()) + apart, apart)
+
     def own_relevance(
         self,
         image: Images,
@@ -275,16 +315,8 @@ class ModelExplainer:
         target: int | str | None = None,
         against: int | str | None = None,
     ) -> NDArray[np.float32]:
-        """Return the LRP map of the surrogate's logit on an image, shape (H, W): the sum of all pairs' maps on it.
-
-        It sums to the logit less the part of an augmented intercept (``Explanation.intercept``). Errors as for
-        ``relevance``.
-        """
-        coef = self.surrogate(c).coef
-        pixels, query, chosen, against = self._decision(image, target, against)
-        weights = contrast(coef[:, : len(query)], chosen, against)
-        maps = self._model().maps([pixels], (weights * query)[None].astype(np.float32))
-        return np.asarray(maps[0])
+        """Return the map of ``own_map`` alone, shape (H, W)."""
+        return self.own_map(image, c=c, target=target, against=against).test
 
     def panel(
         self,

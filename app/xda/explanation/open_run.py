@@ -19,7 +19,7 @@ from xda.runs.left_out import LeftOutImage, read_left_out
 from xda.runs.outcomes import Outcomes
 from xda.storage.run import layout
 from xda.storage.run.folder import RunFolder
-from xda.storage.run.manifest import SurrogateEntry
+from xda.storage.run.manifest import CertificateEntry, SurrogateEntry
 
 
 class OpenRun:
@@ -151,6 +151,28 @@ class OpenRun:
     def left_out(self) -> tuple[LeftOutImage, ...]:
         """The images that the run was built without, because they cannot be used."""
         return read_left_out(self.run)
+
+    @property
+    def train_labels(self) -> NDArray[np.int64]:
+        """Labels of the training images, shape (N,); not to be written to."""
+        return self.labels("train")
+
+    @property
+    def train_features(self) -> NDArray[np.float32]:
+        """Features of the training images, shape (N, d), mapped from their file."""
+        return self.run.array(layout.features("train"))
+
+    def entry(self, c: float | None = None) -> SurrogateEntry:
+        """Return what the run's record says of the surrogate of a C; NotFoundError if there is none."""
+        return self.surrogates[self.c_values.index(self.bounds.resolve_c(c))]
+
+    def certificate(self, c: float | None = None) -> CertificateEntry:
+        """Return how well a surrogate is solved: primal, dual, gap, support size; NotFoundError without such a C."""
+        return self.entry(c).certificate
+
+    def fidelity(self, *, c: float | None = None) -> float:
+        """Return the share of test images on which surrogate and network predict the same class."""
+        return self.entry(c).agreement
 
     def label(self, split: Split, index: int) -> int:
         """Return the label of an image in the data set."""

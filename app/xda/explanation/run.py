@@ -22,6 +22,7 @@ from xda.decision import Decision, class_number
 from xda.errors import InvalidRequestError, NoHeatmapsError, NoNetworkError, RunError
 from xda.explanation.device_queue import DeviceQueue
 from xda.explanation.heatmaps import Heatmaps, MapCache, MapRequest
+from xda.explanation.illustration import Panel, run_panel
 from xda.explanation.map_requests import own_request, pair_requests
 from xda.explanation.open_run import OpenRun
 from xda.explanation.surrogate import ServedSurrogate
@@ -334,6 +335,41 @@ class Explainer(OpenRun):
         request = own_request(self.run, self.composite, served, self._query(decision), decision)
         return self._maps(decision, [request], blank)
 
+    def pair_maps(
+        self,
+        test: int | Decision,
+        train: Sequence[int],
+        *,
+        c: float | None = None,
+        target: int | str | None = None,
+        against: int | str | None = None,
+    ) -> list[PairRelevance]:
+        """Wait for ``relevance`` and return its result."""
+        return self.relevance(test, train, c=c, target=target, against=against).result()
+
+    def own_map(
+        self,
+        test: int | Decision,
+        *,
+        c: float | None = None,
+        target: int | str | None = None,
+        against: int | str | None = None,
+    ) -> PairRelevance:
+        """Wait for ``own_relevance`` and return the only element of its result."""
+        return self.own_relevance(test, c=c, target=target, against=against).result()[0]
+
+    def panel(
+        self,
+        test: int | Decision,
+        *,
+        c: float | None = None,
+        target: int | str | None = None,
+        against: int | str | None = None,
+        limit: int = 4,
+    ) -> Panel:
+        """Return what a figure of one explanation shows (``xda.figure`` draws it); errors as for ``relevance``."""
+        return run_panel(self, self.decide(test, c=c, target=target, against=against), limit=limit)
+
     def _query(self, decision: Decision) -> NDArray[np.float64]:
         return np.asarray(self.test_features[decision.test], dtype=np.float64)
 
@@ -352,3 +388,11 @@ class Explainer(OpenRun):
     def surrogate(self, c: float | None = None) -> ServedSurrogate:
         """Return the surrogate of a C, for those who want more than an explanation; NotFoundError if there is none."""
         return self._served[self.bounds.resolve_c(c)]
+
+    def slack(self, c: float | None = None) -> NDArray[np.float32]:
+        """Return the hinge loss of every training image, shape (N,): the largest point at wrong labels."""
+        return self.surrogate(c).slack
+
+    def self_influence(self, c: float | None = None) -> NDArray[np.float64]:
+        """Return ``alpha_i^{y_i} |z_i|^2`` of every training image, shape (N,) (method section 2)."""
+        return self.surrogate(c).self_influence(self.train_features)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xda.attribution.decomposition import Decomposition, attributions
+from xda.attribution.decomposition import Decomposition, attributions, self_influence
 from xda.attribution.index import AttributionIndex
 from xda.attribution.results import SourceLookup, TestSample
 from xda.attribution.support import SupportSet
@@ -118,6 +118,14 @@ class FittedSurrogate:
             part = moved[start : start + QUERIES]
             values[part] *= self.features.products(rows, queries[part])[0]
         return values
+
+    def self_influence(self, train_features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return ``alpha_i^{y_i} |z_i|^2`` of every training sample, shape (N,) (method section 2)."""
+        support = self.support
+        norms = np.square(train_features[support.index].astype(np.float64)).sum(axis=1) + self.features.offset
+        found = np.zeros(support.n_train)
+        found[support.index] = self_influence(support.own_dual_coef, norms)
+        return found
 
     def decompose(self, decision: Decision, query: NDArray[np.float32], test: TestSample) -> Decomposition:
         """Attribute a decision.

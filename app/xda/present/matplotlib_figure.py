@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from xda.attribution.results import UNLABELLED, Contribution
 from xda.errors import ConfigError
-from xda.explanation.illustration import Panel, run_panel
+from xda.explanation.illustration import Panel
 from xda.numerals import addends, signed, terms
 from xda.present.canvas import broken
 from xda.present.colour import full_scale, palette, rgb
@@ -79,14 +79,7 @@ def figure(
         As for ``explain`` and ``relevance``.
     """
     _figure_class()
-    from xda.explanation.run import Explainer
-
-    asked: dict[str, Any] = {"c": c, "target": target, "against": against}
-    panel = (
-        run_panel(explainer, explainer.decide(query, **asked), limit=limit, **options)
-        if isinstance(explainer, Explainer)
-        else explainer.panel(query, **asked, limit=limit, **options)
-    )
+    panel = explainer.panel(query, c=c, target=target, against=against, limit=limit, **options)
     return draw(panel, one_scale=one_scale)
 
 

@@ -106,7 +106,7 @@ def tell(
         explainer.bounds.check_class(train_class)
     decomposition = explainer.decompose(asked) if isinstance(asked, Decision) else asked
     explanation = decomposition.explanation(limit, train_class)
-    surrogate = next(entry for entry in explainer.surrogates if entry.c == explanation.c)
+    surrogate = explainer.entry(explanation.c)
     return Story(
         run_id=explainer.id,
         run_title=explainer.title,

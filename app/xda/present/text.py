@@ -129,7 +129,7 @@ def _typed(text: str) -> str:
 
 
 def _fidelity(explainer: Explainer, explanation: Explanation) -> str:
-    entry = next(each for each in explainer.surrogates if each.c == explanation.c)
+    entry = explainer.entry(explanation.c)
     overall = f"over all test images they agree on {percent(entry.agreement, 1)}"
     advice = default_c.advice(explanation.c, explainer.surrogates, explainer.n_test)
     more = f" {advice}" if advice else ""

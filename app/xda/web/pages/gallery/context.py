@@ -110,7 +110,7 @@ def build(
 
     page_query = {**own, **listing.query()}
     small = len(names) <= MOST_MATRIX_CLASSES
-    surrogate = next(entry for entry in explainer.surrogates if entry.c == explainer.bounds.resolve_c(c))
+    surrogate = explainer.entry(c)
     return GalleryPage(
         chrome=chrome,
         run_title=explainer.title,

@@ -1,0 +1,130 @@
+"""The one face of whatever explains decisions: a run folder, or a model in memory.
+
+What is asked about, the *query*, differs: the position of a test image in a run, or an image itself. What is asked, and
+what comes back, is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xda.attribution.collection import Explanations
+from xda.attribution.decomposition import Decomposition
+from xda.attribution.results import Explanation, PairRelevance
+from xda.explanation.illustration import Panel
+from xda.explanation.surrogate import FittedSurrogate
+
+if TYPE_CHECKING:
+    from xda.storage.run.manifest import CertificateEntry
+    from xda.surrogate import Certificate
+
+Query = TypeVar("Query", contravariant=True)
+
+
+class DecisionExplainer(Protocol[Query]):
+    """Explains decisions by training images; ``Explainer`` and ``ModelExplainer`` are of this kind.
+
+    Everywhere, ``c`` is the regularisation parameter of the surrogate (default ``default_c``), ``target`` the class to
+    explain, by number or name (default the class that the network predicts), ``against`` the contrast class.
+    """
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+
+    @property
+    def c_values(self) -> tuple[float, ...]:
+        """The C of each surrogate, ascending."""
+
+    @property
+    def default_c(self) -> float:
+        """Used where no C is asked for."""
+
+    @property
+    def n_train(self) -> int:
+        """Number of training images."""
+
+    @property
+    def train_labels(self) -> NDArray[np.int64]:
+        """Labels of the training images, shape (N,)."""
+
+    @property
+    def train_features(self) -> NDArray[np.float32]:
+        """Phi of the training images, shape (N, d)."""
+
+    def surrogate(self, c: float | None = None) -> FittedSurrogate:
+        """Return the surrogate of a C."""
+
+    def certificate(self, c: float | None = None) -> Certificate | CertificateEntry:
+        """Return how well a surrogate is solved: primal, dual, gap, support size."""
+
+    def fidelity(self, *, c: float | None = None) -> float:
+        """Return the share of images on which surrogate and network predict the same class."""
+
+    def slack(self, c: float | None = None) -> NDArray[np.float32]:
+        """Return the hinge loss of every training image, shape (N,)."""
+
+    def self_influence(self, c: float | None = None) -> NDArray[np.float64]:
+        """Return the self-influence of every training image, shape (N,)."""
+
+    def explain(
+        self,
+        query: Query,
+        /,
+        *,
+        c: float | None = None,
+        target: int | str | None = None,
+        against: int | str | None = None,
+        limit: int = 12,
+    ) -> Explanation | Explanations:
+        """Return ranked contributions: of one decision, or of several where several images can be asked about."""
+
+    def decompose(
+        self,
+        query: Query,
+        /,
+        *,
+        c: float | None = None,
+        target: int | str | None = None,
+        against: int | str | None = None,
+    ) -> Decomposition:
+        """Return every non-zero contribution to one decision."""
+
+    def pair_maps(
+        self,
+        query: Query,
+        train: Sequence[int],
+        /,
+        *,
+        c: float | None = None,
+        target: int | str | None = None,
+        against: int | str | None = None,
+    ) -> list[PairRelevance]:
+        """Return the two heat-maps of each pair of the image and training images, in their order."""
+
+    def own_map(
+        self,
+        query: Query,
+        /,
+        *,
+        c: float | None = None,
+        target: int | str | None = None,
+        against: int | str | None = None,
+    ) -> PairRelevance:
+        """Return the heat-map of the surrogate's logit: the map as ``test``, the logit as ``attribution``."""
+
+    def panel(
+        self,
+        query: Query,
+        /,
+        *,
+        c: float | None = None,
+        target: int | str | None = None,
+        against: int | str | None = None,
+        limit: int = 4,
+    ) -> Panel:
+        """Return what a figure of one explanation shows."""

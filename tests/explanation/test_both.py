@@ -1,0 +1,161 @@
+"""A run folder and a model in memory of the same network and data: one face, one suite, one slow twin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import xda
+from tests.explanation.notebooks import NamedDataset, make_model, make_tensors
+from tests.reference import dualda
+from tests.world import C_VALUES, N_TRAIN, World
+from xda.attribution.results import Explanation
+from xda.errors import InvalidRequestError, NotFoundError
+from xda.explanation.model import ModelExplainer
+from xda.explanation.protocol import DecisionExplainer
+from xda.explanation.run import Explainer
+from xda.progress import silent
+
+TEST = 5
+ASKED: list[dict[str, Any]] = [{}, {"target": 3}, {"target": "3", "against": "8"}, {"c": C_VALUES[0], "against": 2}]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Something that explains, and how it is asked about test image ``TEST``."""
+
+    explainer: DecisionExplainer[Any]
+    query: Any
+    features: NDArray[np.float64]
+    """phi of that image."""
+
+    def dual_coef(self, c: float | None) -> NDArray[np.float64]:
+        support = self.explainer.surrogate(c).support
+        dense = np.zeros((self.explainer.n_train, len(self.explainer.classes)))
+        dense[support.index] = support.dual_coef.toarray()
+        return dense
+
+    def attributions(self, c: float | None, target: int, against: int | None) -> NDArray[np.float64]:
+        train = np.asarray(self.explainer.train_features)
+        return dualda.attributions(self.dual_coef(c), train, self.features, target, against)
+
+
+@pytest.fixture(scope="module")
+def in_memory(world: World) -> ModelExplainer:
+    train_set = NamedDataset(*make_tensors(world.dataset.train), world.dataset.classes)
+    return xda.explain(make_model(world), train_set, c=C_VALUES, progress=silent)
+
+
+def of_run(explainer: Explainer, query: Any) -> Asked:
+    face: DecisionExplainer[int] = explainer
+    return Asked(face, query, explainer.test_features[TEST].astype(np.float64))
+
+
+def of_model(in_memory: ModelExplainer, query: Any) -> Asked:
+    face: DecisionExplainer[Any] = in_memory
+    return Asked(face, query, in_memory._classifier.features(query)[0][0].astype(np.float64))
+
+
+@pytest.fixture(params=["run", "model"])
+def asked(request: pytest.FixtureRequest, world: World) -> Asked:
+    if request.param == "run":
+        return of_run(request.getfixturevalue("explainer"), TEST)
+    return of_model(request.getfixturevalue("in_memory"), make_tensors(world.dataset.test)[0][TEST])
+
+
+def test_facts_of_the_training_set_are_the_worlds(asked: Asked, world: World) -> None:
+    face = asked.explainer
+    assert face.classes == world.dataset.classes
+    assert face.c_values == tuple(sorted(C_VALUES))
+    assert face.default_c in face.c_values
+    assert face.n_train == N_TRAIN == len(face.train_features)
+    np.testing.assert_array_equal(face.train_labels, world.dataset.train.labels)
+
+
+@pytest.mark.parametrize("c", [None, *C_VALUES])
+def test_figures_of_a_surrogate_equal_the_definition(asked: Asked, c: float | None) -> None:
+    face = asked.explainer
+    surrogate = face.surrogate(c)
+    assert surrogate.c == face.certificate(c).C == (face.default_c if c is None else c)
+    assert face.certificate(c).relative_gap <= face.certificate(c).tol
+    assert face.certificate(c).n_support == len(surrogate.support)
+    assert 0.5 < face.fidelity(c=c) <= 1.0
+    train, labels = np.asarray(face.train_features, dtype=np.float64), face.train_labels
+    scores = train @ surrogate.coef.T
+    margins = scores + (np.arange(len(face.classes)) != labels[:, None])
+    np.testing.assert_allclose(
+        face.slack(c), margins.max(axis=1) - scores[np.arange(N_TRAIN), labels], rtol=1e-4, atol=1e-4
+    )
+    own = asked.dual_coef(c)[np.arange(N_TRAIN), labels]
+    np.testing.assert_allclose(face.self_influence(c), own * np.square(train).sum(axis=1), rtol=1e-9, atol=1e-15)
+
+
+@pytest.mark.parametrize("how", ASKED)
+def test_decomposition_and_explanation_equal_the_slow_twin(asked: Asked, how: dict[str, Any]) -> None:
+    whole = asked.explainer.decompose(asked.query, **how)
+    decision = whole.decision
+    tau = asked.attributions(decision.c, decision.target, decision.against)
+    found = np.zeros(N_TRAIN)
+    found[whole.index] = whole.attribution
+    np.testing.assert_allclose(found, tau, rtol=1e-6, atol=1e-6 * np.abs(tau).max())
+    assert decision.target == int(how.get("target", whole.test.predicted))
+    assert decision.c == how.get("c", asked.explainer.default_c)
+    told = asked.explainer.explain(asked.query, limit=3, **how)
+    one = told if isinstance(told, Explanation) else told[0]
+    assert one.sum_supporting + one.sum_opposing == pytest.approx(whole.total, rel=1e-9, abs=1e-9)
+    assert one.surrogate_logit == pytest.approx(whole.total, rel=1e-5, abs=1e-6)
+    assert [part.index for part in one.supporting] == whole.index[whole.attribution > 0][:3].tolist()
+    listed = sorted((part.attribution for part in (*one.supporting, *one.opposing)), key=abs, reverse=True)
+    assert told.to_pandas()["attribution"].tolist() == listed
+
+
+@pytest.mark.parametrize("how", ASKED)
+def test_heat_maps_sum_to_their_attributions(asked: Asked, how: dict[str, Any]) -> None:
+    whole = asked.explainer.decompose(asked.query, **how)
+    pairs = asked.explainer.pair_maps(asked.query, whole.index[:4].tolist(), **how)
+    assert [pair.train_index for pair in pairs] == whole.index[:4].tolist()
+    assert [pair.attribution for pair in pairs] == pytest.approx(whole.attribution[:4].tolist(), rel=1e-5)
+    for pair in pairs:
+        for relevance in (pair.test, pair.train):
+            assert relevance.sum() == pytest.approx(pair.attribution, rel=1e-3, abs=1e-6)
+    own = asked.explainer.own_map(asked.query, **how)
+    assert own.attribution == pytest.approx(whole.total, rel=1e-5, abs=1e-6)
+    assert own.test.shape == pairs[0].test.shape
+    assert own.test.sum() == pytest.approx(own.attribution, rel=1e-3, abs=1e-3 * float(np.abs(own.test).sum()))
+    assert not own.train.any()
+
+
+def test_panel_holds_what_is_drawn(asked: Asked) -> None:
+    panel = asked.explainer.panel(asked.query, against="2", limit=2)
+    told = panel.explanation
+    listed = [part.index for part in (*told.supporting, *told.opposing)]
+    assert (told.against, len(told.supporting)) == (2, 2)
+    assert list(panel.pairs) == list(panel.train_images) == listed
+    assert panel.classes == asked.explainer.classes
+    np.testing.assert_array_equal(panel.own_map, asked.explainer.own_map(asked.query, against=2).test)
+
+
+@pytest.mark.parametrize(
+    ("how", "error", "words"),
+    [
+        ({"c": 7.0}, NotFoundError, "no surrogate with C = 7"),
+        ({"target": "owl"}, NotFoundError, "No class is called 'owl'"),
+        ({"target": 10}, NotFoundError, "no class 10"),
+        ({"target": 3, "against": 3}, InvalidRequestError, "choose two different classes"),
+    ],
+)
+def test_bad_requests_are_refused_in_the_same_words(
+    asked: Asked, how: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    face, query = asked.explainer, asked.query
+    for call in (face.explain, face.decompose, face.own_map, face.panel, lambda q, **h: face.pair_maps(q, [0], **h)):
+        with pytest.raises(error, match=words):
+            call(query, **how)
+    if "c" in how:
+        for figure in (face.surrogate, face.certificate, face.slack, face.self_influence):
+            with pytest.raises(error, match=words):
+                figure(7.0)
