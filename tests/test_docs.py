@@ -110,6 +110,18 @@ def test_readme_fits_a_newcomer() -> None:
     assert (ROOT / "README.md").read_text(encoding="utf-8").count("\n") <= 120
 
 
+IN_EXAMPLES = ("outliers", "stripes")
+"""What pages of docs/how-to make as an example."""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_files_that_a_page_names_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    named = re.findall(r"`((?:app|docs|examples|frontend|static|tests)/[\w./-]+)`", text)
+    named = [name for name in named if not any(word in name for word in (*IN_EXAMPLES, "node_modules", "vendor"))]
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def modules() -> list[str]:
     return [module.name for module in pkgutil.walk_packages(xda.__path__, "xda.") if ".migrations" not in module.name]
 
