@@ -53,7 +53,7 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
 
 
 def sync_folder(path: Path) -> None:
-    """Make the entries of a folder durable (what was created, renamed or removed in it)."""
+    """Make created, renamed and removed entries of a folder durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

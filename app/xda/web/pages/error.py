@@ -30,7 +30,7 @@ class ErrorPage:
 
 
 def _run_of(request: Request) -> RunHeader | None:
-    """Return the header of the run that the address names, if that is served, so that an error is no dead end."""
+    """Return the header of the run in the address, if it is served, so that an error page has its navigation."""
     catalog = request.app.state.lifecycle.open_catalog
     explainer = None if catalog is None else catalog.runs.get(request.path_params.get("run", ""))
     if explainer is None:
@@ -45,7 +45,7 @@ def _run_of(request: Request) -> RunHeader | None:
 
 
 def render_error(request: Request, problem: Problem) -> Response:
-    """Draw an error as a page of the same design (the application's ``error_page``)."""
+    """Render an error as a page of the same design (the application's ``error_page``)."""
     retry = problem.headers.get("Retry-After", "")
     page = ErrorPage(
         chrome=Chrome(problem.title, _run_of(request)),

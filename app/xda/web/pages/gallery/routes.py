@@ -51,7 +51,7 @@ async def get_gallery(
 async def go_to(
     request: Request, explainer: ExplainerDep, view: ViewDep, test: Annotated[str | None, Query(max_length=40)] = None
 ) -> Response:
-    """Lead to the test image whose number was typed.
+    """Redirect to the test image with the typed number.
 
     Raises
     ------

@@ -16,7 +16,7 @@ from xda.web.view import decimal
 router = APIRouter(include_in_schema=False)
 
 INFLUENCES = 12
-"""Test images of each sign on the page of a training image."""
+"""A training image's page lists so many test images of each sign."""
 
 
 @router.get("/r/{run}/train/{train}")
@@ -27,7 +27,7 @@ async def get_training(
     train: TrainIndexDep,
     c: Annotated[str | None, Query(max_length=40)] = None,
 ) -> Response:
-    """Show what surrogate and network make of a training image."""
+    """Show a training image: its dual variables, slack and strongest influences."""
     urls, asked = urls_of(request), decimal("c", c)
     sample = explainer.training_sample(train, c=asked, limit=INFLUENCES)
     query: dict[str, object] = {"c": None if asked is None else f"{asked:g}"}
