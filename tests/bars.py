@@ -47,7 +47,7 @@ def network() -> nn.Module:
 
 @pytest.fixture(scope="session")
 def real_mnist() -> ImageDataset:
-    """MNIST itself, from ``$XDA_HOME/data`` or the repository's ``data``; nothing is downloaded for a test."""
+    """The real MNIST from ``$XDA_HOME/data`` or the repository's ``data``; tests download nothing."""
     folder = MNIST_HOME / "data"
     if not (folder / "mnist" / mnist.FILES[0].name).is_file():
         pytest.skip(f"MNIST is not in {folder}; `xda data mnist` brings it there")

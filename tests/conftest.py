@@ -27,7 +27,7 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="session", autouse=True)
 def _nothing_of_the_developer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Run without the settings, the proxies and the working folder of whoever runs the tests."""
+    """Run without the developer's settings, proxies and working folder."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.startswith("XDA_") or name.lower().endswith("_proxy"):
@@ -44,14 +44,14 @@ def _nothing_of_the_developer(tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left_behind(_nothing_of_the_developer: Path) -> Iterator[None]:
-    """Fail a test that writes into the working folder, which outside of the tests is the developer's."""
+    """Fail a test that writes into the working folder, which would be the developer's."""
     yield
     assert os.listdir(_nothing_of_the_developer) == []
 
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """The synthetic world; nobody may change its files."""
+    """The synthetic world; tests must not change its files."""
     return make_world(tmp_path_factory.mktemp("world"))
 
 

@@ -1,4 +1,4 @@
-"""A run of photographs of every size and kind, over a network that crops: what the world of digits does not have."""
+"""A run of photographs of every size and kind, with a network that crops; the world of digits has no such images."""
 
 from __future__ import annotations
 

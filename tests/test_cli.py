@@ -1,4 +1,4 @@
-"""The command line as a person uses it: what it prints, and one line with exit status 2 for every mistake."""
+"""The command line: its output, and one line with exit status 2 for every error."""
 
 from __future__ import annotations
 

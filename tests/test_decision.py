@@ -1,4 +1,4 @@
-"""A decision and its contrast; classes are asked for by number or by name."""
+"""A decision and its contrast; classes by number or by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is published: wheel and source distribution carry all that pages need; a build says what is missing."""
+"""Wheel and source distribution contain everything that pages need; a build names missing files."""
 
 from __future__ import annotations
 

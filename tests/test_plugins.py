@@ -1,4 +1,4 @@
-"""Factories of other people's modules: what is called, and what a run must not be able to call."""
+"""Factories of other people's modules: allowed calls, and calls that a run must not reach."""
 
 from __future__ import annotations
 

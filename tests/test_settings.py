@@ -1,4 +1,4 @@
-"""Settings that are more than a value."""
+"""Settings with rules beyond a plain value."""
 
 from __future__ import annotations
 

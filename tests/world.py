@@ -29,7 +29,7 @@ RUN_ID, RETRAINED_ID = "digits", "digits-again"
 
 @dataclass(frozen=True)
 class World:
-    """Everything that the tests look at."""
+    """The data set, configuration and run of the synthetic world."""
 
     dataset: ImageDataset
     config: BuildConfig

@@ -1,4 +1,4 @@
-"""The one safe write: a file appears whole or not at all, also when the process is killed or the power goes."""
+"""Safe writes: a file appears whole or not at all, even after a kill or a power cut."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ _FRESH_SECONDS = 60.0
 
 @contextlib.contextmanager
 def replacing(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
-    """Open a temporary file that takes the place of ``path`` when the block ends without an exception.
+    """Open a temporary file that replaces ``path`` when the block ends without an exception.
 
-    A kill at any moment leaves either the old file or the new one, whole, and so does a power cut: the content is on
-    the disk before the rename, and the name before the block is left. Nothing is left behind when the block raises;
-    what a kill leaves behind is removed by a later call.
+    A kill or a power cut at any moment leaves either the old file or the new one, whole: the content is on the disk
+    before the rename, and the name before the block is left. An exception leaves nothing behind; a later call removes
+    what a kill leaves behind.
 
     Parameters
     ----------
     path : Path
         The file to create or replace; its folder is made.
     durable : bool
-        Whether to wait for the disk. Without it a power cut (not a kill) may lose the file or part of it.
+        Wait for the disk. Otherwise a power cut (not a kill) may lose the file or part of it.
 
     Raises
     ------
     OSError
-        The file cannot be written; what was at ``path`` is still there.
+        The file cannot be written; ``path`` is unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path)

@@ -1,4 +1,4 @@
-"""A decision that is asked about, and the images, classes and C that a run has; all others are refused in words."""
+"""A decision to explain, and the images, classes and C of a run; a message refuses all others."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def contrast(values: ByClass[V], target: int, against: int | None) -> V:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Why ``target``, and not ``against``, on a test image, as the surrogate of a C answers it.
+    """The question why ``target``, and not ``against``, on a test image, for the surrogate of one C.
 
-    An explainer's ``decide`` resolves it once from what a person asks; its other methods take it as it is.
+    An explainer's ``decide`` makes it once from a person's request; all other methods take it unchanged.
     """
 
     test: int
-    """Position of the test image, in the test set or among the images asked about."""
+    """Position of the test image, in the test set or among the given images."""
     c: float
     target: int
     against: int | None = None
@@ -54,7 +54,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The extent of one run, or of what stands in for one."""
+    """The images, classes and C of one run, or of a model in memory."""
 
     run_id: str
     n_train: int
@@ -63,9 +63,9 @@ class Bounds:
     c_values: tuple[float, ...]
     """Ascending."""
     default_c: float
-    """Used where none is asked for, see ``xda.runs.default_c``."""
+    """C of a request without one, see ``xda.runs.default_c``."""
     subject: str = ""
-    """What messages speak of where that is not the run."""
+    """Subject of messages, if it is not the run."""
 
     @property
     def _subject(self) -> str:
@@ -77,9 +77,9 @@ class Bounds:
         Raises
         ------
         NotFoundError
-            If the run has no surrogate with this C.
+            The run has no surrogate with this C.
         InvalidRequestError
-            If it is no number.
+            The C is not a number.
         """
         if c is None:
             return self.default_c
@@ -92,7 +92,7 @@ class Bounds:
         raise NotFoundError(f"{self._subject} has no surrogate with C = {c:g}; it has C = {known}.")
 
     def check_image(self, split: Split, index: int) -> None:
-        """Raise NotFoundError if there is no such image, InvalidRequestError for what is no whole number."""
+        """Raise NotFoundError if the image does not exist, InvalidRequestError if the index is not a whole number."""
         count = self.n_train if split == "train" else self.n_test
         what = "training" if split == "train" else "test"
         if isinstance(index, bool) or not isinstance(index, int | np.integer):
@@ -103,26 +103,26 @@ class Bounds:
             )
 
     def check_images(self, split: Split, indices: Sequence[int]) -> None:
-        """Raise as ``check_image`` for each of several; InvalidRequestError for what is no list."""
+        """Check each of several images as ``check_image``; raise InvalidRequestError if the argument is not a list."""
         if np.ndim(indices) != 1:
             raise InvalidRequestError(f"Several images are asked for at once, such as [0, 7], and not {indices!r}.")
         for index in indices:
             self.check_image(split, index)
 
     def check_limit(self, limit: int, least: int = 0) -> None:
-        """Raise InvalidRequestError for what is no whole number, or too small."""
+        """Raise InvalidRequestError if the limit is not a whole number, or too small."""
         if isinstance(limit, bool) or not isinstance(limit, int | np.integer):
             raise InvalidRequestError(f"limit is {limit!r}; it must be a whole number.")
         if limit < least:
             raise InvalidRequestError(f"limit is {limit}; it must be at least {least}.")
 
     def check_class(self, number: int) -> None:
-        """Raise NotFoundError if there is no such class."""
+        """Raise NotFoundError if the class does not exist."""
         if not 0 <= number < self.n_classes:
             raise NotFoundError(f"{self._subject} has no class {number}; its classes are 0 to {self.n_classes - 1}.")
 
     def check_decision(self, target: int, against: int | None) -> None:
-        """Raise if target or contrast is no class (NotFoundError), or both are the same (InvalidRequestError)."""
+        """Raise NotFoundError if target or contrast is not a class, InvalidRequestError if both are the same."""
         self.check_class(target)
         if against is None:
             return
@@ -134,21 +134,21 @@ class Bounds:
 
 
 def class_number(given: int | str, names: Sequence[str]) -> int:
-    """Return the number of a class that is given by number or name.
+    """Return the number of a class from its number or name.
 
     Parameters
     ----------
     given : int or str
-        A text is first taken for a name; where no class is called so, digits are a number.
+        A text is first read as a name; if no class has it, digits are read as a number.
     names : sequence of str
         Names of the classes, in the order of their numbers.
 
     Raises
     ------
     NotFoundError
-        If no class is called so; the message names the nearest.
+        No class has this name; the message names the nearest.
     InvalidRequestError
-        If several classes are called so (the message gives their numbers), or it is neither a name nor a whole number.
+        Several classes have this name (the message gives their numbers), or it is neither a name nor a whole number.
     """
     if not isinstance(given, str):
         if isinstance(given, bool) or not isinstance(given, int | np.integer):

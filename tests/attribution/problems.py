@@ -30,7 +30,7 @@ class Problem:
         return chosen @ queries.astype(np.float64).T
 
     def decompose(self, query: int, target: int, against: int | None = None) -> Decomposition:
-        """Attribute the decision on one query, of which nothing else is known."""
+        """Attribute the decision on one query vector."""
         products = partial(self.products, queries=self.queries[query])
         logits = self.dual_coef.T @ self.features.astype(np.float64) @ self.queries[query].astype(np.float64)
         test = TestSample(query, 1, target, (), tuple(logits.tolist()))

@@ -1,4 +1,4 @@
-"""The support set against the dense matrix of dual variables that it stands for."""
+"""The support set against the dense matrix of dual variables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real Chromium, and pages of it that fail a test when they complain, break the policy or leave the server."""
+"""A real Chromium; a test fails if its page logs an error, breaks the policy or requests another server."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def opened(browser: Browser, base: str, *, errors_allowed: bool = False, **options: Any) -> Iterator[Page]:
-    """Open a page; afterwards fail if it logged an error or asked anybody but the server."""
+    """Open a page; afterwards fail if it logged an error or requested another server."""
     complaints: list[str] = []
 
     def heard(message: ConsoleMessage) -> None:

@@ -1,4 +1,4 @@
-"""What holds for everybody: keyboard, small screens, both themes, no serious accessibility violation on any page."""
+"""Access for everybody: keyboard, small screens, both themes, no serious accessibility violation on any page."""
 
 from __future__ import annotations
 

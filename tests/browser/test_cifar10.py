@@ -1,4 +1,4 @@
-"""CIFAR-10 and the trained ResNet-18: a small part of it is built as a user would, and opened in the browser."""
+"""CIFAR-10 and the trained ResNet-18: the command builds a small part, and the browser opens it."""
 
 from __future__ import annotations
 

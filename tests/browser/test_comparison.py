@@ -1,4 +1,4 @@
-"""A person who has trained a network anew asks what changed in why: two runs served together, compared in a browser."""
+"""Comparing a run with that of a retrained network, in a browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Heat-maps in the browser: they come when they are ready, fade without a request, and tell their raw values."""
+"""Heat-maps in the browser: they appear when ready, fade without a request, and show their raw values."""
 
 from __future__ import annotations
 

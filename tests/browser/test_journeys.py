@@ -1,4 +1,4 @@
-"""The ways through the product that people take, in a real browser: with the mouse, without JavaScript, and back."""
+"""Journeys through the product in a real browser: with the mouse, without JavaScript, and back."""
 
 from __future__ import annotations
 

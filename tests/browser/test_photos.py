@@ -54,7 +54,7 @@ def paint_maps_blue(page: Page) -> None:
 
 
 def blue_box(stack: Locator) -> tuple[int, int, int, int]:
-    """Return left, top, right and bottom of what is blue on a screenshot of an element."""
+    """Return left, top, right and bottom of the blue part of an element's screenshot."""
     with Image.open(io.BytesIO(stack.screenshot())) as image:
         pixels = np.asarray(image.convert("RGB")).astype(int)
     rows, columns = np.nonzero((pixels[:, :, 2] > 250) & (pixels[:, :, 0] < 5))

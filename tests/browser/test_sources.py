@@ -1,4 +1,4 @@
-"""Where an image came from, copied with the mouse and the keyboard, and selected whole where no script runs."""
+"""Sources of images: copied with mouse and keyboard, and selected whole without scripts."""
 
 from __future__ import annotations
 

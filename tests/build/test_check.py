@@ -1,4 +1,4 @@
-"""``xda build --check``: what it finds out is what the build then does; nothing is written."""
+"""``xda build --check`` predicts the build and writes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Build configurations: what is read, and how each mistake is answered."""
+"""Build configurations: valid ones are read, and each error gets a sentence."""
 
 from __future__ import annotations
 

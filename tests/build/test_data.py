@@ -1,4 +1,4 @@
-"""The images of a configuration: folders, Parquet, names, factories; what cannot be used is named once, or left out."""
+"""The images of a configuration: folders, Parquet, names, factories; unusable images are listed once or left out."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def test_skip_bad_split_of_bad_images_only_is_refused(tree: Path, home: Settings
 def test_bad_images_are_reported_together_or_left_out(
     world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """From the command line to the run: nothing is built without images unless asked for, and then it is said."""
+    """From the command line to the run: a build leaves out images only on request, and says so."""
     checkpoint = world.config.network.checkpoint
     assert checkpoint is not None
     (tmp_path / "cnn.safetensors").write_bytes(checkpoint.read_bytes())

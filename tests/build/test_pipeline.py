@@ -1,4 +1,4 @@
-"""The build goes on where it was stopped, redoes what a changed input touches, and verification finds tampering."""
+"""The build continues after a stop and redoes stages with changed inputs; verification finds tampering."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_build_killed_between_batches_continues_with_next(
 
 
 def test_build_on_full_disk_keeps_old_run_and_continues(world: World, tmp_path: Path) -> None:
-    """Hardly any space is left at first, and a little more at each attempt that came no further than the last one."""
+    """Start with almost no space, and add a little whenever an attempt got no further than the last one."""
     config = make_config(world.config.network.checkpoint, c=[1e-3])
 
     def attempt() -> str:

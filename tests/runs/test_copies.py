@@ -1,4 +1,4 @@
-"""Copies of a training image are those with its label and its features, up to rounding."""
+"""Copies of a training image have its label and its features, up to rounding."""
 
 from __future__ import annotations
 

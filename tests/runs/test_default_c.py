@@ -1,4 +1,4 @@
-"""Which C is the default, what is said of each, and that page, JSON, command line and notebook all use the one rule."""
+"""The default C and the words about each C; page, JSON, command line and notebook follow the same rule."""
 
 from __future__ import annotations
 

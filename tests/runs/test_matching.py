@@ -1,4 +1,4 @@
-"""Which training image of one run is which of another, and which runs are not to be compared."""
+"""Matching of the training images of two runs, and refusal of runs that cannot be compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sources: every image says where it came from, whatever was left out, however hostile its name is."""
+"""Sources: every image has one, even with left-out images and hostile names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The problems the surrogate is tested on: one seeded generator of classes that overlap, as trained features do."""
+"""Problems for tests of the surrogate: one seeded generator of overlapping classes, like trained features."""
 
 from __future__ import annotations
 

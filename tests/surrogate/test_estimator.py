@@ -1,4 +1,4 @@
-"""The scikit-learn face: contract, path, refit, refusals, interruption."""
+"""The scikit-learn estimator: contract, path, refit, refusals, interruption."""
 
 # ruff: noqa: N803, N806 - C and X are the names of the field
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What schemathesis holds against every answer besides its own checks; loaded into it by ``test_openapi``."""
+"""Our own checks of every answer for schemathesis; ``test_openapi`` loads them."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def encoded(value: str) -> str:
 
 
 def check(path: str, answer: httpx.Response) -> None:
-    """What is wrong must be said, and nothing of the inside."""
+    """Check that an answer names the error and reveals no internals."""
     assert answer.status_code < 500, (path[:200], answer.status_code, answer.text[:500])
     assert "Traceback" not in answer.text
     kind = answer.headers.get("content-type", "")
@@ -84,7 +84,7 @@ def check(path: str, answer: httpx.Response) -> None:
 
 
 def ask(client: TestClient, paths: list[str]) -> None:
-    """Ask as who usually asks there, all in one go on the application's own loop: a test client needs a thread each."""
+    """Request all paths on the application's own loop, since a test client would need a thread for each."""
 
     async def all_of_them() -> None:
         transport = httpx.ASGITransport(client.app, raise_app_exceptions=False)

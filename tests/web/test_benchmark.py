@@ -1,4 +1,4 @@
-"""The benchmark over HTTP says what is missing instead of failing."""
+"""The HTTP benchmark names a missing run folder instead of failing."""
 
 from __future__ import annotations
 

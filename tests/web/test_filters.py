@@ -1,4 +1,4 @@
-"""Filters say how many they would show, and show as many."""
+"""Filters announce a number of images and show as many."""
 
 from __future__ import annotations
 

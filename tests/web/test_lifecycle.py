@@ -1,4 +1,4 @@
-"""Loading in the background: what is answered before, after, and when a part cannot be loaded."""
+"""Loading in the background: answers before, after, and if a part cannot be loaded."""
 
 from __future__ import annotations
 
@@ -297,7 +297,7 @@ def test_full_queue_is_refused_at_once(client: TestClient, explainer: Explainer)
 
 
 def test_sharing_does_not_delay_pages(make_client: MakeClient, explainer: Explainer) -> None:
-    """Many who share while the device is busy wait among themselves."""
+    """Many shares on a busy device wait for each other and delay nobody else."""
     client = make_client(wait_seconds=3, social_cards=False)
     started, release = threading.Event(), threading.Event()
 

@@ -1,4 +1,4 @@
-"""Pages without a browser: whole or fragment, what the numbers on them are, and what can be taken away."""
+"""Pages without a browser: whole or fragment, their numbers, and their exports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What only a real server shows: HEAD, bodies that are cut off, kept-alive connections, answers while it loads."""
+"""Behaviour of a real server: HEAD, cut-off bodies, kept-alive connections, answers while loading."""
 
 from __future__ import annotations
 

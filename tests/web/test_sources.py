@@ -1,4 +1,4 @@
-"""Where images came from, on every page and in everything that is taken away, names with HTML among them."""
+"""Sources of images on every page and in every export, names with HTML among them."""
 
 from __future__ import annotations
 

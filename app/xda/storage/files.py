@@ -1,4 +1,4 @@
-"""Files hashed as a stream, JSON-like values hashed whatever the order of their keys, locks between processes."""
+"""Hashes of files and of JSON-like values, and locks between processes."""
 
 from __future__ import annotations
 

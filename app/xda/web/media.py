@@ -51,7 +51,7 @@ class Subject:
     """Training image; None for the test image's own map."""
 
     def maps(self, explainer: Explainer) -> Future[list[PairRelevance]]:
-        """Ask for it; the test image's own map is the ``test`` side."""
+        """Request the maps; the test image's own map is the ``test`` side."""
         if self.train is None:
             return explainer.own_relevance(self.decision)
         return explainer.relevance(self.decision, [self.train])
@@ -63,7 +63,7 @@ def read_subject(explainer: Explainer, c: str, subject: str) -> Subject:
     Raises
     ------
     NotFoundError, InvalidRequestError
-        If they are not such an address, or as for ``Explainer.decide``.
+        There is no heat-map at this address, or as for ``Explainer.decide``.
     """
     found, value = _SUBJECT.fullmatch(subject), _C.fullmatch(c)
     try:

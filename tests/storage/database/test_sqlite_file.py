@@ -1,4 +1,4 @@
-"""A link that was acknowledged is there after a restart, whatever happens to the database's file meanwhile."""
+"""An acknowledged link survives a restart, even if the database's file is harmed meanwhile."""
 
 from __future__ import annotations
 

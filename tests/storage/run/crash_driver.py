@@ -1,4 +1,4 @@
-"""Kill a build before each of its changes to the file system, one after the other, and look at what is left.
+"""Kills a build before each of its changes to the file system, one after the other, and checks the remaining files.
 
 A script of its own: it forks for every kill, which only a process without threads may do. An audit hook counts what
 Python is about to change (files opened for writing, renames, removals, new folders) and kills the process with
@@ -69,7 +69,7 @@ def prepare(out: Path) -> None:
 
 
 def look(out: Path) -> None:
-    """Open what a crash left as a reader does: the old run or the new one, whole, or none where there was none."""
+    """Open the run after a crash like a reader: the old run or the new one, whole, or none if there was none."""
     old = out.parent.joinpath("old run").exists()
     try:
         run = RunFolder.open(out, verify=True)
@@ -98,7 +98,7 @@ def finish(out: Path) -> list[str]:
 
 
 def look_and_finish(out: Path) -> list[str]:
-    """Check both what a reader finds and what the next build makes of it."""
+    """Check the run that a reader finds, and the next build."""
     look(out)
     return finish(out)
 

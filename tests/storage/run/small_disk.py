@@ -1,4 +1,4 @@
-"""A disk of a few megabytes, for tests of what happens when it is full."""
+"""A disk of a few megabytes, for tests with a full disk."""
 
 from __future__ import annotations
 

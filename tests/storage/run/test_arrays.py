@@ -1,4 +1,4 @@
-"""The .npy files of a run: what is written is what is read, everything else is refused."""
+"""The .npy files of a run: written arrays are read back, all other files are refused."""
 
 from __future__ import annotations
 

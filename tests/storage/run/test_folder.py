@@ -1,4 +1,4 @@
-"""Opening a finished run: everything that is not as the manifest says is refused, with both sides named."""
+"""Opening a finished run: every contradiction of the manifest is refused, with both sides named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A full disk: said in one line, with how much is needed; the run that was there stays, and the build goes on later."""
+"""A full disk: one line names the needed space; the old run stays, and the build continues later."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files a run needs, and which shapes they have together."""
+"""The files that a run needs, and their shapes."""
 
 from __future__ import annotations
 

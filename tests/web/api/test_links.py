@@ -194,7 +194,7 @@ def test_form_is_answered_with_redirect(client: TestClient) -> None:
 
 
 def test_form_of_page_can_be_shared(client: TestClient) -> None:
-    """What the page's own form sends, hidden fields and all, can be shared."""
+    """The fields of the page's own form, hidden ones too, can be shared."""
     page = client.get(f"/r/{RUN_ID}/test/2?target=3&against=5&show=12&scale=page&opacity=40").text
     form = page.split('action="/api/v1/links"')[1].split("</form>")[0]
     inputs = [part.split(">")[0] for part in form.split("<input")[1:]]
@@ -255,7 +255,7 @@ def test_link_unknown_is_404(client: TestClient, path: str) -> None:
 
 
 def test_link_request_names_equal_page_query() -> None:
-    """A field that the page puts into its address can be shared under the same name."""
+    """Every field in the page's address can be shared under the same name."""
     from xda.web.view import View
 
     view = View(c=1.0, target=1, against=2, train_class=3, shown=7, colours="orange-purple", scale="page", opacity=50)

@@ -1,4 +1,4 @@
-"""The cache of encoded answers stays within its bounds and forgets what was not asked for longest."""
+"""The cache of encoded answers stays within its bounds and evicts the least recently used."""
 
 from __future__ import annotations
 

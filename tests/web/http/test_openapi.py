@@ -1,4 +1,4 @@
-"""The JSON API is what its description says: schemathesis asks what the description allows, and what it does not."""
+"""The JSON API matches its description: schemathesis sends allowed and forbidden requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors as problem+json and as pages: which of the two, what is in them, and what never is."""
+"""Errors as problem+json and as pages: the choice between the two, and their content."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_error_page_shows_request_id_without_traceback(client: TestClient, path:
 
 @pytest.fixture
 def broken(make_client: MakeClient, monkeypatch: pytest.MonkeyPatch, explainer: Explainer) -> TestClient:
-    """A client of an application in which explaining fails with an error that nobody foresaw."""
+    """A client of an application whose explanations fail with an unexpected error."""
 
     def explain(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a secret of the inside")

@@ -1,4 +1,4 @@
-"""The error page, drawn for whatever a request asked for."""
+"""The error page, for any request."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def both(make_client: MakeClient, explainer: Explainer, retrained: Explainer) ->
 
 
 def words(page: str) -> str:
-    """Return what a page says, without its tags."""
+    """Return the text of a page, without tags."""
     return " ".join(TAGS.sub(" ", unescape(page)).split())
 
 

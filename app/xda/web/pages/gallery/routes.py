@@ -1,4 +1,4 @@
-"""The addresses of a run's gallery: the page, and the way from a typed number to its image."""
+"""Routes of a run's gallery: the page, and the redirect from a typed number to its image."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def go_to(
     Raises
     ------
     InvalidRequestError
-        If it is no number.
+        The text is not a number.
     """
     number = integer("test", test.replace(",", "").lstrip("#") if test else test, known=explainer.n_test - 1)
     if number is None:

@@ -1,4 +1,4 @@
-"""The address of the page of one pair."""
+"""Routes of the page of one pair."""
 
 from __future__ import annotations
 

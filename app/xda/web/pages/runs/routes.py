@@ -1,4 +1,4 @@
-"""The address of the list of runs."""
+"""Route of the list of runs."""
 
 from __future__ import annotations
 

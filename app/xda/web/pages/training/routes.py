@@ -1,4 +1,4 @@
-"""The address of the page of one training image."""
+"""Route of the page of one training image."""
 
 from __future__ import annotations
 
