@@ -11,7 +11,7 @@ from torch import nn
 
 from tests.data.image_files import encode, exif
 from xda.build.config import load_config
-from xda.build.data import load_dataset
+from xda.build.configured_dataset import load_dataset
 from xda.build.pipeline import build_run
 from xda.settings import Settings
 

@@ -223,19 +223,19 @@ def _train(options: argparse.Namespace) -> int:
 
 def _build(options: argparse.Namespace) -> int:
     from xda.build.config import load_config
-    from xda.build.data import load_dataset
-    from xda.build.network import refuse_missing_checkpoint
+    from xda.build.configured_dataset import load_dataset
+    from xda.build.configured_network import refuse_missing_checkpoint
     from xda.build.pipeline import build_run
     from xda.plugins import is_from, search_beside
     from xda.present.text import surrogates_in_words
-    from xda.storage.run.place import refuse_taken_place
+    from xda.storage.run.overwrite import refuse_overwrite
 
     settings = _settings(options)
     if options.out is None and not options.check:
         raise ConfigError("--out RUN is needed, the run folder to write; or --check, to see what would happen.")
     config = load_config(options.config, c=options.c)
     if options.out is not None:
-        refuse_taken_place(options.out.resolve(), config.run.id)
+        refuse_overwrite(options.out.resolve(), config.run.id)
     refuse_missing_checkpoint(config)
     folder = options.config.absolute().parent
     added = search_beside(folder)
@@ -260,7 +260,7 @@ def _build(options: argparse.Namespace) -> int:
 
 def _check_build(options: argparse.Namespace, config: BuildConfig) -> int:
     from xda.build.check import check_build
-    from xda.build.data import load_dataset
+    from xda.build.configured_dataset import load_dataset
 
     settings = _settings(options)
     with TerminalProgress() as progress:
@@ -332,7 +332,7 @@ def _check_picture(path: Path) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from xda.runs.containment import contained
+    from xda.runs.foreign_errors import contained
     from xda.storage.run.folder import RunFolder
 
     _check_server(options)

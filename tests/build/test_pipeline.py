@@ -103,7 +103,7 @@ def _killed_build(world: World, out: Path, moment: str) -> None:
     program = (
         "import os, pathlib, signal, sys\nfrom functools import partial\n"
         "from tests.world import make_config, make_dataset\n"
-        "from xda.build import pipeline\nfrom xda.storage.run import growing\ngrowing.PATIENCE = 0.0\n"
+        "from xda.build import pipeline\nfrom xda.storage.run import growing_arrays\ngrowing_arrays.PATIENCE = 0.0\n"
         "pipeline.extract_batches = partial(pipeline.extract_batches, batch_size=100)\n"
         "def progress(stage, done, total):\n"
         "    if f'{stage} {done}'.startswith(sys.argv[3]):\n"

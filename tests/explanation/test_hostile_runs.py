@@ -22,7 +22,7 @@ from tests.explanation.hostile import adopt, forge, name_factory, open_elsewhere
 from tests.world import RUN_ID
 from xda.errors import RunError, XdaError
 from xda.explanation.catalog import Catalog
-from xda.runs.containment import contained, described
+from xda.runs.foreign_errors import contained, described
 from xda.storage.run import layout
 
 MOST_BYTES = 3 << 29

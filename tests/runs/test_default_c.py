@@ -174,7 +174,7 @@ def test_shared_link_keeps_its_c(client: TestClient, opened: Explainer, monkeypa
 def test_build_prints_agreement_of_each_c(
     world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("xda.build.data.load_dataset", lambda *_, **__: world.dataset)
+    monkeypatch.setattr("xda.build.configured_dataset.load_dataset", lambda *_, **__: world.dataset)
     config = tmp_path / "build.toml"
     checkpoint = json.dumps(str(world.config.network.checkpoint))
     config.write_text(

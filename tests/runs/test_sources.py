@@ -16,7 +16,7 @@ from tests.build.foreign import CLASSES, make_config, make_dataset, write_checkp
 from tests.storage.run.tiny_run import COUNTS, STAGES, build, description, write_outputs
 from tests.world import World
 from xda.build.config import DataTable
-from xda.build.data import load_dataset
+from xda.build.configured_dataset import load_dataset
 from xda.build.pipeline import build_run
 from xda.errors import NotFoundError, RunError
 from xda.explanation.run import Explainer

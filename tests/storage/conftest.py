@@ -11,7 +11,7 @@ import pytest
 
 from tests.storage.postgres import Postgres, find_binaries
 from tests.storage.run.tiny_run import build
-from xda.storage.run import growing
+from xda.storage.run import growing_arrays
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,7 @@ def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _a_mark_behind_every_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not leave marks out to save time."""
-    monkeypatch.setattr(growing, "PATIENCE", 0.0)
+    monkeypatch.setattr(growing_arrays, "PATIENCE", 0.0)
 
 
 @pytest.fixture

@@ -107,7 +107,7 @@ def test_shortlist_holds_every_entry_in_reach(room: int) -> None:
 
 
 @pytest.mark.parametrize("n_features", [5, 700])
-def test_look_equals_survey_and_shortlist(n_features: int) -> None:
+def test_survey_and_shortlist_equals_both_kernels(n_features: int) -> None:
     rng = np.random.default_rng(n_features)
     C, n, room = 0.4, 200, 4
     labels, dual = _random_rows(n, 6, C, 7)
@@ -117,7 +117,7 @@ def test_look_equals_survey_and_shortlist(n_features: int) -> None:
     slack, distance, moved = np.empty(n), before.copy(), np.empty(n)
     lists, counts = np.zeros((n, room), dtype=np.int32), np.empty(n, dtype=np.int32)
     weights = np.ascontiguousarray(coef.T)
-    scan_kernels.look(X, weights, labels, dual, C, reach, slack, distance, moved, lists, counts)
+    scan_kernels.survey_and_shortlist(X, weights, labels, dual, C, reach, slack, distance, moved, lists, counts)
 
     scores = X @ coef.T
     expected = np.empty(n), np.empty(n), np.zeros((n, room), dtype=np.int32), np.empty(n, dtype=np.int32)
@@ -135,7 +135,7 @@ def test_look_equals_survey_and_shortlist(n_features: int) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_certify_pass_equals_equations(dtype: type) -> None:
+def test_slacks_and_violations_equal_equations(dtype: type) -> None:
     rng = np.random.default_rng(8)
     C, n = 0.4, 1500
     labels, dual = _random_rows(n, 6, C, 8)
@@ -147,7 +147,7 @@ def test_certify_pass_equals_equations(dtype: type) -> None:
     place[support] = np.arange(len(support))
     slack, violation = np.empty(n), np.empty(n)
     weights = np.ascontiguousarray(coef.T)
-    scan_kernels.certify(X, weights, labels, place, dual[support], C, slack, violation)
+    scan_kernels.slacks_and_violations(X, weights, labels, place, dual[support], C, slack, violation)
     augmented = objective.scores(X.astype(np.float64), coef, labels)
     np.testing.assert_allclose(slack, objective.slacks(augmented, labels), atol=1e-12)
     np.testing.assert_allclose(violation, objective.kkt_violations(augmented, dual, labels, C), atol=1e-12)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xda.build.config import BuildConfig
-from xda.build.network import configured_network
+from xda.build.configured_network import configured_network
 from xda.build.warnings import accuracy_warnings, configuration_warnings, normalisation_warnings
 from xda.data.dataset import ImageDataset
 from xda.decision import SPLITS, Split

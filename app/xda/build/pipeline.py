@@ -21,8 +21,8 @@ from xda.attribution.decomposition import self_influence
 from xda.attribution.fidelity import confidence_and_margin
 from xda.attribution.index import build_index
 from xda.build.config import BuildConfig
+from xda.build.configured_network import configured_network
 from xda.build.description import data_key, describe_run
-from xda.build.network import configured_network
 from xda.build.warnings import accuracy_warnings, configuration_warnings, normalisation_warnings, warn
 from xda.data.dataset import ImageDataset, ImageSplit
 from xda.decision import SPLITS, Split

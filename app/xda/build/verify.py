@@ -16,7 +16,7 @@ from xda.errors import NoNetworkError, RunError, XdaError
 from xda.networks.device import resolve_device
 from xda.networks.products import DeviceFeatures
 from xda.progress import Progress, silent
-from xda.runs.containment import contained
+from xda.runs.foreign_errors import contained
 from xda.runs.network import TOLERANCE, features_deviation, open_model
 from xda.runs.support import read_support
 from xda.settings import DeviceChoice

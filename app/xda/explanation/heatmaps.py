@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from xda.attribution.results import PairRelevance
 from xda.errors import BusyError, NoHeatmapsError, XdaError
 from xda.explanation.device_queue import DeviceQueue
-from xda.runs.containment import described
+from xda.runs.foreign_errors import described
 
 FORMAT = "3"
 """Part of every cache key; changes when the computation of heat-maps does."""

@@ -28,8 +28,8 @@ from xda.explanation.open_run import OpenRun
 from xda.explanation.surrogate import ServedSurrogate
 from xda.networks.device import resolve_device
 from xda.relevance.model import RelevanceModel
-from xda.runs.containment import contained
 from xda.runs.copies import copies_of
+from xda.runs.foreign_errors import contained
 from xda.runs.network import open_model, refuse_foreign_weights
 from xda.settings import DeviceChoice
 from xda.storage.run import layout

@@ -302,7 +302,7 @@ class Ascent:
             rows = span if index is None else index[span]
             found = self.slack[rows], self.distance[rows], self._lists[rows], self._counts[rows]
             slack, distance, lists, counts = found
-            scan_kernels.look(
+            scan_kernels.survey_and_shortlist(
                 samples.read(rows, self.dtype), weights, samples.labels[rows], self.dual[rows], self.C,
                 self.reach[rows], slack, distance, moved[span], lists, counts,
             )  # fmt: skip

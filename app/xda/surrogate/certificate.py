@@ -265,7 +265,7 @@ def certify_solution(
     dtype = blocks.kernel_dtype(X)
 
     def look(span: slice) -> None:
-        scan_kernels.certify(
+        scan_kernels.slacks_and_violations(
             blocks.read(X, span, dtype, augment), weights, labels[span], place[span], dual_rows, C,
             slack_of_all[span], violations[span],
         )  # fmt: skip

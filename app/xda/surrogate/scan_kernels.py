@@ -27,7 +27,7 @@ def _rows_of_block(n_features: int) -> int:
 
 
 @numba.njit(cache=True, nogil=True)
-def look(
+def survey_and_shortlist(
     features: Any, weights: Any, labels: Any, dual: Any, C: float, reach: Any, slack: Any, distance: Any, moved: Any,
     lists: Any, counts: Any,
 ) -> None:  # fmt: skip
@@ -68,7 +68,7 @@ def look(
 
 
 @numba.njit(cache=True, nogil=True)
-def certify(
+def slacks_and_violations(
     features: Any, weights: Any, labels: Any, place: Any, dual: Any, C: float, slack: Any, violation: Any
 ) -> None:
     r"""Compute hinge loss and violation of the optimality conditions of each sample, in float64.

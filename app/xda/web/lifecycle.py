@@ -88,7 +88,7 @@ def answer_once(explainer: Explainer, timeout: float) -> None:
 
 def those_without_answer(catalog: Catalog, timeout: float) -> dict[str, str]:
     """Let each run answer once; return by id the reasons of those that cannot."""
-    from xda.runs.containment import contained
+    from xda.runs.foreign_errors import contained
 
     failed: dict[str, str] = {}
     for explainer in catalog.runs.values():

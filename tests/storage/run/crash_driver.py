@@ -25,7 +25,7 @@ import pyarrow.dataset  # noqa: F401 - once here rather than in every child
 
 from tests.storage.run.tiny_run import ALL_STAGES, SPLITS, build, outputs, write_stages
 from xda.errors import RunError
-from xda.storage.run import growing, swap
+from xda.storage.run import growing_arrays, swap
 from xda.storage.run.folder import RunFolder
 from xda.storage.run.writer import RunWriter
 
@@ -124,7 +124,7 @@ def main(folder: Path, scenario: str) -> None:
         swap.exchange = lambda first, second: False
     # A kill loses nothing that was written; only a power cut does, and waiting for the disk would take minutes here.
     os.fsync = lambda descriptor: None  # type: ignore[assignment]
-    growing.PATIENCE = 0.0
+    growing_arrays.PATIENCE = 0.0
     gc.freeze()
     in_child(lambda: prepare(folder / "old" / "tiny"), folder / "old.json")
     (folder / "old" / "old run").touch()

@@ -16,9 +16,9 @@ import pytest
 from numpy.typing import NDArray
 
 from xda.errors import RunError
-from xda.storage.run import growing, swap
+from xda.storage.run import growing_arrays, swap
 from xda.storage.run.build_state import BuildState
-from xda.storage.run.growing import GrowingArrays
+from xda.storage.run.growing_arrays import GrowingArrays
 from xda.storage.run.writer import RunWriter
 
 ROWS = np.arange(20, dtype=np.float32).reshape(10, 2)
@@ -156,9 +156,9 @@ def test_append_counts_rows_only_when_on_disk(out: Path, monkeypatch: pytest.Mon
 
 def test_marks_take_small_share_of_time(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every mark takes a second here, every batch three, by a clock that only they move."""
-    monkeypatch.setattr(growing, "PATIENCE", 10.0)
+    monkeypatch.setattr(growing_arrays, "PATIENCE", 10.0)
     now, marks = 0.0, []
-    monkeypatch.setattr(growing, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(growing_arrays, "time", SimpleNamespace(monotonic=lambda: now))
     forms = {"a.npy": ((40,), np.float32)}
     with RunWriter(out, "tiny") as writer, writer.growing_stage("s", "x", forms) as filled:
         mark = filled._mark
@@ -177,7 +177,7 @@ def test_marks_take_small_share_of_time(out: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_growing_stage_interrupted_keeps_unmarked_rows(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(growing, "PATIENCE", 1e9)
+    monkeypatch.setattr(growing_arrays, "PATIENCE", 1e9)
     monkeypatch.setattr(os, "fsync", lambda descriptor: sleep(0.001))
     with RunWriter(out, "tiny") as writer, suppress(KeyboardInterrupt), writer.growing_stage("s", "x", FORMS) as filled:
         for start in range(4):

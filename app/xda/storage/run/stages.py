@@ -23,7 +23,7 @@ from xda.errors import RunError
 from xda.storage.files import sha256_file
 from xda.storage.run import arrays
 from xda.storage.run.build_state import ArrayForm, BuildState, FinishedStage, UnfinishedStage
-from xda.storage.run.growing import GrowingArrays
+from xda.storage.run.growing_arrays import GrowingArrays
 from xda.storage.run.manifest import FileEntry, RelativePath
 from xda.storage.run.space import readable_size, shortage
 

@@ -30,7 +30,7 @@ from xda.storage.run.folder import RunFolder
 from xda.storage.run.layout import image_files
 from xda.storage.run.layout_check import check_layout
 from xda.storage.run.manifest import MANIFEST_NAME, FileEntry, RunDescription, Split, describe
-from xda.storage.run.place import refuse_taken_place
+from xda.storage.run.overwrite import refuse_overwrite
 from xda.storage.run.stages import StagedFolder
 from xda.storage.run.tables import read_table
 
@@ -82,7 +82,7 @@ class RunWriter(StagedFolder):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             stack.enter_context(file_lock(swap.lock_path(self.path), f"the run {self.path}"))
             swap.put_back(self.path)
-            refuse_taken_place(self.path, self._run_id)
+            refuse_overwrite(self.path, self._run_id)
             (self.path / STATE_NAME).unlink(missing_ok=True)
             self._load_state()
             self._held = stack.pop_all()
@@ -205,7 +205,7 @@ class RunWriter(StagedFolder):
             check_layout(manifest, str(self.path))
             with replacing(self._building / MANIFEST_NAME) as file:
                 file.write(manifest.to_bytes())
-            refuse_taken_place(self.path, self._run_id)
+            refuse_overwrite(self.path, self._run_id)
             RunFolder.open(self._building, verify=False)
             swap.publish(self.path)
             # Removed last: until the run is in place, a restart needs the state.

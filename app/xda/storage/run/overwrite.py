@@ -13,7 +13,7 @@ from xda.storage.run.manifest import MANIFEST_NAME
 from xda.storage.run.swap import building_path
 
 
-def refuse_taken_place(path: Path, run_id: str) -> None:
+def refuse_overwrite(path: Path, run_id: str) -> None:
     """Refuse to write a run over something else, finished or half built.
 
     Parameters

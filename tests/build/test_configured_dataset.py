@@ -15,7 +15,7 @@ from tests.bars import make_split
 from tests.data.image_files import BAD
 from tests.world import World
 from xda.build.config import BuildConfig, load_config
-from xda.build.data import load_dataset
+from xda.build.configured_dataset import load_dataset
 from xda.cli import main
 from xda.data.dataset import ImageSplit
 from xda.errors import ConfigError, DataError

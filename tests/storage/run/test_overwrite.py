@@ -1,4 +1,4 @@
-"""A run is never written over something else; the cases of no run at all are in ``test_run_writer``."""
+"""A run is never written over something else; ``test_writer`` has the cases of no run at all."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tests.storage.run.tiny_run import build, description, write_stages
 from xda.errors import ConflictError
 from xda.storage.run.folder import RunFolder
 from xda.storage.run.manifest import MANIFEST_NAME
-from xda.storage.run.place import refuse_taken_place
+from xda.storage.run.overwrite import refuse_overwrite
 from xda.storage.run.writer import RunWriter
 
 
 def test_writer_keeps_run_of_another_id(run_path: Path) -> None:
     before = RunFolder.open(run_path).digest
     with pytest.raises(ConflictError, match="holds another run, 'tiny', and this one is 'other'"):
-        refuse_taken_place(run_path, "other")
+        refuse_overwrite(run_path, "other")
     with pytest.raises(ConflictError, match="another run"), RunWriter(run_path, "other"):
         pass
     assert RunFolder.open(run_path, verify=True).digest == before
@@ -38,8 +38,8 @@ def test_writer_keeps_run_of_another_version(run_path: Path) -> None:
     manifest = json.loads((run_path / MANIFEST_NAME).read_bytes())
     (run_path / MANIFEST_NAME).write_text(json.dumps(manifest | {"schema_version": 99, "new": 1}))
     with pytest.raises(ConflictError, match="another run"):
-        refuse_taken_place(run_path, "other")
-    refuse_taken_place(run_path, "tiny")
+        refuse_overwrite(run_path, "other")
+    refuse_overwrite(run_path, "tiny")
 
 
 def test_writer_keeps_unfinished_build_of_another_id(tmp_path: Path) -> None:
@@ -47,9 +47,9 @@ def test_writer_keeps_unfinished_build_of_another_id(tmp_path: Path) -> None:
     with RunWriter(out, "tiny") as writer:
         computed = write_stages(writer)
     with pytest.raises(ConflictError, match="unfinished build of another run, 'tiny'"):
-        refuse_taken_place(out, "other")
+        refuse_overwrite(out, "other")
     with pytest.raises(ConflictError, match="unfinished"), RunWriter(out, "other"):
         pass
-    refuse_taken_place(out, "tiny")
+    refuse_overwrite(out, "tiny")
     assert computed
     assert not build(out)[1], "the build goes on with all its stages"
