@@ -76,7 +76,7 @@ def strongest(values: NDArray[np.float64], limit: int, *, sign: int) -> NDArray[
     candidates = np.flatnonzero(values > 0 if sign > 0 else values < 0)
     magnitude = -np.abs(values[candidates])
     if limit < len(candidates):
-        # Everything up to and including the boundary value stays, so that ties are cut by position, not by chance.
+        # Keep everything up to and including the boundary value, so that ties are cut by position, not by chance.
         boundary = np.partition(magnitude, limit - 1)[limit - 1] if limit > 0 else -np.inf
         candidates = candidates[magnitude <= boundary]
         magnitude = -np.abs(values[candidates])
@@ -118,7 +118,7 @@ def rank(
         Largest number of contributions listed.
     sign : {1, -1}
     listed : ndarray of bool, shape (m,), optional
-        Which may be listed; the totals are over all.
+        Mask of the contributions that may be listed; the totals are over all.
     """
     top = strongest(values if listed is None else np.where(listed, values, 0.0), limit, sign=sign)
     of_sign = values[values > 0] if sign > 0 else values[values < 0]
@@ -127,28 +127,28 @@ def rank(
 
 @dataclass(frozen=True, eq=False)
 class Decomposition:
-    """One decision, attributed: every non-zero contribution, strongest first by absolute value.
+    """All non-zero contributions to one decision, strongest first by absolute value.
 
-    All that is said about a decision is a view of it. Attributions are computed when first needed, and once.
+    Every fact about a decision is a view of its decomposition. Attributions are computed once, on first use.
     """
 
     decision: Decision
     test: TestSample
-    """The test image, as network and surrogate see it."""
+    """The test image, with the predictions of network and surrogate."""
     support: SupportSet
     products: Callable[[NDArray[np.int64]], NDArray[np.float64]] = field(repr=False)
     """Inner products of support vectors, by position, with the query, the constant of an intercept included."""
     offset: float = 0.0
-    """That constant: 1 with an augmented intercept, else 0."""
+    """The constant of the intercept: 1 with an augmented intercept, else 0."""
     logit_intercept: float = 0.0
     """Part of the logit (difference) that is due to an augmented intercept."""
     precomputed: AttributionIndex | None = None
-    """Precomputed rankings, where they are of this decision."""
+    """Precomputed rankings of this decision, if there are any."""
     lookup: SourceLookup | None = None
-    """Gives where training images came from; None where that is not known."""
+    """Returns the sources of training images; None if they are unknown."""
 
     def __repr__(self) -> str:
-        """Return what a line of a notebook can hold; ``to_pandas`` shows the contributions."""
+        """Return a short line for notebooks; ``to_pandas`` shows the contributions."""
         return f"<Decomposition: {len(self.index):,} of {self.n_train:,} training images sum to {self.total:.5g}>"
 
     @cached_property
@@ -206,7 +206,7 @@ class Decomposition:
 
     @cached_property
     def sparsity(self) -> Sparsity:
-        """How few training samples contribute."""
+        """The sparsity figures of this decision."""
         return sparsity(self._values, self.n_train)
 
     @property
@@ -259,7 +259,7 @@ class Decomposition:
         return contributions(self.support, ranking.position, ranking.attribution, parts, self.lookup)
 
     def sources(self) -> list[str | None]:
-        """Return where the training images came from, in their order; None where that is not known."""
+        """Return the sources of the training images, in their order; None if they are unknown."""
         return [None] * len(self.index) if self.lookup is None else list(self.lookup(self.index))
 
     def to_arrow(self, classes: Sequence[str] | None = None) -> pa.Table:

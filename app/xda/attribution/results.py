@@ -1,4 +1,4 @@
-r"""Frozen result types of the attribution: what the page, the JSON and the command line are all made from.
+r"""Frozen result types of the attribution, the source of pages, JSON and command line.
 
 Symbols follow the paper: attribution is :math:`\tau_i(x, c) = \alpha_i^c \langle z_i, \varphi(x) \rangle`
 (Yolcu et al., TMLR 2025, section 3); with a contrast class e it is :math:`\tau_i(x, c) - \tau_i(x, e)`.
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SourceLookup = Callable[[NDArray[np.int64]], Sequence[str | None]]
-"""Gives where training images came from, by their positions; None for one of which that is not known."""
+"""Returns the sources of training images by position; None for an image without a known source."""
 
 UNLABELLED = -1
-"""Label of a test image of which none is known."""
+"""Label of a test image without a known label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,27 +43,27 @@ class Contribution:
     intercept: float = 0.0
     """Part of ``attribution`` that is due to an augmented intercept; it has no place in an image."""
     source: str | None = None
-    """Where the image came from: its path, or its place in the data set; None where that is not known."""
+    """Source of the image: its path, or its position in the data set; None if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class TestSample:
-    """The test image that is explained, as network and surrogate see it."""
+    """The explained test image, with the predictions of network and surrogate."""
 
-    __test__ = False  # not a test class, whatever pytest thinks of the name
+    __test__ = False  # pytest must not collect this class, despite its name
 
     index: int
     label: int
-    """Label in the data set; ``UNLABELLED`` where none is known."""
+    """Label in the data set; ``UNLABELLED`` if unknown."""
     predicted: int
     """Class predicted by the network."""
     network_logits: tuple[float, ...]
     surrogate_logits: tuple[float, ...]
     source: str | None = None
-    """Where the image came from, as in ``Contribution``."""
+    """Source of the image, as in ``Contribution``."""
 
     def __repr__(self) -> str:
-        """Return what a line of a notebook can hold; the logits are in their attributes."""
+        """Return a short line for notebooks; the attributes hold the logits."""
         return (
             f"<TestSample {self.index}: label {self.label}, predicted {self.predicted}, "
             f"by the surrogate {self.surrogate_predicted}>"
@@ -108,9 +108,9 @@ class Explanation:
     """Part of ``surrogate_logit`` that is due to an augmented intercept; the test image's own map sums to the rest."""
 
     def __repr__(self) -> str:
-        """Return what a line of a notebook can hold; ``to_pandas`` shows the contributions."""
+        """Return a short line for notebooks; ``to_pandas`` shows the contributions."""
         contrast = "" if self.against is None else f" and not {self.against}"
-        # sums that nearly cancel are shown with the digits in which the logit has five
+        # Sums that nearly cancel get as many decimals as give the logit five digits.
         larger, logit = max(self.sum_supporting, -self.sum_opposing), abs(self.surrogate_logit)
         digits = 5 + (min(10, max(0, round(math.log10(larger / logit)))) if larger > 0 and logit > 0 else 0)
         return (
@@ -122,7 +122,7 @@ class Explanation:
 
     @property
     def decision(self) -> Decision:
-        """The decision that is explained."""
+        """The explained decision."""
         return Decision(self.test.index, self.c, self.target, self.against)
 
     def to_arrow(self, classes: Sequence[str] | None = None) -> pa.Table:
@@ -152,7 +152,7 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class ClassContribution:
-    """What all training samples of one label contribute together."""
+    """The sum of the contributions of all training samples of one label."""
 
     label: int
     supporting: float
@@ -183,12 +183,12 @@ class PairRelevance:
     train: NDArray[np.float32]
     """Relevance on the training image, shape (H, W)."""
     attribution: float
-    """The contribution, as the list of contributions has it."""
+    """The contribution, equal to that in the list of contributions."""
     intercept: float = 0.0
     """Part of it that is due to an augmented intercept, which has no place in an image; 0 without one."""
 
     def __repr__(self) -> str:
-        """Return what a line of a notebook can hold; the maps are in their attributes."""
+        """Return a short line for notebooks; the attributes hold the maps."""
         height, width = self.test.shape
         apart = f", {self.intercept:.5g} of it from the intercept" if self.intercept else ""
         return (
@@ -199,7 +199,7 @@ class PairRelevance:
 
 @dataclass(frozen=True, slots=True)
 class TestInfluence:
-    """How one training sample moves the decision on one test image (for the class the network predicts there)."""
+    """Contribution of one training sample to the decision on one test image, for the network's prediction there."""
 
     __test__ = False
 
@@ -208,12 +208,12 @@ class TestInfluence:
     predicted: int
     attribution: float
     source: str | None = None
-    """Where the test image came from: its path, or its place in the data set; None where that is not known."""
+    """Source of the test image: its path, or its position in the data set; None if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSample:
-    """One training sample as the surrogate and the network see it."""
+    """One training sample: its dual variables, slack, prediction and strongest influences."""
 
     index: int
     label: int

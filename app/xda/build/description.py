@@ -1,4 +1,4 @@
-"""What a run says about itself in its manifest, put together from what the stages of its build have written."""
+"""Describes a finished build for the manifest of its run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LIBRARIES = ("numpy", "scipy", "scikit-learn", "numba", "torch", "torchvision", 
 
 
 def data_key(dataset: ImageDataset) -> list[str]:
-    """Return what tells a data set from every other: its name and the fingerprints of both splits."""
+    """Return the identity of a data set: its name and the fingerprints of both splits."""
     return [dataset.name, dataset.train.fingerprint, dataset.test.fingerprint]
 
 
@@ -43,7 +43,7 @@ def describe_run(
     composite: str,
     no_heatmaps: str | None,
 ) -> RunDescription:
-    """Describe a run all of whose stages are finished.
+    """Describe a run with finished stages.
 
     Parameters
     ----------
@@ -51,11 +51,11 @@ def describe_run(
     dataset : ImageDataset
     network : LoadedNetwork
     writer : RunWriter
-        Gives the arrays that were written.
+        Gives access to the written arrays.
     composite : str
         Name of the rules for heat-maps.
     no_heatmaps : str or None
-        Why there are none.
+        Reason why there are no heat-maps.
     """
     predicted = writer.array(layout.logits("test")).argmax(axis=1)
     train, test = dataset.train, dataset.test
