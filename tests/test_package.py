@@ -58,7 +58,9 @@ def test_source_distribution_holds_what_its_build_and_tests_need(dist: Path) -> 
     (archive,) = dist.glob("*.tar.gz")
     with tarfile.open(archive) as opened:
         names = {name.partition("/")[2] for name in opened.getnames()}
-    expected = {"LICENSE", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "Makefile", "hatch_build.py"}
+    kinds = (".md", ".toml", ".jsonc", ".py", ".lock")
+    expected = {"LICENSE", "Makefile"} | {path.name for path in ROOT.iterdir() if path.suffix in kinds}
+    assert {"README.md", "pyproject.toml", "requirements.lock"} <= expected
     for folder in ("app", "docs", "examples", "frontend", "static", "tests"):
         expected |= {f"{folder}/{name}" for name in files_of(folder)}
     assert expected - names == set()
