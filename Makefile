@@ -17,6 +17,8 @@ MNIST := data/mnist/train-images-idx3-ubyte
 COMPOSE := docker/compose.yaml docker/compose.gpu.yaml
 IMAGE ?= dualxda-explorer
 RUN ?= runs/mnist-cnn
+WORKERS ?= 2
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 help: ## List the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -27,8 +29,15 @@ demo: $(APP) $(PAGES) ## MNIST from nothing to a served explorer (http://127.0.0
 serve: $(APP) $(PAGES) ## Serve a run folder: make serve RUN=runs/mnist-cnn
 	@$(BIN)/xda serve $(RUN)
 
-test: lint $(TOOLS) $(PAGES) $(MNIST) ## Lint, then every test, those in a browser included
-	@CHROMIUM=$${CHROMIUM:-$$(cat $(TOOLS))} $(BIN)/python -m pytest
+check: $(DEV) $(NODE_DEV) $(PAGES) ## Lint and the quick tests, while you work: prints what fails, nothing else
+	@log=$$(mktemp); trap 'rm -f $$log' EXIT; \
+	{ $(MAKE) lint && OMP_NUM_THREADS=1 $(PYTEST) -q -m 'not slow and not browser'; } >$$log 2>&1 || { cat $$log; exit 1; }
+
+test: lint $(TOOLS) $(PAGES) $(MNIST) ## Lint, then every test, those in a browser included: make test WORKERS=1
+	@CHROMIUM=$${CHROMIUM:-$$(cat $(TOOLS))} $(PYTEST)
+
+test-all: ## As test, and every case of the slow sweeps of which test runs a tenth
+	@SWEEPS=whole $(MAKE) test
 
 lint: $(DEV) $(NODE_DEV) ## Style and types of Python, JavaScript, CSS, templates; walls; Dockerfile, compose files
 	@$(BIN)/ruff check
@@ -69,7 +78,7 @@ lock: $(DEV) ## Write requirements.lock from what is installed
 clean: ## Remove what the verbs installed; data, runs and links stay
 	@rm -rf .venv frontend/node_modules static/vendor .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist build
 
-.PHONY: help demo serve test lint format bench dist screenshots image lock clean
+.PHONY: help demo serve check test test-all lint format bench dist screenshots image lock clean
 
 .venv/bin/python:
 	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or newer is needed; install it, or name one: make PYTHON=/path/to/python3" >&2; exit 2; }

@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 import uvicorn
+from filelock import FileLock
 
-from tests.world import RUN_ID, World, make_config, make_retrained, make_world
+from tests.world import RETRAINED_ID, RUN_ID, World, make_config, make_retrained, make_world, open_world
 from xda.build.pipeline import build_run
 from xda.explanation.run import Explainer
 from xda.settings import Settings
 
 pytest_plugins = ["tests.bars"]
 
+BROWSER = Path(__file__).parent / "browser"
+
 # Two threads on two cores that a browser and a server share wait for each other more than they compute.
 torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what runs in a browser; where files are spread over workers, start with those that take longest."""
+    for item in items:
+        if item.path.is_relative_to(BROWSER):
+            item.add_marker("browser")
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        lasting = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("browser")}
+        items.sort(key=lambda item: item.path not in lasting)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -49,10 +63,26 @@ def _nothing_is_left_behind(_nothing_of_the_developer: Path) -> Iterator[None]:
     assert os.listdir(_nothing_of_the_developer) == []
 
 
+def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Return a folder that one process of the test session fills and the others wait for; nobody may change it."""
+    base = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # a worker's folder lies in that of the session
+        base = base.parent
+    folder, made = base / name, base / f"{name}.made"
+    with FileLock(base / f"{name}.lock"):
+        if not made.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            made.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """The synthetic world; tests must not change its files."""
-    return make_world(tmp_path_factory.mktemp("world"))
+    return open_world(make_once(tmp_path_factory, "world", make_world))
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +100,8 @@ def explainer(run_path: Path) -> Iterator[Explainer]:
 @pytest.fixture(scope="session")
 def retrained(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Explainer]:
     """The world's network trained anew: another run over the same data."""
-    with Explainer.open(make_retrained(world, tmp_path_factory.mktemp("retrained")), device="cpu") as opened:
+    folder = make_once(tmp_path_factory, "retrained", lambda folder: make_retrained(world, folder))
+    with Explainer.open(folder / RETRAINED_ID, device="cpu") as opened:
         yield opened
 
 
@@ -125,8 +156,11 @@ def served_world(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.fixture(scope="session")
 def augmented(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Explainer]:
     """The world's network with surrogates that have an intercept."""
-    path = tmp_path_factory.mktemp("augmented") / "run"
     config = make_config(world.config.network.checkpoint, run_id="augmented", intercept="augment")
-    build_run(config, world.dataset, path, device="cpu")
-    with Explainer.open(path, device="cpu") as opened:
+    folder = make_once(
+        tmp_path_factory,
+        "augmented",
+        lambda folder: build_run(config, world.dataset, folder / "run", device="cpu"),
+    )
+    with Explainer.open(folder / "run", device="cpu") as opened:
         yield opened

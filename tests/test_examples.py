@@ -112,6 +112,7 @@ def test_examples_are_in_the_readme(name: str) -> None:
     assert f"(examples/{name})" in (ROOT / "README.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_examples_can_be_checked(
     name: str, examples: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -126,6 +127,7 @@ def test_examples_can_be_checked(
     assert f"{config.network.kind} {config.network.spec(2).name}" in out
 
 
+@pytest.mark.slow
 def test_example_with_own_code_is_built_and_explained(
     examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

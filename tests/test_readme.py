@@ -72,6 +72,7 @@ def test_readme_run_example_works(reader: dict[str, Any], explainer: Explainer) 
     assert not np.isin([3, 7], reader["without"].support_).any()
 
 
+@pytest.mark.slow
 def test_readme_notebook_example_works(reader: dict[str, Any], world: World, tmp_path: Path) -> None:
     attributing, seeing = blocks("A model in a notebook")
     run(attributing, reader)

@@ -93,9 +93,16 @@ def make_retrained(world: World, folder: Path) -> Path:
 
 def make_world(folder: Path) -> World:
     """Train the network and build the run."""
+    world = open_world(folder)
+    checkpoint = world.config.network.checkpoint
+    assert checkpoint is not None
+    train("mnist-cnn", world.dataset, checkpoint, device=torch.device("cpu"), progress=silent, epochs=12)
+    build_run(world.config, world.dataset, world.run, device="cpu")
+    return world
+
+
+def open_world(folder: Path) -> World:
+    """Return the world whose network and run are in the folder, or will be."""
     dataset, mislabelled = make_dataset()
-    checkpoint = folder / "checkpoint.safetensors"
-    train("mnist-cnn", dataset, checkpoint, device=torch.device("cpu"), progress=silent, epochs=12)
-    config = make_config(checkpoint)
-    build_run(config, dataset, folder / RUN_ID, device="cpu")
+    config = make_config(folder / "checkpoint.safetensors")
     return World(dataset=dataset, config=config, run=folder / RUN_ID, mislabelled=mislabelled)

@@ -29,6 +29,8 @@ from xda.settings import Settings
 from xda.storage.run import layout
 from xda.storage.run.folder import RunFolder
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"size": [24, 24], "resize": 26}
 OWN = SMALL | {"mode": "RGB", "mean": [0.5] * 3, "std": [0.25] * 3}
 

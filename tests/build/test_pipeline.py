@@ -16,6 +16,7 @@ import pytest
 
 import xda
 from tests.storage.run.small_disk import leave_free, small_disk
+from tests.sweeps import drawn
 from tests.world import World, make_config
 from xda.build.pipeline import build_run
 from xda.build.verify import verify_run
@@ -24,6 +25,8 @@ from xda.errors import DataError, RunError
 from xda.explanation.run import Explainer
 from xda.storage.run import layout
 from xda.storage.run.folder import RunFolder
+
+pytestmark = pytest.mark.slow
 
 CHECKS = [
     "hashes",
@@ -126,7 +129,8 @@ def test_build_killed_continues_and_shows_no_partial_run(world: World, tmp_path:
     assert all(finding.passed for finding in verify_run(out, device="cpu"))
 
 
-@pytest.mark.parametrize("split", ["train", "test"])
+# by default one split, drawn with a seed
+@pytest.mark.parametrize("split", drawn(["train", "test"], seed=3))
 def test_build_killed_between_batches_continues_with_next(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, split: str
 ) -> None:

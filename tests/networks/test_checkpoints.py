@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import itertools
 import os
 import re
 import warnings
@@ -26,9 +27,9 @@ def fresh() -> nn.Module:
     return build_network(NetworkSpec("mnist-cnn", 10))
 
 
-def assert_same(network: nn.Module, other: nn.Module) -> None:
+def assert_same(network: nn.Module, other: nn.Module, case: str = "") -> None:
     for name, value in network.state_dict().items():
-        assert torch.equal(other.state_dict()[name], value), name
+        assert torch.equal(other.state_dict()[name], value), (case, name)
 
 
 def test_weights_survive_the_disk(network: nn.Module, tmp_path: Path) -> None:
@@ -71,16 +72,16 @@ def test_missing_and_damaged_weights_are_refused(network: nn.Module, tmp_path: P
         assert read_metadata(path) == {}
 
 
-@pytest.mark.parametrize("key", ["", "state_dict", "model_state_dict", "model", "net", "network", "generator"])
-@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "model.", "module._orig_mod."])
-@pytest.mark.parametrize("suffix", ["pt", "pth", "bin"])
-def test_state_dicts_of_torch_are_read(network: nn.Module, tmp_path: Path, key: str, prefix: str, suffix: str) -> None:
-    state = {prefix + name: value for name, value in network.state_dict().items()}
-    path = tmp_path / f"weights.{suffix}"
-    torch.save({key: state, "epoch": 3} if key else state, path)
-    other = fresh()
-    load_weights(other, path)
-    assert_same(network, other)
+def test_state_dict_under_any_key_prefix_and_suffix_is_read(network: nn.Module, tmp_path: Path) -> None:
+    keys = ("", "state_dict", "model_state_dict", "model", "net", "network", "generator")
+    prefixes = ("", "module.", "_orig_mod.", "model.", "module._orig_mod.")
+    for key, prefix, suffix in itertools.product(keys, prefixes, ("pt", "pth", "bin")):
+        state = {prefix + name: value for name, value in network.state_dict().items()}
+        path = tmp_path / f"{key}-{prefix}.{suffix}"
+        torch.save({key: state, "epoch": 3} if key else state, path)
+        other = fresh()
+        load_weights(other, path)
+        assert_same(network, other, path.name)
 
 
 def test_a_state_dict_in_the_old_format_of_torch_is_read(network: nn.Module, tmp_path: Path) -> None:

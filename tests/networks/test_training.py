@@ -73,6 +73,7 @@ def test_it_learns_and_writes_what_it_learnt(bars: ImageDataset, tmp_path: Path)
     assert {total for stage, _, total in told if stage == "Training"} == {40}
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_ends_in_the_same_weights(tmp_path: Path) -> None:
     broken, straight = tmp_path / "broken.safetensors", tmp_path / "straight.safetensors"
     unfinished = tmp_path / "broken.safetensors.unfinished"

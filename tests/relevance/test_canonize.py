@@ -26,18 +26,31 @@ from tests.relevance.families import (
     Family,
     with_statistics,
 )
+from tests.sweeps import drawn
 from xda.data.tensors import AsGiven
 from xda.networks.checkpoints import load_weights
 from xda.networks.presets import get_preset
 from xda.networks.spec import NetworkSpec, build_network
 from xda.relevance.model import RelevanceModel
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 BASE = "EpsilonPlusFlat(zero_params='bias')"
 
 Image = NDArray[np.float32]
 
-each_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+CHECKS = ("sums", "zennit", "partners")
+LARGE = ("EfficientNetV2", "ResNet-50", "wide ResNet", "Inception v3")
+"""Families of which a check takes seconds: by default one of the checks of them all; of every other family, one."""
+SWEEP = [(family, check) for family in FAMILIES for check in CHECKS]
+DRAWN = drawn(SWEEP, seed=11, share=len(SWEEP), family=lambda case: case[0].name not in LARGE and case[0].name)
+
+
+def each_family(check: str) -> pytest.MarkDecorator:
+    """Run a test for the families drawn for it."""
+    families = [family for family, name in DRAWN if name == check]
+    return pytest.mark.parametrize("family", families, ids=lambda family: family.name)
 
 
 def noise(family: Family, n: int) -> list[Image]:
@@ -71,7 +84,7 @@ def assert_sums(maps: NDArray[np.floating], relevance: NDArray[np.floating]) -> 
     np.testing.assert_allclose(maps.sum(axis=(1, 2), dtype=np.float64), tau, rtol=1e-3)
 
 
-@each_family
+@each_family("sums")
 def test_both_sides_sum_to_the_attribution(family: Family) -> None:
     _, model, images = made(family, torch.float32)
     assert model.refusal == ""
@@ -83,7 +96,7 @@ def test_both_sides_sum_to_the_attribution(family: Family) -> None:
         assert_sums(maps, relevance)
 
 
-@each_family
+@each_family("zennit")
 def test_zennit_by_hand_agrees(family: Family) -> None:
     network, model, images = made(family, torch.float64, n=3)
     z, logits = model.features(images)
@@ -99,7 +112,7 @@ def test_zennit_by_hand_agrees(family: Family) -> None:
     assert_same_maps(on_partners, expected[2:], 2e-6)
 
 
-@each_family
+@each_family("partners")
 def test_maps_of_partners_add_up_to_the_logits_own_map(family: Family) -> None:
     _, model, images = made(family, torch.float64, n=4)
     z = model.features(images)[0].astype(np.float64)

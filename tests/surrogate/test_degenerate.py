@@ -14,10 +14,13 @@ from sklearn.svm import LinearSVC
 from tests.reference import crammer_singer as reference
 from tests.surrogate.degenerate import CS, Fit, fits, large_mean, low_rank
 from tests.surrogate.problems import overlapping
+from tests.sweeps import drawn
 from xda.surrogate import CrammerSingerSVC, solve
 
-_ALL = fits()
-_SEEDED = [_ALL[place] for place in np.random.default_rng(7).permutation(len(_ALL))[: len(_ALL) // 30]]
+pytestmark = pytest.mark.slow
+
+# by default one of the 28 fits of each problem
+_SEEDED = drawn(fits(), seed=7, share=28, family=lambda fit: (fit.name, fit.n_classes))
 
 
 def _liblinear(X: NDArray[np.float64], y: NDArray[np.int64], C: float, n_classes: int) -> NDArray[np.float64]:

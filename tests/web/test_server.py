@@ -20,6 +20,8 @@ import pytest
 from tests.conftest import Served
 from tests.explanation.hostile import forge
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def http(served_world: Served) -> Iterator[httpx.Client]:

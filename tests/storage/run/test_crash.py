@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[3]
 SCENARIOS = ("fresh", "rebuild", "rebuild-without-exchange")
 
