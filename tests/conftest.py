@@ -24,16 +24,20 @@ from xda.settings import Settings
 pytest_plugins = ["tests.bars"]
 
 BROWSER = Path(__file__).parent / "browser"
+COSTLY = {"retrained", "augmented", "served_world", "postgres", "real_mnist"}
+"""Fixtures that train, build or start a server: a test that asks for one is slow."""
 
 # Two threads on two cores that a browser and a server share wait for each other more than they compute.
 torch.set_num_threads(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what runs in a browser; where files are spread over workers, start with those that take longest."""
+    """Mark by folder and fixture; where files are spread over workers, start with those that take longest."""
     for item in items:
         if item.path.is_relative_to(BROWSER):
             item.add_marker("browser")
+        if COSTLY.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
     if "PYTEST_XDIST_WORKER" in os.environ:
         lasting = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("browser")}
         items.sort(key=lambda item: item.path not in lasting)

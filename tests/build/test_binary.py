@@ -33,6 +33,8 @@ from xda.settings import Settings
 from xda.storage.run import layout
 from xda.storage.run.folder import RunFolder
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ("red", "green")
 C = 1e-2
 SIZE = {"mode": "RGB", "size": [12, 12], "mean": [0.5] * 3, "std": [0.25] * 3}

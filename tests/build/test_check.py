@@ -113,6 +113,7 @@ def test_check_and_build_refuse_overflowing_network(tmp_path: Path) -> None:
         build_run(preset, make_dataset(), tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_build_without_heatmaps_records_the_reason(tmp_path: Path) -> None:
     arguments = {"image_size": 32}
     spec = NetworkSpec("vit_b_32", 3, "torchvision", arguments)

@@ -193,6 +193,7 @@ def test_skip_bad_split_of_bad_images_only_is_refused(tree: Path, home: Settings
         load_dataset(config(tree, FOLDERS + "\nskip_bad = true").data, home)
 
 
+@pytest.mark.slow
 def test_bad_images_are_reported_together_or_left_out(
     world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

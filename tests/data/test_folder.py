@@ -201,6 +201,7 @@ def test_given_files_are_checked_alike(tmp_path: Path) -> None:
     assert [Path(each.name).name for each in split.left_out] == ["b.png"]
 
 
+@pytest.mark.slow
 def test_load_split_leaves_out_what_is_no_plain_file(tmp_path: Path) -> None:
     """A pipe would block, a device never end; 1 GiB of memory must be enough."""
     write_tree(tmp_path, {"dog": 2, "cat": 2})

@@ -165,6 +165,7 @@ def test_what_is_missing_or_damaged_is_named(tmp_path: Path, split: ImageSplit) 
         parquet.load(*patterns(tmp_path))
 
 
+@pytest.mark.slow
 def test_images_are_streamed(tmp_path: Path) -> None:
     """One row group of 64 MB is read with a fraction of that in memory."""
     rng = np.random.default_rng(0)

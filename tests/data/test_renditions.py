@@ -25,6 +25,7 @@ def test_a_small_image_of_any_kind_is_shown_as_it_is_decoded(name: str) -> None:
     assert original_will_do(shown, "thumb")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("size", [(3000, 2000), (200, 1999), (2500, 10)])
 def test_renditions_are_bounded_and_keep_their_aspect(kind: str, size: tuple[int, int]) -> None:

@@ -18,6 +18,8 @@ from xda.data.decoding import BadImageError, decode
 from xda.data.torch import encode, from_torch, load_factory_dataset
 from xda.errors import ConfigError, DataError
 
+pytestmark = pytest.mark.slow
+
 
 class Listed(torch.utils.data.Dataset[tuple[Any, Any]]):
     """A data set over a list of items; an exception among them is raised."""

@@ -65,6 +65,7 @@ def test_a_head_that_is_not_the_last_layer_is_found() -> None:
     assert frozen.relevance_model().n_features == D
 
 
+@pytest.mark.slow
 def test_a_compiled_network_is_taken_apart_as_the_original() -> None:
     network = make_network().eval()
     compiled = torch.compile(network)

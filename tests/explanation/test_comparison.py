@@ -16,6 +16,8 @@ from xda.errors import InvalidRequestError, NotFoundError
 from xda.explanation.comparison import ONLY, Comparison, compare, opponents, other_side
 from xda.explanation.run import Explainer
 
+pytestmark = pytest.mark.slow
+
 LOW, HIGH = C_VALUES
 
 

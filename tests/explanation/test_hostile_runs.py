@@ -25,6 +25,8 @@ from xda.explanation.catalog import Catalog
 from xda.runs.foreign_errors import contained, described
 from xda.storage.run import layout
 
+pytestmark = pytest.mark.slow
+
 MOST_BYTES = 3 << 29
 """What a process may take in resident memory, of which PyTorch takes most: what is refused here would take far more."""
 

@@ -251,6 +251,7 @@ def test_tied_weights_are_written_twice_and_read_back() -> None:
     assert_same(network, other)
 
 
+@pytest.mark.slow
 def test_the_files_of_torchvision_for_densenet_are_read(tmp_path: Path) -> None:
     spec = NetworkSpec("densenet121", 3, "torchvision")
     network, other = build_network(spec), build_network(spec)

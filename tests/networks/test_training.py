@@ -55,6 +55,7 @@ def run_driver(moment: int, *checkpoints: Path) -> int:
     ).returncode
 
 
+@pytest.mark.slow
 def test_it_learns_and_writes_what_it_learnt(bars: ImageDataset, tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     told: list[tuple[str, int, int]] = []
@@ -98,6 +99,7 @@ def test_a_finished_training_is_not_repeated(bars: ImageDataset, tmp_path: Path)
     assert path.stat().st_mtime_ns == written
 
 
+@pytest.mark.slow
 def test_other_data_another_seed_or_other_epochs_train_anew(bars: ImageDataset, tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     seen = set()

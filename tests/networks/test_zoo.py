@@ -29,6 +29,7 @@ CASES = [
 """Kind, name, head and number of features; the last one's head is a 1 x 1 convolution."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "name", "head", "n_features"), CASES)
 def test_models_are_taken_apart(kind: str, name: str, head: str, n_features: int) -> None:
     torch.manual_seed(0)
@@ -54,6 +55,7 @@ def test_squeezenet_and_distilled_transformers_are_refused_with_the_reason() -> 
         find_head(distilled, torch.randn(2, 3, 32, 32), 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet50", "vit_b_16", "inception_v3", "efficientnet_b1", "convnext_tiny"])
 @pytest.mark.parametrize("shape", [(300, 470), (500, 333), (200, 200)])
 def test_the_preprocessing_is_torchvisions_to_the_last_bit(name: str, shape: tuple[int, int]) -> None:

@@ -272,6 +272,7 @@ def test_the_composite_is_named(model: RelevanceModel, trained: nn.Module) -> No
         RelevanceModel(trained, GREY, CPU, composite="Gradient")  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_the_real_data(real_mnist: ImageDataset, tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     source = real_mnist.train.source

@@ -26,6 +26,8 @@ from xda.settings import Settings
 from xda.storage.run.manifest import SurrogateEntry
 from xda.web.factory import create_app
 
+pytestmark = pytest.mark.slow
+
 LOW, HIGH = C_VALUES
 NBSP = "\N{NO-BREAK SPACE}"
 

@@ -18,6 +18,8 @@ from xda.runs import matching
 from xda.runs.matching import match_runs
 from xda.storage.run.folder import RunFolder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

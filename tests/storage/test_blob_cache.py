@@ -128,6 +128,7 @@ def test_cache_without_folder_is_skipped(tmp_path: Path) -> None:
     assert cache.get("a") is None
 
 
+@pytest.mark.slow
 def test_cache_is_shared_by_processes_and_threads(tmp_path: Path) -> None:
     def run(_number: int) -> int:
         return subprocess.run([sys.executable, "-W", "error", "-c", WRITE_MUCH, tmp_path], timeout=60).returncode

@@ -24,6 +24,7 @@ def fitted() -> CrammerSingerSVC:
     return CrammerSingerSVC(C=0.05).fit(*overlapping(400, 12, 4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("intercept", ["none", "augment"])
 def test_estimator_passes_scikit_learn_checks(intercept: str) -> None:
     with warnings.catch_warnings():

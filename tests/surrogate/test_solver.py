@@ -84,6 +84,7 @@ PROBLEMS: list[Callable[[], Problem]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", PROBLEMS)
 @pytest.mark.parametrize("C", [1e-3, 0.1, 10.0])
 def test_solver_objective_equals_interior_point(make: Callable[[], Problem], C: float) -> None:
@@ -118,6 +119,7 @@ def test_solver_objective_equals_interior_point(make: Callable[[], Problem], C: 
     np.testing.assert_allclose(solution.slack, np.maximum(0.0, 1.0 - margin), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("C", [0.01, 1.0, 100.0])
 def test_solver_support_equals_interior_point(C: float) -> None:
     X, y = overlapping(120, 10, 4, seed=5)
@@ -158,6 +160,7 @@ def test_solve_without_zero_row_keeps_solution() -> None:
     np.testing.assert_allclose(rest.dual_rows, whole.dual_rows, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_solve_thousand_classes_converges() -> None:
     X, y = overlapping(400, 60, 1000, spread=0.3)
     solution = solve(X, y, 1.0, n_classes=1000)

@@ -24,6 +24,8 @@ from xda.explanation.device_queue import DeviceQueue
 from xda.explanation.run import Explainer
 from xda.numerals import signed
 
+pytestmark = pytest.mark.slow
+
 REASON = "it normalises by each image&#39;s own mean and spread"
 
 

@@ -92,6 +92,7 @@ def test_upgrade_by_several_threads_works(database_url: str) -> None:
     assert failures == []
 
 
+@pytest.mark.slow
 def test_upgrade_by_several_processes_works(database_url: str) -> None:
     script = (
         "import sys; from xda.storage.database.links import LinkStore\n"

@@ -20,6 +20,8 @@ from tests.world import C_VALUES, RUN_ID, World
 from xda.settings import Settings
 from xda.web.http.openapi import EVERYWHERE
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 MAX_PAGE = 60
 EXAMPLES = 8

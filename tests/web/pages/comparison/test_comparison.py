@@ -22,6 +22,8 @@ from xda.explanation.device_queue import DeviceQueue
 from xda.explanation.run import Explainer
 from xda.web.api.comparison import ComparisonModel
 
+pytestmark = pytest.mark.slow
+
 PAGE = f"/r/{RUN_ID}/test/14/compare"
 JSON = f"/api/v1/runs/{RUN_ID}/test/14/comparison"
 LOW, HIGH = C_VALUES
