@@ -227,7 +227,7 @@ def _build(options: argparse.Namespace) -> int:
     from xda.build.configured_network import refuse_missing_checkpoint
     from xda.build.pipeline import build_run
     from xda.plugins import is_from, search_beside
-    from xda.present.text import surrogates_in_words
+    from xda.present.words import surrogates_in_words
     from xda.storage.run.overwrite import refuse_overwrite
 
     settings = _settings(options)
@@ -247,7 +247,7 @@ def _build(options: argparse.Namespace) -> int:
         dataset = load_dataset(config.data, settings, progress=progress)
         run = build_run(config, dataset, options.out, device=settings.device, progress=progress)
     # A run names its module but never the module's folder: code found through a run would be unsafe.
-    if words := surrogates_in_words(run.manifest):
+    if words := surrogates_in_words(run.manifest.surrogates):
         print(words)
     factory = config.network.factory
     own = added and factory is not None and is_from(factory, folder) and not config.network.keep_code

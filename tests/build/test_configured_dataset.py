@@ -20,7 +20,8 @@ from xda.cli import main
 from xda.data.dataset import ImageSplit
 from xda.errors import ConfigError, DataError
 from xda.explanation.run import Explainer
-from xda.runs.left_out import LeftOutImage, left_out_lines
+from xda.present.words import left_out_lines
+from xda.runs.left_out import LeftOutImage
 from xda.settings import Settings
 from xda.storage.run.folder import RunFolder
 
@@ -234,12 +235,12 @@ def test_bad_images_are_reported_together_or_left_out(
 
 def test_left_out_images_of_one_reason_share_a_line(monkeypatch: pytest.MonkeyPatch, world: World) -> None:
     left_out = [LeftOutImage("train", f"{k}.png", f"it is truncated at byte {k}") for k in range(30)]
-    monkeypatch.setattr("xda.runs.left_out.read_left_out", lambda _: tuple(left_out))
+    monkeypatch.setattr("xda.present.words.read_left_out", lambda _: tuple(left_out))
     assert left_out_lines(RunFolder.open(world.run, verify=False)) == [
         "30 images: it is truncated at byte 0 (0.png, 1.png, 2.png and 27 more)",
         "left_out.parquet in the run names them all",
     ]
-    monkeypatch.setattr("xda.runs.left_out.read_left_out", lambda _: tuple(left_out[:2]))
+    monkeypatch.setattr("xda.present.words.read_left_out", lambda _: tuple(left_out[:2]))
     assert left_out_lines(RunFolder.open(world.run, verify=False)) == [
         "0.png: it is truncated at byte 0",
         "1.png: it is truncated at byte 1",

@@ -16,12 +16,13 @@ from xda.explanation.illustration import run_panel
 from xda.explanation.model import ModelExplainer
 from xda.explanation.run import Explainer
 from xda.numerals import MINUS, signed
-from xda.present.intercept import in_words, split
+from xda.present.intercept import split
 from xda.present.matplotlib_figure import draw
 from xda.present.pair import pair_facts
 from xda.present.png_figure import explanation_canvas
 from xda.present.story import from_snapshot, tell, to_snapshot
 from xda.present.text import explanation_text
+from xda.present.words import intercept_in_words
 from xda.progress import silent
 
 TEST, C = 14, C_VALUES[1]
@@ -117,7 +118,7 @@ def test_run_without_intercept_has_none_in_its_parts(explainer: Explainer) -> No
 
 def test_figures_and_text_name_the_part_of_the_intercept(augmented: Explainer) -> None:
     told = augmented.explain(TEST, c=C, limit=2)
-    words = in_words(told.intercept)
+    words = intercept_in_words(told.intercept)
     assert words.endswith("from the intercept, which has no place in an image")
     assert words.replace(MINUS, "-") in explanation_text(augmented, told)
     story = tell(augmented, augmented.decide(TEST, c=C), limit=2)

@@ -184,9 +184,10 @@ def test_text_without_the_vendored_font_stays_in_its_room(
 
 
 def test_words(told: Story) -> None:
-    assert png_figure.question(told) == "Why 4 and not 9?"
-    assert png_figure.decision_in_words(told).startswith("label 4 · network ")
-    assert "the surrogate’s logit for 4 minus that for 9" in png_figure.sum_in_words(told)
+    words = [each.words for each in png_figure.card_canvas(told, **material(told)).texts]  # type: ignore[arg-type]
+    assert "Why 4 and not 9?" in words
+    assert any(each.startswith("Test image 14: label 4 · network ") for each in words)
+    assert any("the surrogate’s logit for 4 minus that for 9" in each for each in words)
 
 
 def test_figure_is_written_from_the_command_line(explainer: Explainer, tmp_path: Path) -> None:

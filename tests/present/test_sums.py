@@ -13,9 +13,10 @@ from xda.attribution.results import ClassContribution, Explanation
 from xda.explanation.illustration import run_panel
 from xda.explanation.run import Explainer
 from xda.present.matplotlib_figure import draw
-from xda.present.png_figure import explanation_canvas, sum_in_words
+from xda.present.png_figure import explanation_canvas
 from xda.present.story import Story, tell
 from xda.present.text import explanation_text
+from xda.present.words import sum_in_words
 from xda.web.pages.chrome import Chrome
 from xda.web.pages.class_tables import class_rows
 from xda.web.pages.explanation import context
@@ -47,7 +48,7 @@ def test_figure_headings_add_up_to_the_logit(story: Story) -> None:
     sums = [value(match[1]) for each in words if (match := re.search(r"images?, ([+−][\d,.]+)$", each))]
     assert len(sums) == 2
     assert sum(sums) == pytest.approx(LOGIT, abs=6e-4)
-    assert "= 0.696," in sum_in_words(story)
+    assert "= 0.696," in sum_in_words(story.explanation, story.classes)
 
 
 def test_matplotlib_headings_add_up_to_the_logit(explainer: Explainer) -> None:
@@ -59,9 +60,10 @@ def test_matplotlib_headings_add_up_to_the_logit(explainer: Explainer) -> None:
 
 def test_command_line_and_notebook_add_up_to_the_logit(explainer: Explainer) -> None:
     told = cancelling(explainer.explain(14))
-    for text in (explanation_text(explainer, told), repr(told)):
-        line = next(line for line in text.splitlines() if "opposing =" in line)
-        supporting, opposing = map(value, re.findall(r"([+-][\d,.]+) (?:of|supporting|opposing)", line))
+    text = explanation_text(explainer, told)
+    for line in (next(line for line in text.splitlines() if "the surrogate's logit for" in line), repr(told)):
+        terms = re.findall(r"([+-] ?[\d,.]+)(?= (?:of|-|=) ?)", line)
+        supporting, opposing = (value(term.replace(" ", "")) for term in terms)
         logit = value(re.findall(r" = ([\d.]+)", line)[0])
         assert supporting + opposing == pytest.approx(logit, rel=1e-3)
         assert logit == pytest.approx(LOGIT, rel=1e-4)

@@ -19,9 +19,9 @@ from xda.cli import main
 from xda.explanation.catalog import Catalog
 from xda.explanation.device_queue import DeviceQueue
 from xda.explanation.run import Explainer
-from xda.present.text import surrogates_in_words
+from xda.present.words import better_c_in_words, c_in_words, c_roles, surrogates_in_words
 from xda.progress import silent
-from xda.runs.default_c import advice, best, clearly_better, middle, roles, words
+from xda.runs.default_c import best, clearly_better, middle
 from xda.settings import Settings
 from xda.storage.run.manifest import SurrogateEntry
 from xda.web.factory import create_app
@@ -90,15 +90,15 @@ def test_best_c_agrees_most_often_then_is_sparsest(explainer: Explainer) -> None
 
 def test_words_name_roles_of_each_c(explainer: Explainer) -> None:
     entries = entries_of(explainer, (1e-5, 0.9612, 500), (1e-3, 0.968, 90), (1e-1, 0.95, 20))
-    assert [words(each, entries).replace(NBSP, " ") for each in entries] == [
+    assert [c_in_words(each, entries).replace(NBSP, " ") for each in entries] == [
         "96.1 %",
         "agrees best 96.8 %",
         "sparsest, 95.0 %",
     ]
-    assert [roles(each, entries) for each in entries] == ["", "agrees best", "sparsest"]
+    assert [c_roles(each, entries) for each in entries] == ["", "agrees best", "sparsest"]
     entries = entries_of(explainer, (1e-5, 0.96, 500), (1e-1, 0.97, 20))
-    assert words(entries[1], entries).replace(NBSP, " ") == "sparsest, agrees best 97.0 %"
-    assert words(entries[0], entries[:1]) == roles(entries[0], entries[:1]) == ""
+    assert c_in_words(entries[1], entries).replace(NBSP, " ") == "sparsest, agrees best 97.0 %"
+    assert c_in_words(entries[0], entries[:1]) == c_roles(entries[0], entries[:1]) == ""
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_clearly_better_exceeds_one_point_and_chance(
     entries = entries_of(explainer, (1e-3, shown, 90), (1e-1, other, 20))
     found = clearly_better(1e-3, entries, n_test)
     assert (found is not None) == clear
-    assert bool(advice(1e-3, entries, n_test)) == clear
+    assert bool(better_c_in_words(1e-3, entries, n_test)) == clear
     assert clearly_better(1e-1, entries, n_test) is None
 
 
@@ -133,7 +133,7 @@ def test_default_c_is_the_same_in_notebook_json_page_and_cli(
     for address in (f"/r/{RUN_ID}", f"/r/{RUN_ID}/test/0", f"/r/{RUN_ID}/test/0/train/0", f"/r/{RUN_ID}/train/0"):
         assert current_c(client.get(address).text) == "1e-4"
     assert main(["explain", str(small_c_best), "--test", "0", "--limit", "0"]) == 0
-    assert f"(C = {LOW:g})" in capsys.readouterr().out
+    assert f", C = {LOW:g}: label" in capsys.readouterr().out
     assert main(["info", str(small_c_best)]) == 0
     assert "agrees best, default" in capsys.readouterr().out
 
@@ -143,7 +143,7 @@ def test_list_of_runs_and_c_switch_show_roles(client: TestClient, opened: Explai
     assert "1e-2 sparsest" in words_of(client.get("/").text)
     page = words_of(client.get(f"/r/{RUN_ID}/test/0").text)
     assert "1e-4 agrees best 92.5 % 1e-2 sparsest, 80.0 %" in page
-    assert "C = 1e-4 is shown by default" in surrogates_in_words(opened.run.manifest)
+    assert "C = 1e-4 is shown by default" in surrogates_in_words(opened.surrogates)
 
 
 def test_page_links_to_clearly_better_c(

@@ -18,7 +18,8 @@ from xda.explanation.catalog import Catalog
 from xda.explanation.device_queue import DeviceQueue
 from xda.explanation.run import Explainer
 from xda.numerals import signed
-from xda.present.intercept import in_words, split
+from xda.present.intercept import split
+from xda.present.words import intercept_in_words
 
 TEST, C = 14, C_VALUES[1]
 
@@ -37,7 +38,7 @@ def words_of(page: str) -> str:
 def test_explanation_page_names_intercept_part(served: TestClient, augmented: Explainer) -> None:
     told = augmented.explain(TEST, c=C, limit=4)
     page = words_of(served.get(f"/r/augmented/test/{TEST}?c={C:g}").text)
-    assert in_words(told.intercept) in page
+    assert intercept_in_words(told.intercept) in page
     assert "but for the intercept’s part" in page
     for part in (*told.supporting, *told.opposing):
         assert f"intercept {signed(part.intercept)}" in page

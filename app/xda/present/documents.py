@@ -54,7 +54,7 @@ def explanation_json(
             "run": {"id": explainer.id, "title": explainer.title, "digest": explainer.digest},
             "classes": explainer.classes,
             "c": told.c,
-            "agreement": next(entry.agreement for entry in explainer.surrogates if entry.c == told.c),
+            "agreement": explainer.entry(told.c).agreement,
             "test": _test(told.test),
             "target": told.target,
             "against": told.against,

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from xda.numerals import addends, signed
 
-NOWHERE = "from the intercept, which has no place in an image"
 MOST_DIGITS = 12
 
 
@@ -47,8 +46,3 @@ def split(total: float, intercept: float) -> Split:
     else:
         whole, spread, apart = signed(total), signed(total - intercept), signed(intercept)
     return Split(whole if whole.startswith("+") or total <= 0 else f"+{whole}", spread, apart)
-
-
-def in_words(intercept: float) -> str:
-    """Return which part of a number is the intercept's: ``of which +0.004 from …``; empty without an intercept."""
-    return f"of which {signed(intercept)} {NOWHERE}" if intercept else ""

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xda.attribution.results import UNLABELLED, Contribution
+from xda.attribution.results import Contribution
 from xda.errors import ConfigError
 from xda.explanation.illustration import Panel
-from xda.numerals import addends, signed, terms
+from xda.numerals import signed, terms
 from xda.present.canvas import broken
 from xda.present.colour import full_scale, palette, rgb
-from xda.present.intercept import in_words
+from xda.present.words import aim, decision_in_words, intercept_in_words, question, sum_in_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,14 +102,14 @@ def draw(panel: Panel, *, one_scale: bool = False) -> Figure:
     oppose, support = (tuple(color / 255) for color in palette()[[0, -1]])
     left, centre, right = drawn.subfigures(1, 3, width_ratios=(columns, 2, columns), squeeze=False)[0]
     scale = full_scale(*(side for pair in panel.pairs.values() for side in (pair.test, pair.train)))
-    aim = names[told.target] + ("" if told.against is None else f" rather than {names[told.against]}")
+    what = aim(told, names)
     shared = scale if one_scale else None
     totals, _ = terms((told.sum_supporting, told.sum_opposing), told.surrogate_logit)
     wing = columns * TILE * NARROWER
     headings = _alike(
         [
-            [*_lines(f"speaks against {aim}:", "medium", wing), f"{told.n_opposing:,} images, {totals[1]}"],
-            [*_lines(f"speaks for {aim}:", "medium", wing), f"{told.n_supporting:,} images, {totals[0]}"],
+            [*_lines(f"speaks against {what}:", "medium", wing), f"{told.n_opposing:,} images, {totals[1]}"],
+            [*_lines(f"speaks for {what}:", "medium", wing), f"{told.n_supporting:,} images, {totals[0]}"],
         ]
     )
     labels = sorted({part.label for part in (*told.opposing, *told.supporting)})
@@ -121,10 +121,11 @@ def draw(panel: Panel, *, one_scale: bool = False) -> Figure:
     _picture(upper, panel.test_image)
     _picture(lower, rgb(panel.own_map, full_scale(panel.own_map)))
     lower.set_title("its own map", fontsize="small", color=FAINT)
-    centre.suptitle("\n".join(_lines(_decision(panel), "small", 2 * TILE * NARROWER, 6)), fontsize="small")
+    middle = _lines(f"test image: {decision_in_words(told, names)}", "small", 2 * TILE * NARROWER, 6)
+    centre.suptitle("\n".join(middle), fontsize="small")
     room = width * NARROWER
-    drawn.suptitle("\n".join(_lines(_question(panel), "large", room / BOLD, 3)), fontweight="bold")
-    foot = [line for words in _sum(panel) for line in _lines(words, "small", room, 4)]
+    drawn.suptitle("\n".join(_lines(question(told, names), "large", room / BOLD, 3)), fontweight="bold")
+    foot = [line for words in _foot(panel) for line in _lines(words, "small", room, 4)]
     drawn.supxlabel("\n".join(foot), fontsize="small")
     return drawn
 
@@ -165,32 +166,12 @@ def _picture(axis: Axes, pixels: NDArray[Any]) -> None:
     axis.set(xticks=[], yticks=[])
 
 
-def _question(panel: Panel) -> str:
-    told, names = panel.explanation, panel.classes
-    contrast = "" if told.against is None else f" and not {names[told.against]}"
-    return f"Why {names[told.target]}{contrast}?"
-
-
-def _decision(panel: Panel) -> str:
-    test, names = panel.explanation.test, panel.classes
-    label = "" if test.label == UNLABELLED else f"label {names[test.label]}, "
-    agrees = "agrees" if test.agrees else f"says {names[test.surrogate_predicted]}"
-    return f"test image: {label}network {names[test.predicted]}, surrogate {agrees}"
-
-
-def _sum(panel: Panel) -> tuple[str, str]:
-    told, names = panel.explanation, panel.classes
-    (supporting, opposing), total = addends((told.sum_supporting, told.sum_opposing), told.surrogate_logit)
-    what = f"logit for {names[told.target]}"
-    if told.against is not None:
-        what += f" minus that for {names[told.against]}"
-    rows = "rows: relevance on the training image, the training image, relevance on the test image; white is zero"
-    apart = f", {in_words(told.intercept)}" if told.intercept else ""
+def _foot(panel: Panel) -> tuple[str, str]:
+    told = panel.explanation
     c = f"C\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{told.c:g}"
-    return (
-        f"{supporting}  {opposing}  =  {total}, the surrogate's {what} ({c}){apart}",
-        rows,
-    )
+    apart = f", {intercept_in_words(told.intercept)}" if told.intercept else ""
+    rows = "rows: relevance on the training image, the training image, relevance on the test image; white is zero"
+    return f"{sum_in_words(told, panel.classes)} ({c}){apart}", rows
 
 
 def _lines(words: str, size: str, inches: float, most: int = 3) -> list[str]:

@@ -19,11 +19,11 @@ from xda.attribution.results import Contribution, PairRelevance
 from xda.data.decoding import decode, dimensions
 from xda.data.geometry import Resizing, place_of
 from xda.decision import Decision
-from xda.numerals import MINUS, addends, signed, terms
+from xda.numerals import signed, terms
 from xda.present.canvas import FAINT, Canvas, Color, fitted, laid, line_height, sign_colors, wrapped
 from xda.present.colour import Colours, full_scale, rgb
-from xda.present.intercept import in_words
 from xda.present.story import Story, tell
+from xda.present.words import aim, decision_in_words, filter_in_words, intercept_in_words, question, sum_in_words
 
 if TYPE_CHECKING:
     from xda.explanation.run import Explainer
@@ -33,44 +33,6 @@ Map = NDArray[np.float32]
 MOST_OF_A_SIGN = 24
 """Training images of each sign in the figure; how many there are in all is written over it."""
 CARD_SIZE = (1200, 630)
-
-
-def question(story: Story) -> str:
-    """Return what is asked: ``Why 9 and not 4?``."""
-    told = story.explanation
-    contrast = "" if told.against is None else f" and not {story.classes[told.against]}"
-    return f"Why {story.classes[told.target]}{contrast}?"
-
-
-def sum_in_words(story: Story) -> str:
-    """Return the exact sum: ``+5.21 − 2.95 = 2.26, the surrogate’s logit for 9``."""
-    told = story.explanation
-    (supporting, opposing), total = addends((told.sum_supporting, told.sum_opposing), told.surrogate_logit)
-    what = f"logit for {story.classes[told.target]}"
-    if told.against is not None:
-        what += f" minus that for {story.classes[told.against]}"
-    return f"{supporting} {opposing.replace(MINUS, f'{MINUS} ')} = {total}, the surrogate’s {what}"
-
-
-def decision_in_words(story: Story) -> str:
-    """Return what is known of the test image: label, network, surrogate."""
-    test = story.explanation.test
-    agreement = "agrees" if test.agrees else "disagrees"
-    return (
-        f"label {story.classes[test.label]} · network {story.classes[test.predicted]} · "
-        f"surrogate {story.classes[test.surrogate_predicted]} ({agreement})"
-    )
-
-
-def filter_in_words(story: Story) -> str:
-    """Return which training images are listed where that is not all: ``only label 4 is listed``."""
-    return "" if story.train_class is None else f" · only label {story.classes[story.train_class]} is listed"
-
-
-def aim_in_words(story: Story) -> str:
-    """Return what the listed images speak for or against: ``9``, or ``9 rather than 4``."""
-    told, names = story.explanation, story.classes
-    return names[told.target] + ("" if told.against is None else f" rather than {names[told.against]}")
 
 
 def _pair_scale(pairs: Mapping[int, PairRelevance], one_scale: bool) -> float | None:
@@ -160,19 +122,19 @@ def explanation_canvas(
         return Image.fromarray(rgb(relevance, full_scale(relevance) if shared is None else shared, colours))
 
     test_place = place_of(dimensions(test_image), preprocessing)
-    canvas.text((MARGIN, 40), question(story), 40, room=room, bold=True)
-    subtitle = f"Test image {told.test.index:,}: {decision_in_words(story)}{filter_in_words(story)}"
+    canvas.text((MARGIN, 40), question(told, names), 40, room=room, bold=True)
+    subtitle = _subtitle(story)
     at = canvas.block((MARGIN, 96), subtitle, 22, FAINT, room=room, most=3) + 30
     (supports, opposes), _ = terms((told.sum_supporting, told.sum_opposing), told.surrogate_logit)
-    aim = aim_in_words(story)
-    n_lines = max(len(wrapped(f"speaks {word} {aim}", 22, wing, 3, bold=True)[0]) for word in ("against", "for"))
+    what = aim(told, names)
+    n_lines = max(len(wrapped(f"speaks {word} {what}", 22, wing, 3, bold=True)[0]) for word in ("against", "for"))
     head = at + n_lines * line_height(22)
-    left, words = (centre - APART, at), f"speaks against {aim}"
+    left, words = (centre - APART, at), f"speaks against {what}"
     canvas.block(left, words, 22, oppose_color, room=wing, most=3, bold=True, anchor="ra")
     words = f"{told.n_opposing:,} images, {opposes}"
     canvas.text((centre - APART, head), words, 20, oppose_color, room=wing, anchor="ra")
     right = centre + CENTRE + APART
-    canvas.block((right, at), f"speaks for {aim}", 22, support_color, room=wing, most=3, bold=True)
+    canvas.block((right, at), f"speaks for {what}", 22, support_color, room=wing, most=3, bold=True)
     canvas.text((right, head), f"{told.n_supporting:,} images, {supports}", 20, support_color, room=wing)
 
     labels = {part.label: wrapped(names[part.label], NAME, TILE, 2) for part in (*opposing, *supporting)}
@@ -209,9 +171,9 @@ def explanation_canvas(
     foot = top + rows + (2 if told.intercept else 1) * line_height(16) + 28
     sums = told.sum_supporting, told.sum_opposing, told.surrogate_logit
     canvas.balance(*sums, colours, (MARGIN, foot, width - MARGIN, foot + 36))
-    at = canvas.block((MARGIN, foot + 54), sum_in_words(story), 22, room=room, most=2, bold=True)
+    at = canvas.block((MARGIN, foot + 54), sum_in_words(told, names), 22, room=room, most=2, bold=True)
     if told.intercept:
-        at = canvas.block((MARGIN, at), in_words(told.intercept), 18, room=room, most=2)
+        at = canvas.block((MARGIN, at), intercept_in_words(told.intercept), 18, room=room, most=2)
     at = canvas.block((MARGIN, at + 9), _footnote(story, one_scale), 18, FAINT, room=room, most=3)
     at = canvas.block((MARGIN, at + 5), _source(story), 18, FAINT, room=room, most=3)
     canvas.end(at + MARGIN - 12)
@@ -242,6 +204,12 @@ def _footnote(story: Story, one_scale: bool) -> str:
         "Top: relevance on the training image; middle: the training image; bottom: relevance of the same pair on the "
         f"test image; {scale}, white is zero."
     )
+
+
+def _subtitle(story: Story) -> str:
+    told, names = story.explanation, story.classes
+    parts = (decision_in_words(told, names), filter_in_words(story.train_class, names))
+    return f"Test image {told.test.index:,}: {' · '.join(filter(None, parts))}"
 
 
 def _source(story: Story) -> str:
@@ -292,8 +260,8 @@ def card_canvas(
     canvas = Canvas(*CARD_SIZE)
     oppose_color, support_color = sign_colors(colours)
     room = CARD_SIZE[0] - 96
-    canvas.text((48, 36), question(story), 50, room=room - 240, bold=True)
-    subtitle = f"Test image {told.test.index:,}: {decision_in_words(story)}{filter_in_words(story)}"
+    canvas.text((48, 36), question(told, names), 50, room=room - 240, bold=True)
+    subtitle = _subtitle(story)
     canvas.text((48, 106), subtitle, 24, FAINT, room=room)
 
     tile, gap, top, centre = 186, 14, 206, 232
@@ -325,6 +293,6 @@ def card_canvas(
 
     sums = told.sum_supporting, told.sum_opposing, told.surrogate_logit
     canvas.balance(*sums, colours, (48, 500, CARD_SIZE[0] - 48, 532))
-    canvas.text((48, 556), sum_in_words(story), 26, room=room, bold=True)
+    canvas.text((48, 556), sum_in_words(told, names), 26, room=room, bold=True)
     canvas.text((CARD_SIZE[0] - 48, 44), "DualXDA Explorer", 22, FAINT, room=220, anchor="ra")
     return canvas

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scipy.special import softmax
-
-from xda.numerals import MINUS, parameter, percent, signed, terms
-from xda.present.intercept import in_words
+from xda.numerals import MINUS, signed
+from xda.present.words import (
+    better_c_in_words,
+    c_roles,
+    decision_in_words,
+    fidelity_in_words,
+    intercept_in_words,
+    left_out_in_words,
+    left_out_lines,
+    question,
+    sum_in_words,
+)
 from xda.runs import default_c
-from xda.runs.left_out import left_out_in_words, left_out_lines
 from xda.runs.sources import Sources
 from xda.storage.run.layout import CODE
 
@@ -61,19 +68,9 @@ def run_text(run: RunFolder) -> str:
 
 
 def _told_apart(entry: SurrogateEntry, manifest: Manifest) -> str:
-    roles = default_c.roles(entry, manifest.surrogates)
+    roles = c_roles(entry, manifest.surrogates)
     default = ", default" if roles and entry.c == default_c.best(manifest.surrogates).c else ""
     return f"; {roles}{default}" if roles else ""
-
-
-def surrogates_in_words(manifest: Manifest) -> str:
-    """Return how often each C of a run agrees with the network, and which one is the default; empty with only one."""
-    entries = sorted(manifest.surrogates, key=lambda entry: entry.c)
-    if len(entries) < 2:
-        return ""
-    each = "; ".join(f"C = {parameter(entry.c)}: {default_c.words(entry, entries)}" for entry in entries)
-    default = parameter(default_c.best(entries).c)
-    return f"Agreement of surrogate and network on the test images: {each}. C = {default} is shown by default."
 
 
 def _code_text(run: RunFolder) -> str:
@@ -93,11 +90,8 @@ def explanation_text(explainer: Explainer, explanation: Explanation) -> str:
     """
     names = explainer.classes
     test = explanation.test
-    contrast = "" if explanation.against is None else f" and not '{names[explanation.against]}'"
-    apart = f", {_typed(in_words(explanation.intercept))}" if explanation.intercept else ""
-    both = (explanation.sum_supporting, explanation.sum_opposing)
-    sums, total = terms(both, explanation.surrogate_logit, DIGITS)
-    probability = percent(float(softmax(test.network_logits)[test.predicted]), 1)
+    apart = f", {intercept_in_words(explanation.intercept)}" if explanation.intercept else ""
+    better = better_c_in_words(explanation.c, explainer.surrogates, explainer.n_test)
 
     def line(contribution: Contribution) -> str:
         bound = "  at bound" if contribution.at_bound else ""
@@ -109,12 +103,17 @@ def explanation_text(explainer: Explainer, explanation: Explanation) -> str:
 
     return "\n".join(
         [
-            f"Test image {test.index}: label '{names[test.label]}', network '{names[test.predicted]}' ({probability}), "
-            f"surrogate '{names[test.surrogate_predicted]}' (C = {explanation.c:g})",
+            f"Test image {test.index}, C = {explanation.c:g}: {decision_in_words(explanation, names)}",
             *([f"It comes from {test.source}"] if test.source else []),
-            _fidelity(explainer, explanation),
-            f"Why '{names[explanation.target]}'{contrast}: {_typed(sums[0])} supporting {_typed(sums[1])} opposing = "
-            f"{_typed(total)}, the surrogate's {'logit' if explanation.against is None else 'logit difference'}{apart}",
+            _typed(
+                " ".join(
+                    filter(
+                        None, (fidelity_in_words(explanation, names, explainer.entry(explanation.c).agreement), better)
+                    )
+                )
+            ),
+            question(explanation, names),
+            _typed(f"{sum_in_words(explanation, names, DIGITS)}{apart}"),
             f"Supporting: the {len(explanation.supporting)} strongest of {explanation.n_supporting:,}",
             *map(line, explanation.supporting),
             f"Opposing: the {len(explanation.opposing)} strongest of {explanation.n_opposing:,}",
@@ -124,20 +123,5 @@ def explanation_text(explainer: Explainer, explanation: Explanation) -> str:
 
 
 def _typed(text: str) -> str:
-    """Return numbers with the minus sign of a keyboard, as programs read it."""
-    return text.replace(MINUS, "-")
-
-
-def _fidelity(explainer: Explainer, explanation: Explanation) -> str:
-    entry = explainer.entry(explanation.c)
-    overall = f"over all test images they agree on {percent(entry.agreement, 1)}"
-    advice = default_c.advice(explanation.c, explainer.surrogates, explainer.n_test)
-    more = f" {advice}" if advice else ""
-    if explanation.test.agrees:
-        return f"The surrogate agrees with the network here; {overall}.{more}"
-    other = explanation.test.surrogate_predicted
-    ask = "" if other == explanation.target else f", or --target '{explainer.classes[other]}'"
-    return (
-        "The surrogate does NOT agree with the network here: the sum explains the surrogate's logit, and the network's "
-        f"decision only as far as the two agree. Try another C{ask}; {overall}.{more}"
-    )
+    """Return text with the minus sign and the apostrophe of a keyboard, as programs read them."""
+    return text.replace(MINUS, "-").replace("’", "'")

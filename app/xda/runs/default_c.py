@@ -1,4 +1,4 @@
-"""The default C and the description of each C, the same on page, API, command line and in a notebook.
+"""The default C, the same on page, API, command line and in a notebook.
 
 The default of a run is the surrogate that agrees best with its network on the test images; among equal ones the
 sparsest, which usually has the larger C. A model in memory has no test set, and agreement on the training images says
@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from xda.numerals import parameter, percent
 from xda.storage.run.manifest import SurrogateEntry
 
 CLEAR = 0.01
@@ -23,6 +22,11 @@ since both surrogates are compared on the same images."""
 def best(entries: Sequence[SurrogateEntry]) -> SurrogateEntry:
     """Return the surrogate that agrees best with the network on the test images; among equal ones the sparsest."""
     return max(entries, key=lambda entry: (entry.agreement, -entry.n_support, entry.c))
+
+
+def sparsest(entries: Sequence[SurrogateEntry]) -> SurrogateEntry:
+    """Return the surrogate with the fewest support vectors; among equal ones that with the largest C."""
+    return min(entries, key=lambda entry: (entry.n_support, -entry.c))
 
 
 def middle(c_values: Sequence[float]) -> float:
@@ -53,31 +57,3 @@ def clearly_better(shown: float, entries: Sequence[SurrogateEntry], n_test: int)
     variance = sum(entry.agreement * (1 - entry.agreement) for entry in (here, other)) / max(1, n_test)
     difference = other.agreement - here.agreement
     return other if difference >= CLEAR and difference > _ERRORS * math.sqrt(variance) else None
-
-
-def roles(entry: SurrogateEntry, entries: Sequence[SurrogateEntry]) -> str:
-    """Return the distinctions of one surrogate among the others: ``sparsest``, ``agrees best``, both, or none."""
-    if len(entries) < 2:
-        return ""
-    sparsest = entry.c == min(entries, key=lambda each: (each.n_support, -each.c)).c
-    return ", ".join(filter(None, ("sparsest" * sparsest, "agrees best" * (entry.c == best(entries).c))))
-
-
-def words(entry: SurrogateEntry, entries: Sequence[SurrogateEntry]) -> str:
-    """Return roles and agreement: ``agrees best 96.8 %``, ``sparsest, 95.1 %``; empty if there is only one C."""
-    if len(entries) < 2:
-        return ""
-    told, share = roles(entry, entries), percent(entry.agreement, 1)
-    return f"{told}{'' if entry.c == best(entries).c else ','} {share}" if told else share
-
-
-def advice(shown: float, entries: Sequence[SurrogateEntry], n_test: int) -> str:
-    """Return a sentence if another C agrees clearly better than the shown one; else an empty text."""
-    other = clearly_better(shown, entries, n_test)
-    if other is None:
-        return ""
-    here = next(entry for entry in entries if entry.c == shown)
-    return (
-        f"C = {parameter(other.c)} agrees with the network clearly more often: on {percent(other.agreement, 1)} of the "
-        f"test images, C = {parameter(shown)} on {percent(here.agreement, 1)}."
-    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from xda.decision import Split
 from xda.numerals import number, parameter
-from xda.runs.default_c import words
+from xda.present.words import c_in_words
 from xda.web.urls import Urls, fields
 from xda.web.view import Listing, View
 
@@ -177,7 +177,9 @@ def c_choices(
     """Return the C switch, with words for each."""
     if with_c is None:
         return ()
-    return tuple(Choice(parameter(each.c), with_c(each.c), each.c == current, words(each, entries)) for each in entries)
+    return tuple(
+        Choice(parameter(each.c), with_c(each.c), each.c == current, c_in_words(each, entries)) for each in entries
+    )
 
 
 def origin(source: str | None, split: Split, index: int) -> str:

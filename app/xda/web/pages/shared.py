@@ -10,8 +10,8 @@ from starlette.concurrency import run_in_threadpool
 
 from xda.errors import XdaError
 from xda.present.pair import PairFacts
-from xda.present.png_figure import decision_in_words, question, sum_in_words
 from xda.present.story import Story, from_snapshot
+from xda.present.words import decision_in_words, question, sum_in_words, title
 from xda.settings import Settings
 from xda.web.api.links import LinkId, LinkRequest, base_url, restored
 from xda.web.dependencies import CatalogDep, LinkStoreDep, SettingsDep
@@ -102,7 +102,7 @@ def stored_page(request: Request, link: Link, story: Story, view: View, shared: 
     pictures = StoredPictures(urls, link.id)
     stored: dict[str, Any] | None = link.snapshot.get("pair")
     if stored is None:
-        chrome = Chrome(explanation_context.title(story))
+        chrome = Chrome(title(asked, story.classes))
         explanation = explanation_context.build(story, view, chrome, urls, pictures, frozen=True, shared=shared)
         return render(request, "pages/explanation.html", explanation)
     pair = PairFacts(**stored)
@@ -121,10 +121,10 @@ def open_graph(request: Request, settings: Settings, story: Story, link: str) ->
     """Return the OpenGraph tags of a link for chat programs; None if they are switched off."""
     if not settings.social_cards:
         return None
-    url = f"{base_url(request, settings)}/s/{link}"
+    url, told, names = f"{base_url(request, settings)}/s/{link}", story.explanation, story.classes
     return OpenGraph(
-        title=f"{question(story)} Test image {story.explanation.test.index:,}",
-        description=f"{decision_in_words(story)}: {sum_in_words(story)}.",
+        title=f"{question(told, names)} Test image {told.test.index:,}",
+        description=f"{decision_in_words(told, names)}: {sum_in_words(told, names)}.",
         url=url,
         image=f"{url}/card.png",
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from xda.explanation.comparison import Comparison, Only, Side
 from xda.numerals import MINUS, addends, count, number, parameter, percent
+from xda.present.words import logit_in_words, question
 from xda.web.pages.chrome import Choice, Chrome, Option
 from xda.web.pages.class_tables import softmax
 from xda.web.pages.comparison.matched import (
@@ -151,8 +152,6 @@ def build(
     first, second = compared.sides
     told = first.explanation
     run, test = first.run_id, told.test
-    target = names[told.target]
-    against = None if told.against is None else names[told.against]
     query = view.query(target=told.target)
     both_c = first.explanation.c, second.explanation.c
 
@@ -184,7 +183,7 @@ def build(
         explanation=urls.explanation(run, test.index, query),
         previous=neighbour(neighbours[0]),
         following=neighbour(neighbours[1]),
-        question=f"Why {target}{'' if against is None else f' and not {against}'}?",
+        question=question(told, names),
         action=urls.comparison(run, test.index),
         targets=tuple(Option(str(k), name, k == told.target) for k, name in enumerate(names)),
         contrasts=(
@@ -218,7 +217,7 @@ def build(
         ask_other_name=names[other_class],
         notices=_notices(compared, state),
         matching=_matching(compared),
-        logit_name=f"the surrogate’s logit for {target}" + ("" if against is None else f" minus that for {against}"),
+        logit_name=logit_in_words(told, names),
         change=total if total == "0" or total.startswith(MINUS) else f"+{total}",
         change_both=parts[0],
         change_only_second=parts[1],

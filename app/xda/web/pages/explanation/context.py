@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from xda.attribution.results import Contribution
 from xda.numerals import addends, count, number, percent, signed, terms
-from xda.present.intercept import in_words
 from xda.present.story import STRONGEST, Story
+from xda.present.words import aim, intercept_in_words, logit_in_words, question
 from xda.web.pages.charts import Curve, Waterfall, curve, waterfall
 from xda.web.pages.chrome import Choice, Chrome, Option, origin
 from xda.web.pages.class_tables import ClassRow, Here, LogitRow, class_rows, logit_rows, softmax
@@ -150,13 +150,6 @@ class ExplanationPage:
     shared: Shared | None
 
 
-def title(story: Story) -> str:
-    """Return the title of the page: ``Test image 115: why 9 and not 4``."""
-    told, names = story.explanation, story.classes
-    contrast = "" if told.against is None else f" and not {names[told.against]}"
-    return f"Test image {count(told.test.index)}: why {names[told.target]}{contrast}"
-
-
 def build(
     story: Story,
     view: View,
@@ -220,7 +213,7 @@ def build(
         can_grow = len(parts) < available and more is not None
         return SideOfBoard(
             key=key,
-            heading=f"Speaks {word} {aim}",
+            heading=f"Speaks {word} {aim(told, names)}",
             total=total,
             n=count(n),
             tiles=tuple(_tile(part, told.target, names, pictures, pair(part), predicted) for part in parts),
@@ -232,7 +225,6 @@ def build(
 
     target = names[told.target]
     against = None if told.against is None else names[told.against]
-    aim = target if against is None else f"{target} rather than {against}"
     listed = (
         [(part, pair(part) or "") for part in told.supporting],
         [(part, pair(part) or "") for part in told.opposing],
@@ -259,7 +251,7 @@ def build(
         ask_surrogate=here(target=test.surrogate_predicted, against=None, train_class=None),
         target=target,
         against=against,
-        question=f"Why {target}{'' if against is None else f' and not {against}'}?",
+        question=question(told, names),
         action=None if frozen else urls.explanation(run, test.index),
         targets=tuple(
             Option(str(k), name + _roles(k, test.predicted, test.label), k == told.target)
@@ -286,8 +278,8 @@ def build(
         sum_supporting=sums[0],
         sum_opposing=sums[1],
         logit=logit,
-        logit_name=f"the surrogate’s logit for {target}" + ("" if against is None else f" minus that for {against}"),
-        intercept=in_words(told.intercept),
+        logit_name=logit_in_words(told, names),
+        intercept=intercept_in_words(told.intercept),
         network_logit=number(told.decision.contrast(network)),
         curve=curve(story.running_sum, STRONGEST),
         n_contributing=count(story.n_contributing),

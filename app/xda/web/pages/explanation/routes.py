@@ -16,7 +16,8 @@ from xda.numerals import parameter
 from xda.present.documents import explanation_json
 from xda.present.png_figure import explanation_png
 from xda.present.story import Story, tell
-from xda.runs.default_c import advice, clearly_better
+from xda.present.words import better_c_in_words, title
+from xda.runs.default_c import clearly_better
 from xda.web.dependencies import CatalogDep, ExplainerDep, SettingsDep, TestIndexDep
 from xda.web.http.conditional import REVALIDATE, matches, not_modified, run_tag
 from xda.web.http.csv_table import csv_table
@@ -81,7 +82,7 @@ def explanation_page(
         compare=urls.comparison(explainer.id, test.index, asked) if comparable else None,
     )
     chrome = Chrome(
-        explanation_context.title(story),
+        title(story.explanation, names),
         header,
         f"Which training images made the network say {names[test.predicted]}.",
     )
@@ -103,7 +104,7 @@ def _better_c(explainer: Explainer, shown: float, with_c: Callable[[float], str]
     other = clearly_better(shown, explainer.surrogates, explainer.n_test)
     if other is None:
         return None
-    note = advice(shown, explainer.surrogates, explainer.n_test)
+    note = better_c_in_words(shown, explainer.surrogates, explainer.n_test)
     return Choice(f"This decision under C = {parameter(other.c)}", with_c(other.c), note=note)
 
 

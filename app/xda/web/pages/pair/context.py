@@ -10,6 +10,7 @@ from xda.numerals import count, number
 from xda.present.colour import Colours
 from xda.present.intercept import split
 from xda.present.pair import PairFacts
+from xda.present.words import aim
 from xda.web.pages.chrome import Choice, Chrome, Option, origin
 from xda.web.pages.explanation.context import Shared
 from xda.web.urls import Urls, fields
@@ -134,9 +135,7 @@ def build(
         The network's prediction on the training image; unknown if the run is gone.
     """
     test = told.test
-    target = names[told.target]
     against = None if told.against is None else names[told.against]
-    aim = target if against is None else f"{target} rather than {against}"
     sign = "support" if pair.attribution > 0 else "oppose" if pair.attribution < 0 else "nothing"
     nothing = "adds nothing to" if pair.is_support else "has weight zero in the surrogate and adds nothing to"
     verb = {"support": "supports", "oppose": "opposes", "nothing": nothing}[sign]
@@ -166,7 +165,7 @@ def build(
         attribution=parts.total,
         spread=parts.spread,
         intercept=parts.intercept,
-        verdict=f"{verb} {aim}",
+        verdict=f"{verb} {aim(told, names)}",
         logit=number(told.surrogate_logit),
         weight=None if pair.weight is None else number(pair.weight),
         weight_name="α" if against is None else "α difference",

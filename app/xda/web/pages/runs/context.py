@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from xda.build.warnings import accuracy_warnings
 from xda.numerals import count, number, parameter, percent
-from xda.runs.default_c import roles
-from xda.runs.left_out import left_out_in_words, left_out_lines
+from xda.present.words import c_roles, left_out_in_words, left_out_lines
 from xda.web.pages.chrome import Chrome
 from xda.web.urls import Urls
 
@@ -113,7 +112,7 @@ def _card(explainer: Explainer, urls: Urls) -> RunCard:
             SurrogateRow(
                 c=parameter(entry.c),
                 url=urls.gallery(explainer.id, {"c": f"{entry.c:g}"}),
-                roles=roles(entry, explainer.surrogates),
+                roles=c_roles(entry, explainer.surrogates),
                 default=entry.c == explainer.default_c,
                 n_support=count(entry.n_support),
                 share_support=percent(entry.n_support / max(1, explainer.n_train), 1),

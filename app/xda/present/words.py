@@ -1,0 +1,141 @@
+"""Sentences about a result: one wording for page, figures, card, command line and notebook.
+
+Functions take an explanation and the names of the classes; numbers are written as in ``xda.numerals``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scipy.special import softmax
+
+from xda.attribution.results import UNLABELLED, Explanation
+from xda.data.dataset import by_reason
+from xda.numerals import MINUS, addends, count, parameter, percent, signed
+from xda.runs.default_c import best, clearly_better, sparsest
+from xda.runs.left_out import read_left_out
+from xda.storage.run import layout
+from xda.storage.run.folder import RunFolder
+from xda.storage.run.manifest import SurrogateEntry
+
+Names = Sequence[str]
+
+
+def question(told: Explanation, names: Names) -> str:
+    """Return the question that is answered: ``Why 9 and not 4?``."""
+    return f"Why {_classes(told, names)}?"
+
+
+def title(told: Explanation, names: Names) -> str:
+    """Return the question with its image: ``Test image 115: why 9 and not 4``."""
+    return f"Test image {count(told.test.index)}: why {_classes(told, names)}"
+
+
+def _classes(told: Explanation, names: Names) -> str:
+    return names[told.target] + ("" if told.against is None else f" and not {names[told.against]}")
+
+
+def aim(told: Explanation, names: Names) -> str:
+    """Return what training images speak for or against: ``9``, or ``9 rather than 4``."""
+    return names[told.target] + ("" if told.against is None else f" rather than {names[told.against]}")
+
+
+def logit_in_words(told: Explanation, names: Names) -> str:
+    """Return what the contributions add up to: ``the surrogate’s logit for 9 minus that for 4``."""
+    contrast = "" if told.against is None else f" minus that for {names[told.against]}"
+    return f"the surrogate’s logit for {names[told.target]}{contrast}"
+
+
+def sum_in_words(told: Explanation, names: Names, digits: int = 3) -> str:
+    """Return the exact sum: ``+5.21 − 2.95 = 2.26, the surrogate’s logit for 9``."""
+    (supporting, opposing), total = addends((told.sum_supporting, told.sum_opposing), told.surrogate_logit, digits)
+    return f"{supporting} {opposing.replace(MINUS, f'{MINUS} ')} = {total}, {logit_in_words(told, names)}"
+
+
+def intercept_in_words(intercept: float) -> str:
+    """Return which part of a number is the intercept's: ``of which +0.004 from …``; empty without an intercept."""
+    return f"of which {signed(intercept)} from the intercept, which has no place in an image" if intercept else ""
+
+
+def decision_in_words(told: Explanation, names: Names) -> str:
+    """Return what is known of the test image: ``label 4 · network 9 (71.2 %) · surrogate 4 (disagrees)``."""
+    test = told.test
+    label = [] if test.label == UNLABELLED else [f"label {names[test.label]}"]
+    probability = percent(float(softmax(test.network_logits)[test.predicted]), 1)
+    agreement = "agrees" if test.agrees else "disagrees"
+    network = f"network {names[test.predicted]} ({probability})"
+    return " · ".join([*label, network, f"surrogate {names[test.surrogate_predicted]} ({agreement})"])
+
+
+def filter_in_words(train_class: int | None, names: Names) -> str:
+    """Return which training images are listed if not all: ``only label 4 is listed``; else an empty text."""
+    return "" if train_class is None else f"only label {names[train_class]} is listed"
+
+
+def fidelity_in_words(told: Explanation, names: Names, agreement: float) -> str:
+    """Return whether the surrogate agrees with the network on this image, and on what share of all test images."""
+    overall = f"over all test images they agree on {percent(agreement, 1)}."
+    if told.test.agrees:
+        return f"The surrogate agrees with the network here; {overall}"
+    other = told.test.surrogate_predicted
+    ask = "" if other == told.target else f", or ask why {names[other]}"
+    return (
+        "The surrogate does NOT agree with the network here: the sum explains the surrogate’s logit, and the network’s "
+        f"decision only as far as the two agree. Try another C{ask}; {overall}"
+    )
+
+
+def c_roles(entry: SurrogateEntry, entries: Sequence[SurrogateEntry]) -> str:
+    """Return the distinctions of one surrogate among the others: ``sparsest``, ``agrees best``, both, or none."""
+    if len(entries) < 2:
+        return ""
+    roles = (("sparsest", sparsest(entries)), ("agrees best", best(entries)))
+    return ", ".join(words for words, other in roles if entry.c == other.c)
+
+
+def c_in_words(entry: SurrogateEntry, entries: Sequence[SurrogateEntry]) -> str:
+    """Return roles and agreement: ``agrees best 96.8 %``, ``sparsest, 95.1 %``; empty if there is only one C."""
+    if len(entries) < 2:
+        return ""
+    roles, share = c_roles(entry, entries), percent(entry.agreement, 1)
+    return f"{roles}{'' if entry.c == best(entries).c else ','} {share}" if roles else share
+
+
+def better_c_in_words(shown: float, entries: Sequence[SurrogateEntry], n_test: int) -> str:
+    """Return a sentence if another C agrees clearly better than the shown one; else an empty text."""
+    other = clearly_better(shown, entries, n_test)
+    if other is None:
+        return ""
+    here = next(entry for entry in entries if entry.c == shown)
+    return (
+        f"C = {parameter(other.c)} agrees with the network clearly more often: on {percent(other.agreement, 1)} of the "
+        f"test images, C = {parameter(shown)} on {percent(here.agreement, 1)}."
+    )
+
+
+def surrogates_in_words(surrogates: Sequence[SurrogateEntry]) -> str:
+    """Return how often each C of a run agrees with the network, and which one is the default; empty with only one."""
+    entries = sorted(surrogates, key=lambda entry: entry.c)
+    if len(entries) < 2:
+        return ""
+    each = "; ".join(f"C = {parameter(entry.c)}: {c_in_words(entry, entries)}" for entry in entries)
+    default = parameter(best(entries).c)
+    return f"Agreement of surrogate and network on the test images: {each}. C = {default} is shown by default."
+
+
+def left_out_in_words(run: RunFolder) -> str:
+    """Return ``3 images left out as unusable (2 for training, 1 for testing)``; empty if there are none."""
+    entry = run.manifest.dataset.left_out
+    if entry is None:
+        return ""
+    total = entry.train + entry.test
+    noun = "image" if total == 1 else "images"
+    splits = f"{count(entry.train)} for training, {count(entry.test)} for testing"
+    return f"{count(total)} {noun} left out as unusable ({splits})"
+
+
+def left_out_lines(run: RunFolder) -> list[str]:
+    """Return lines that name the left-out images of a run, grouped by reason (``by_reason``)."""
+    left_out = read_left_out(run)
+    lines = by_reason([(each.name, each.reason) for each in left_out])
+    return [*lines, f"{layout.LEFT_OUT} in the run names them all"] if len(lines) < len(left_out) else lines
