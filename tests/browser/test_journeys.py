@@ -327,8 +327,9 @@ def test_server_gone_is_reported_in_browser(open_page: Opener) -> None:
     with open_page(errors_allowed=True) as page:
         page.goto("/r/digits/test/14")
         page.context.set_offline(True)
-        page.locator('a[rel="next"]').click()
-        page.wait_for_url(re.compile("chrome-error:|/test/15"))
+        # not wait_for_url, which raises where the navigation fails while it waits
+        with page.expect_event("framenavigated", lambda frame: re.search("chrome-error:|/test/15", frame.url)):
+            page.locator('a[rel="next"]').click()
         page.context.set_offline(False)
         page.goto("/r/digits/test/15")
         expect(page.locator("h1")).to_have_text("Test image 15")
