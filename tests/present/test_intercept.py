@@ -18,7 +18,7 @@ from xda.explanation.run import Explainer
 from xda.numerals import MINUS, signed
 from xda.present.intercept import split
 from xda.present.matplotlib_figure import draw
-from xda.present.pair import pair_facts
+from xda.present.pair_facts import pair_facts
 from xda.present.png_figure import explanation_canvas
 from xda.present.story import from_snapshot, tell, to_snapshot
 from xda.present.text import explanation_text

@@ -15,7 +15,7 @@ from tests.world import RUN_ID
 from xda.explanation.catalog import Catalog
 from xda.explanation.device_queue import DeviceQueue
 from xda.explanation.run import Explainer
-from xda.present.sharing import MAX_LISTED, SharedState, capture
+from xda.present.snapshots import MAX_LISTED, SharedState, capture
 from xda.present.story import from_snapshot, tell
 from xda.web.api.links import LinkRequest
 
@@ -142,7 +142,7 @@ def test_snapshot_is_bounded(explainer: Explainer, shown: int) -> None:
 
 
 def test_snapshot_of_large_images_keeps_fewer(explainer: Explainer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xda.present.sharing.MAX_MEDIA_BYTES", 20_000)
+    monkeypatch.setattr("xda.present.snapshots.MAX_MEDIA_BYTES", 20_000)
     kept = capture(explainer, SharedState(explainer.decide(3), shown=40), wait_seconds=60, card=False)
     told = kept.story.explanation
     assert 0 < len(told.supporting) < 40

@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 
 from xda.errors import InvalidRequestError, NotFoundError
 from xda.present.colour import Colours
-from xda.present.sharing import SharedState, capture
+from xda.present.snapshots import SharedState, capture
 from xda.settings import Settings
 from xda.web.api.models import LinkModel
 from xda.web.dependencies import CatalogDep, LinkStoreDep, SettingsDep

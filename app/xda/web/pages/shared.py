@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from xda.errors import XdaError
-from xda.present.pair import PairFacts
+from xda.present.pair_facts import PairFacts
 from xda.present.story import Story, from_snapshot
 from xda.present.words import decision_in_words, question, sum_in_words, title
 from xda.settings import Settings

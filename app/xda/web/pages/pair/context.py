@@ -9,7 +9,7 @@ from xda.data.geometry import Place
 from xda.numerals import count, number
 from xda.present.colour import Colours
 from xda.present.intercept import split
-from xda.present.pair import PairFacts
+from xda.present.pair_facts import PairFacts
 from xda.present.words import aim
 from xda.web.pages.chrome import Choice, Chrome, Option, origin
 from xda.web.pages.explanation.context import Shared

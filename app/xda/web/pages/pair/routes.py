@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from xda.attribution.results import Explanation
-from xda.present.pair import PairFacts, pair_facts
+from xda.present.pair_facts import PairFacts, pair_facts
 from xda.web.dependencies import CatalogDep, ExplainerDep, TestIndexDep, TrainIndexDep
 from xda.web.pages.chrome import Chrome, run_header
 from xda.web.pages.pair import context as pair_context

@@ -19,7 +19,7 @@ from xda.decision import Decision, Split
 from xda.errors import BusyError
 from xda.present.colour import Colours, colorize, full_scale
 from xda.present.layers import layer
-from xda.present.pair import pair_facts
+from xda.present.pair_facts import pair_facts
 from xda.present.png_figure import card_png
 from xda.present.story import Story, tell, to_snapshot
 
