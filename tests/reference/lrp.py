@@ -104,15 +104,21 @@ def heat_map(layers: Sequence[MatrixLayer], x: Matrix, relevance: Matrix) -> Mat
     """
     values = activations(layers, x)
     for layer, a in zip(reversed(layers), reversed(values[:-1]), strict=True):
-        share = {
-            "epsilon": layer.weight * a,
-            "z-plus": np.maximum(layer.weight * a, 0),
-            "z-plus-flat": np.maximum(layer.weight * a, 0),
-            "flat": layer.sees.astype(np.float64),
-        }[layer.rule]
-        z = share.sum(axis=1)
-        stable = z + EPSILON * np.where(z >= 0, 1, -1)
-        rest = relevance * (1 - z / stable) if layer.rule == "z-plus-flat" else np.zeros_like(relevance)
-        relevance = share.T @ (relevance / stable) + layer.sees.T @ (rest / layer.sees.sum(axis=1))
+        relevance = layer_relevance(layer, a, relevance)
     summed: Matrix = relevance.reshape(x.shape).sum(axis=0)
     return summed
+
+
+def layer_relevance(layer: MatrixLayer, a: Matrix, relevance: Matrix) -> Matrix:
+    """Return the relevance of a layer's inputs a, shape (inputs,), by the equation of its rule."""
+    share = {
+        "epsilon": layer.weight * a,
+        "z-plus": np.maximum(layer.weight * a, 0),
+        "z-plus-flat": np.maximum(layer.weight * a, 0),
+        "flat": layer.sees.astype(np.float64),
+    }[layer.rule]
+    z = share.sum(axis=1)
+    stable = z + EPSILON * np.where(z >= 0, 1, -1)
+    rest = relevance * (1 - z / stable) if layer.rule == "z-plus-flat" else np.zeros_like(relevance)
+    result: Matrix = share.T @ (relevance / stable) + layer.sees.T @ (rest / layer.sees.sum(axis=1))
+    return result

@@ -16,32 +16,17 @@ from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from zennit.canonizers import MergeBatchNorm
 from zennit.composites import EpsilonPlusFlat
-from zennit.core import Hook
 from zennit.rules import ZPlus
-from zennit.types import Activation, AvgPool, Convolution, Linear, MaxPool
+from zennit.types import Convolution, Linear
 
 from xda.errors import ConfigError
 from xda.networks.refusals import REFUSED, refuse_known
-from xda.relevance import operations
-from xda.relevance.operations import function_of, name_of
-from xda.relevance.rules import (
-    ConcatenateLayer,
-    GateLayer,
-    Layer,
-    MaxPoolLayer,
-    NormLayer,
-    ReshapeLayer,
-    SelectLayer,
-    SumLayer,
-    ZPlusFlat,
-    ZPlusFlatLayer,
-    ruled_layer,
-)
-from xda.relevance.tracing import NEUTRAL
+from xda.relevance.nodes import module_of, name_of, require, single_signal
+from xda.relevance.operations.registry import Operation, operation_of
+from xda.relevance.rules import GateLayer, Layer, SumLayer, ZPlusFlat, ZPlusFlatLayer, ruled_layer
 
-_SELECTING = (MaxPool, nn.ZeroPad2d)
-_RESHAPING = (nn.Flatten, nn.Unflatten)
-_PASSING = (Activation, nn.Mish)
+_WEIGHTED = Operation(sources=single_signal, rule=lambda node, sources: Layer(module_of(node)))
+"""Layers with weights; the composite chooses their rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +82,9 @@ def canonize(recorded: fx.GraphModule, composite: EpsilonPlusFlat) -> Canonizati
     on_path = [node for node in nodes if node in passed and node.op != "placeholder"]
     merged = _merge_batch_norms(on_path)
     context: dict[str, object] = {}
-    separable = any(is_grouped(_module(node)) for node in on_path)
+    separable = any(is_grouped(module_of(node)) for node in on_path)
     steps = {node: _step(node, node in merged, separable, composite, context) for node in on_path}
-    norms = sum(isinstance(_module(node), _BatchNorm) for node in on_path)
+    norms = sum(isinstance(module_of(node), _BatchNorm) for node in on_path)
     layers = [step.layer for step in steps.values()]
     parts = (
         ("batch norms merged", bool(merged)),
@@ -114,54 +99,17 @@ def canonize(recorded: fx.GraphModule, composite: EpsilonPlusFlat) -> Canonizati
     return Canonization(recorded, steps, ", ".join(text for text, holds in parts if holds))
 
 
+def _operation(node: fx.Node) -> Operation:
+    """Return what is known of the operation of a node, or refuse the node."""
+    operation = _WEIGHTED if isinstance(module_of(node), Linear) else operation_of(node)
+    require(node, operation is not None and (node.op == "call_module" or "shape" in node.meta))
+    assert operation is not None
+    return operation
+
+
 def _sources(node: fx.Node) -> tuple[fx.Node, ...]:
-    """Return where the relevance of a node goes, or refuse the node."""
-    name, signals = name_of(node), [value for value in operations.operands(node) if "shape" in value.meta]
-    if node.op == "call_module":
-        known = (Linear, _BatchNorm, AvgPool, *_SELECTING, *_RESHAPING, *_PASSING)
-        _check(node, len(signals) == 1 and _is_any(_module(node), (*known, *NEUTRAL)))
-        return (signals[0],)
-    if name == "getitem":
-        origin = operations.origin(node)
-        _check(node, origin is not None and "shape" in node.meta and _keeps_images(node))
-        return (origin,) if origin is not None else ()
-    _check(node, "shape" in node.meta and len(signals) > 0)
-    if name in operations.CONCATENATED:
-        _check(node, len(signals) == operations.n_concatenated(node) and operations.axis(node) != 0)
-        return tuple(signals)
-    if name in operations.ARITHMETIC:
-        return _terms(node, name, signals)
-    _check(node, len(signals) == 1 and name in operations.ALONE and _keeps_images(node))
-    if name in operations.DROPPED:
-        _check(node, operations.is_switched_off(node))
-    if name in operations.RESHAPED:
-        _check(node, node.meta["shape"].numel() == signals[0].meta["shape"].numel())
-    return (signals[0],)
-
-
-def _terms(node: fx.Node, name: str, signals: list[fx.Node]) -> tuple[fx.Node, ...]:
-    """Return where the relevance of a sum, difference, product or quotient goes, or refuse it."""
-    shape = node.meta["shape"]
-    if len(signals) == 2 and name in operations.ADDED:
-        _check(node, all(value.meta["shape"] == shape for value in signals) and "alpha" not in node.kwargs)
-        return tuple(signals)
-    if len(signals) == 2 and name in operations.MULTIPLIED:
-        gates = [_is_gate(value) for value in signals]
-        if gates.count(True) != 1:
-            raise ConfigError(
-                f"{REFUSED}it multiplies two signals with each other ('{node.name}'), and it cannot be told that one "
-                "of them is a gate."
-            )
-        signal = signals[gates.index(False)]
-        _check(node, signal.meta["shape"] == shape)
-        return (signal,)
-    _check(node, len(signals) == 1 and signals[0].meta["shape"] == shape and not node.kwargs)
-    if name in operations.SUBTRACTED | operations.DIVIDED:
-        _check(node, node.args[0] is signals[0])
-    if name in operations.MULTIPLIED | operations.DIVIDED:
-        # a negative factor would turn what speaks for a feature into what speaks against it
-        _check(node, all(operations.is_positive(value) for value in node.args if value is not signals[0]))
-    return (signals[0],)
+    """Return the nodes to which the relevance of a node goes, or refuse the node."""
+    return _operation(node).sources(node)
 
 
 def _step(node: fx.Node, merged: bool, separable: bool, composite: EpsilonPlusFlat, context: dict[str, object]) -> Step:
@@ -169,49 +117,16 @@ def _step(node: fx.Node, merged: bool, separable: bool, composite: EpsilonPlusFl
 
     Separable convolutions take turns with pointwise ones, which mix the few channels.
     """
-    name, sources = name_of(node), _sources(node)
-    if node.op == "call_module":
-        if isinstance(_module(node), _RESHAPING):
-            return Step(ReshapeLayer(node.meta["shape"]), sources)
-        if merged:
-            return Step(Layer(nn.Identity()), sources)
-        hook = composite.module_map(context, node.name, _module(node))
-        if isinstance(hook, ZPlus) and (is_grouped(_module(node)) or (separable and is_pointwise(_module(node)))):
+    operation, module = _operation(node), module_of(node)
+    sources = operation.sources(node)
+    if merged:
+        return Step(Layer(nn.Identity()), sources)
+    if isinstance(module, Linear):
+        hook = composite.module_map(context, node.name, module)
+        if isinstance(hook, ZPlus) and (is_grouped(module) or (separable and is_pointwise(module))):
             hook = ZPlusFlat()
-        return Step(_layer_of(_module(node), hook), sources)
-    if len(sources) == 2 and name in operations.ADDED:
-        return Step(SumLayer(), sources)
-    if name in operations.CONCATENATED:
-        return Step(ConcatenateLayer(operations.axis(node)), sources)
-    signals = [value for value in operations.operands(node) if "shape" in value.meta]
-    if len(signals) == 2 and name in operations.MULTIPLIED:
-        return Step(GateLayer(torch.mul), (*sources, *(value for value in signals if value is not sources[0])))
-    function = function_of(node, sources[0])
-    if name in operations.AVERAGED:
-        return Step(NormLayer(function), sources)
-    if name in operations.RESHAPED:
-        return Step(ReshapeLayer(node.meta["shape"]), sources)
-    if name in operations.SELECTED or name == "getitem":
-        return Step(SelectLayer(function), sources)
-    return Step(Layer(function), sources)
-
-
-def _layer_of(module: Any, hook: Hook) -> Layer:
-    """Return a module with its rule, which is that of the hook where it has weights."""
-    if isinstance(module, NEUTRAL):
-        return Layer(nn.Identity())
-    if isinstance(module, _BatchNorm):
-        return Layer(module)
-    if type(module) is nn.MaxPool2d and not module.return_indices:
-        return MaxPoolLayer(module)
-    if _is_any(module, _SELECTING):
-        return SelectLayer(module)
-    if _is_any(module, _PASSING):
-        # the layer before keeps its output
-        if getattr(module, "inplace", False):
-            module.inplace = False
-        return Layer(module)
-    return ruled_layer(module, hook)
+        return Step(ruled_layer(module, hook), sources)
+    return Step(operation.rule(node, sources), (*sources, *operation.others(node, sources)))
 
 
 def is_grouped(module: Any) -> bool:
@@ -229,7 +144,7 @@ def _merge_batch_norms(on_path: list[fx.Node]) -> set[fx.Node]:
     merged = set()
     targets = [node.target for node in on_path if node.op == "call_module"]
     for node in on_path:
-        norm = _module(node)
+        norm = module_of(node)
         if not isinstance(norm, _BatchNorm):
             continue
         if norm.running_mean is None or norm.running_var is None:
@@ -238,7 +153,7 @@ def _merge_batch_norms(on_path: list[fx.Node]) -> set[fx.Node]:
                 "it makes of an image depends on the others."
             )
         (before,) = _sources(node)
-        layer = _module(before)
+        layer = module_of(before)
         once = len(before.users) == 1 and targets.count(before.target) == 1 and targets.count(node.target) == 1
         if isinstance(layer, Linear) and once:
             if norm.weight is None:
@@ -247,39 +162,3 @@ def _merge_batch_norms(on_path: list[fx.Node]) -> set[fx.Node]:
             MergeBatchNorm.merge_batch_norm([layer], norm)
             merged.add(node)
     return merged
-
-
-def _module(node: fx.Node) -> Any:
-    root = node.graph.owning_module
-    return root.get_submodule(str(node.target)) if root is not None and node.op == "call_module" else None
-
-
-def _is_any(module: nn.Module, kinds: tuple[Any, ...]) -> bool:
-    """Like isinstance, which does not take zennit's types in a tuple with others."""
-    return any(isinstance(module, kind) for kind in kinds)
-
-
-def _is_gate(node: fx.Node) -> bool:
-    """Whether a value comes from a sigmoid, at most reshaped since."""
-    while name_of(node) in operations.SPREAD and isinstance(node.args[0], fx.Node):
-        node = node.args[0]
-    return isinstance(_module(node), (nn.Sigmoid, nn.Hardsigmoid)) or name_of(node) in operations.GATES
-
-
-def _keeps_images(node: fx.Node) -> bool:
-    """Whether the first axis is still that of the images."""
-    origin = next(other for other in node.graph.nodes if other.op == "placeholder")
-    return bool(node.meta["shape"][:1] == origin.meta["shape"][:1])
-
-
-def _check(node: fx.Node, holds: bool) -> None:
-    """Refuse a node unless something holds of it."""
-    if holds:
-        return
-    if node.op == "call_module":
-        kind = type(_module(node)).__name__
-        raise ConfigError(f"{REFUSED}no relevance rule is known for its layer '{node.target}' ({kind}).")
-    raise ConfigError(
-        f"{REFUSED}no relevance rule is known for its operation '{name_of(node) or node.target}' as it stands in "
-        f"'{node.name}'."
-    )

@@ -20,6 +20,7 @@ from zennit.types import Activation, AvgPool, Linear, MaxPool
 
 from xda.errors import ConfigError
 from xda.networks.refusals import REFUSED, is_scripted, refuse_known
+from xda.relevance.operations.registry import is_known_layer
 
 NEUTRAL = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 """Layers that do nothing in eval mode."""
@@ -113,7 +114,7 @@ class _Recorder(fx.Tracer):
         if isinstance(m, (_BatchNorm, Activation, AvgPool, MaxPool, *NEUTRAL)):
             return type(m).__module__.startswith("torch.nn")
         leaf: bool = super().is_leaf_module(m, module_qualified_name)
-        return leaf
+        return leaf or is_known_layer(m)
 
 
 class _Shapes(fx.Interpreter):

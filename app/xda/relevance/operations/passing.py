@@ -1,0 +1,55 @@
+"""Operations that relevance passes unchanged (rule ``Pass``): activations, batch norms, dropout in eval mode."""
+
+from __future__ import annotations
+
+from torch import fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from zennit.types import Activation
+
+from xda.relevance.nodes import function_of, module_of, require, single_signal
+from xda.relevance.operations.registry import Operation, Sources, register
+from xda.relevance.rules import Layer
+from xda.relevance.tracing import NEUTRAL
+
+
+def _dropped(node: fx.Node) -> Sources:
+    """Refuse a dropout that drops something in eval mode too."""
+    require(node, (node.kwargs.get("training", node.args[2] if len(node.args) > 2 else True)) is False)
+    return single_signal(node)
+
+
+def _activation(node: fx.Node, sources: Sources) -> Layer:
+    module = module_of(node)
+    if getattr(module, "inplace", False):
+        # the layer before keeps its output
+        module.inplace = False
+    return Layer(module)
+
+
+def _function(node: fx.Node, sources: Sources) -> Layer:
+    return Layer(function_of(node, sources[0]))
+
+
+register(
+    Operation(
+        functions=frozenset(
+            {
+                *("relu", "relu_", "relu6", "hardtanh", "hardtanh_", "leaky_relu", "leaky_relu_", "elu", "selu"),
+                *("celu", "silu", "hardswish", "gelu", "mish", "softplus", "tanh", "sigmoid", "hardsigmoid"),
+                *("clamp", "clamp_", "contiguous", "clone", "detach", "stochastic_depth"),
+            }
+        ),
+        sources=single_signal,
+        rule=_function,
+    )
+)
+register(
+    Operation(
+        functions=frozenset({"dropout", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout"}),
+        sources=_dropped,
+        rule=_function,
+    )
+)
+register(Operation(layers=(Activation, nn.Mish), sources=single_signal, rule=_activation))
+register(Operation(layers=NEUTRAL, sources=single_signal, rule=lambda node, sources: Layer(nn.Identity())))
+register(Operation(layers=(_BatchNorm,), sources=single_signal, rule=lambda node, sources: Layer(module_of(node))))

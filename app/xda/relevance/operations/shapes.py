@@ -1,0 +1,87 @@
+"""Operations that move values without changing them: reshape, permute, take a part, concatenate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import fx, nn
+
+from xda.relevance.nodes import function_of, keeps_images, module_of, name_of, require, signals_of, single_signal
+from xda.relevance.operations.registry import Operation, Sources, register
+from xda.relevance.rules import ConcatenateLayer, ReshapeLayer, SelectLayer
+
+RESHAPED = frozenset({"flatten", "view", "reshape", "squeeze", "unsqueeze", "unflatten"})
+_SPLIT = frozenset({"chunk", "split", "tensor_split", "unbind"})
+
+
+def _reshaped(node: fx.Node) -> Sources:
+    (signal,) = single_signal(node)
+    require(node, node.meta["shape"].numel() == signal.meta["shape"].numel())
+    return (signal,)
+
+
+def _whole(node: fx.Node) -> Sources:
+    """Return the tensor of which a node takes a part, directly or after a split."""
+    whole = node.args[0]
+    if isinstance(whole, fx.Node) and name_of(whole) in _SPLIT:
+        whole = whole.args[0]
+    require(node, isinstance(whole, fx.Node) and "shape" in whole.meta and keeps_images(node))
+    return (whole,) if isinstance(whole, fx.Node) else ()
+
+
+def _concatenated(node: fx.Node) -> Sources:
+    signals = signals_of(node)
+    tensors = node.args[0] if node.args else node.kwargs["tensors"]
+    count = len(tensors) if isinstance(tensors, (list, tuple)) else 0
+    require(node, 0 < len(signals) == count and _axis(node) != 0)
+    return tuple(signals)
+
+
+def _axis(node: fx.Node) -> int:
+    """Return the axis along which a node concatenates."""
+    value: Any = node.kwargs.get("dim", node.kwargs.get("axis", node.args[1] if len(node.args) > 1 else 0))
+    return int(value) % len(node.meta["shape"])
+
+
+register(
+    Operation(
+        functions=RESHAPED,
+        sources=_reshaped,
+        rule=lambda node, sources: ReshapeLayer(node.meta["shape"]),
+    )
+)
+register(
+    Operation(
+        layers=(nn.Flatten, nn.Unflatten),
+        sources=single_signal,
+        rule=lambda node, sources: ReshapeLayer(node.meta["shape"]),
+    )
+)
+register(
+    Operation(
+        functions=frozenset({"permute", "transpose", "swapaxes", "narrow"}),
+        sources=single_signal,
+        rule=lambda node, sources: SelectLayer(function_of(node, sources[0])),
+    )
+)
+register(
+    Operation(
+        functions=frozenset({"getitem"}),
+        sources=_whole,
+        rule=lambda node, sources: SelectLayer(function_of(node, sources[0])),
+    )
+)
+register(
+    Operation(
+        functions=frozenset({"cat", "concat", "concatenate"}),
+        sources=_concatenated,
+        rule=lambda node, sources: ConcatenateLayer(_axis(node)),
+    )
+)
+register(
+    Operation(
+        layers=(nn.ZeroPad2d,),
+        sources=single_signal,
+        rule=lambda node, sources: SelectLayer(module_of(node)),
+    )
+)
