@@ -63,7 +63,7 @@ def test_files_are_read_once_until_they_change(tmp_path: Path) -> None:
     assert later.read == ["b.png"]
 
 
-def test_what_is_kept_is_a_help_and_no_need(tmp_path: Path) -> None:
+def test_examine_files_with_a_damaged_cache_examines_again(tmp_path: Path) -> None:
     paths = write(tmp_path / "images", {"a.png": GOOD["grey.png"]()})
     kept = tmp_path / "kept.parquet"
     expected = examine_files(paths, Reader(), kept=kept)

@@ -67,7 +67,7 @@ def test_features_of_files_are_extracted(tmp_path: Path) -> None:
     assert np.isfinite(logits).all()
 
 
-def test_what_is_no_such_tree_is_refused(tmp_path: Path) -> None:
+def test_load_split_of_another_tree_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="absent does not exist; name a folder"):
         class_names(tmp_path / "absent")
     (tmp_path / "file").write_text("")
@@ -174,7 +174,7 @@ def test_links_are_followed_once_and_hidden_files_passed_over(tmp_path: Path, ca
     assert "1 file(s) that are not called like images were passed over" in caplog.text
 
 
-def test_what_is_known_of_the_files_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_split_twice_reads_each_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_tree(tmp_path / "tree", {"dog": 2, "cat": 2})
     for path in (tmp_path / "tree").rglob("*"):
         os.utime(path, (1_500_000_000, 1_500_000_000))

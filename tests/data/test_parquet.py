@@ -124,7 +124,7 @@ def test_a_label_that_is_no_class_is_named_with_its_row(tmp_path: Path, split: I
 
 
 @pytest.mark.parametrize("about", [None, {"huggingface": "{"}, {"huggingface": "[]"}, metadata(names=7)])
-def test_without_readable_metadata_numbers_are_names(
+def test_class_names_without_readable_metadata_are_numbers(
     tmp_path: Path, split: ImageSplit, about: dict[str, str] | None
 ) -> None:
     write(tmp_path / "x.parquet", split, about=about)
@@ -152,7 +152,7 @@ def test_bad_images_are_named_with_shard_and_row_and_left_out(tmp_path: Path) ->
     assert [each.reason for each in dataset.left_out][1:] == ["there are no bytes", "the file is empty"]
 
 
-def test_what_is_missing_or_damaged_is_named(tmp_path: Path, split: ImageSplit) -> None:
+def test_load_of_missing_or_damaged_files_names_them(tmp_path: Path, split: ImageSplit) -> None:
     with pytest.raises(DataError, match=r"no Parquet file .*train-\*\.parquet"):
         parquet.load(*patterns(tmp_path))
     (tmp_path / "train-0.parquet").write_bytes(b"PAR1 and no more")
@@ -194,7 +194,7 @@ def test_a_named_pipe_among_the_shards_is_refused_and_blocks_nothing(tmp_path: P
         parquet.load([str(tmp_path / "*.parquet")], [str(tmp_path / "*.parquet")])
 
 
-def test_origins_are_files_and_rows_whatever_was_left_out(tmp_path: Path, split: ImageSplit) -> None:
+def test_origins_after_left_out_images_keep_file_and_row(tmp_path: Path, split: ImageSplit) -> None:
     for number in range(2):
         path = tmp_path / "data" / f"train-{number}.parquet"
         write(path, split, slice(0, 4), about=metadata())

@@ -32,7 +32,7 @@ def noise(height: int, width: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8))
 
 
-def test_it_is_what_torchvision_does() -> None:
+def test_array_equals_torchvisions_transforms() -> None:
     image = noise(8, 12)
     expected = v2.Compose(
         [v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(list(COLOUR.mean), list(COLOUR.std))]
@@ -52,20 +52,20 @@ def test_resizing_the_shorter_side_and_cropping_is_torchvisions() -> None:
         np.testing.assert_allclose(actual, np.moveaxis(expected, -1, 0), atol=1e-6, err_msg=case)
 
 
-def test_a_margin_rules_out_the_short_cut_unless_it_is_none() -> None:
+def test_fits_with_resizing_is_false_unless_the_size_is_kept() -> None:
     pixels = np.zeros((1, 28, 28), dtype=np.uint8)
     assert replace(GREY, resize=28).fits(pixels)
     assert not replace(GREY, resize=32).fits(pixels)
 
 
-def test_what_was_always_so_is_not_written() -> None:
+def test_to_dict_with_old_defaults_leaves_them_out() -> None:
     assert set(COLOUR.to_dict()) == {"mode", "size", "mean", "std"}
     later = replace(COLOUR, resize=20, interpolation="bicubic")
     assert later.to_dict() == COLOUR.to_dict() | {"resize": 20, "interpolation": "bicubic"}
     assert Preprocessing.from_dict(later.to_dict()) == later
 
 
-def test_it_says_in_words_what_it_does() -> None:
+def test_describe_names_the_steps() -> None:
     assert GREY.describe() == "grey, to 28 × 28, bilinear, mean (0.1307), std (0.3081)"
     words = replace(COLOUR, resize=20).describe()
     assert words == "RGB, shorter side to 20, centre 8 × 12, bilinear, mean (0.1, 0.2, 0.3), std (0.5, 0.6, 0.7)"
@@ -107,17 +107,17 @@ def test_a_rotated_photograph_is_turned_upright() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"no image", encode(noise(20, 20))[:100]])
-def test_what_cannot_be_decoded_is_refused(data: bytes) -> None:
+def test_array_of_undecodable_bytes_is_refused(data: bytes) -> None:
     with pytest.raises(DataError, match="use a PNG or JPEG"):
         COLOUR.array([data])
 
 
-def test_no_images_are_no_error() -> None:
+def test_array_of_no_images_is_empty() -> None:
     assert GREY.array([]).shape == (0, 1, 28, 28)
 
 
 @pytest.mark.parametrize("preprocessing", [GREY, COLOUR])
-def test_it_survives_json(preprocessing: Preprocessing) -> None:
+def test_from_dict_of_json_restores_the_preprocessing(preprocessing: Preprocessing) -> None:
     assert Preprocessing.from_dict(json.loads(json.dumps(preprocessing.to_dict()))) == preprocessing
 
 

@@ -86,7 +86,7 @@ def test_a_loader_keeps_its_batch_size_and_its_way_to_put_batches_together() -> 
     ],
     ids=["stream", "empty", "no pairs", "pictures", "augmented", "no channels", "bytes", "lengths", "three", "object"],
 )
-def test_what_cannot_be_meant_is_refused_at_once(data: Any, words: str) -> None:
+def test_prepared_set_of_unfit_arguments_is_refused_when_made(data: Any, words: str) -> None:
     with pytest.raises(DataError, match=words):
         PreparedSet(data)
 
@@ -100,7 +100,7 @@ def test_what_cannot_be_meant_is_refused_at_once(data: Any, words: str) -> None:
     ],
     ids=["shapes", "fractions", "words"],
 )
-def test_what_shows_on_the_way_is_refused_there(item: Any, words: str) -> None:
+def test_prepared_set_with_an_unfit_item_is_refused_when_read(item: Any, words: str) -> None:
     with pytest.raises(DataError, match=words):
         list(PreparedSet(Pairs(item)).batches())
 

@@ -81,7 +81,7 @@ def test_files_stay_as_they_are(tmp_path: Path) -> None:
         (None, "NoneType"),
     ],
 )
-def test_what_is_no_image_says_why(image: Any, words: str) -> None:
+def test_from_torch_item_without_image_names_the_reason(image: Any, words: str) -> None:
     with pytest.raises(BadImageError) as caught:
         encode(image)
     assert words in caught.value.reason

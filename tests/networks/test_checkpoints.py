@@ -32,7 +32,7 @@ def assert_same(network: nn.Module, other: nn.Module, case: str = "") -> None:
         assert torch.equal(other.state_dict()[name], value), (case, name)
 
 
-def test_weights_survive_the_disk(network: nn.Module, tmp_path: Path) -> None:
+def test_weights_saved_and_loaded_are_equal(network: nn.Module, tmp_path: Path) -> None:
     path = tmp_path / "deep" / "weights.safetensors"
     save_weights(network, path, {"note": "of a test"})
     other = build_network(NetworkSpec("mnist-cnn", 10))
@@ -91,7 +91,7 @@ def test_a_state_dict_in_the_old_format_of_torch_is_read(network: nn.Module, tmp
     assert_same(network, other)
 
 
-def test_what_a_file_is_tells_its_content_not_its_name(network: nn.Module, tmp_path: Path) -> None:
+def test_checkpoint_with_another_suffix_is_read_by_its_content(network: nn.Module, tmp_path: Path) -> None:
     safetensors.torch.save_file(network.state_dict(), tmp_path / "weights.pt")
     torch.save(network.state_dict(), tmp_path / "weights.safetensors")
     for name in ("weights.pt", "weights.safetensors"):
@@ -222,7 +222,7 @@ def test_a_torchscript_archive_is_refused_with_the_way_out(network: nn.Module, t
         ({"epoch": 3, "weights": {"a": torch.zeros(1), "b": 2}}, "'epoch', which is no tensor"),
     ],
 )
-def test_what_is_no_state_dict_is_refused(content: object, reason: str, tmp_path: Path) -> None:
+def test_checkpoint_without_state_dict_is_refused(content: object, reason: str, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "x.pt")
     with pytest.raises(DataError, match=reason):
         read_checkpoint(tmp_path / "x.pt")

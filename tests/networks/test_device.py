@@ -9,7 +9,7 @@ from xda.errors import ConfigError
 from xda.networks.device import resolve_device
 
 
-def test_cpu_is_always_there() -> None:
+def test_device_cpu_is_always_available() -> None:
     assert resolve_device("cpu") == torch.device("cpu")
 
 

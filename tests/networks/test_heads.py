@@ -170,7 +170,7 @@ def test_a_relu_behind_scores_that_are_all_positive_is_found_too() -> None:
         ),
     ],
 )
-def test_the_reason_why_there_is_no_head_is_said(network: nn.Module, reason: str) -> None:
+def test_network_without_head_is_refused_with_the_reason(network: nn.Module, reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
         find_head(network, IMAGES, K)
 

@@ -51,7 +51,7 @@ def checkpoint(tmp_path: Path) -> Path:
     return tmp_path / "resnet18.safetensors"
 
 
-def test_what_is_stored_builds_the_same_network_again(checkpoint: Path) -> None:
+def test_open_network_of_stored_parts_gives_the_same_network(checkpoint: Path) -> None:
     loaded = load_network(RESNET, checkpoint, SMALL)
     assert loaded.spec == replace(RESNET, head="fc")
     assert loaded.n_features == 512
@@ -68,7 +68,7 @@ def test_the_weights_are_the_same_bytes_each_time(checkpoint: Path) -> None:
     assert load_network(RESNET, checkpoint, SMALL).weights() == load_network(RESNET, checkpoint, SMALL).weights()
 
 
-def test_a_preset_is_what_it_was(tmp_path: Path) -> None:
+def test_load_network_of_a_preset_is_unchanged(tmp_path: Path) -> None:
     spec = NetworkSpec("mnist-cnn", 10)
     save_weights(build_network(spec), tmp_path / "x")
     loaded = load_network(spec, tmp_path / "x", {})
@@ -86,7 +86,7 @@ def test_a_preset_is_what_it_was(tmp_path: Path) -> None:
         ({"mean": [0.1, 0.2, 0.3]}, {"mean": (0.1, 0.2, 0.3), "std": (0.229, 0.224, 0.225)}),
     ],
 )
-def test_what_is_given_replaces_the_models_own_transform(
+def test_given_preprocessing_replaces_the_models_own_transform(
     checkpoint: Path, given: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     preprocessing = load_network(RESNET, checkpoint, given).preprocessing
@@ -129,7 +129,7 @@ def test_weights_that_are_not_finite_are_refused_by_name(tmp_path: Path, value: 
         load_network(spec, tmp_path / "x", {})
 
 
-def test_a_head_that_is_named_is_taken(factory: str) -> None:
+def test_load_network_with_a_named_head_takes_it(factory: str) -> None:
     loaded = load_network(NetworkSpec(factory, 3, "factory", head="4"), None, SMALL)
     assert isinstance(loaded.classifier, Classifier)
     assert loaded.classifier.head == "4"

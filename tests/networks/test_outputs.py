@@ -22,19 +22,19 @@ def test_logits_come_first_of_what_is_returned() -> None:
     assert list(tensors({"features": second, "logits": first})) == [first, second]
 
 
-def test_there_is_nothing_to_say_of_a_network_that_returns_its_scores() -> None:
+def test_remark_on_plain_scores_is_empty() -> None:
     assert remark([SCORES], SCORES, "fc", chosen=False) == ""
     assert remark([SCORES, torch.zeros(3, 512)], SCORES, "fc", chosen=False) == ""
     assert remark([SCORES, SCORES.softmax(1)], SCORES, "fc", chosen=False) == ""
 
 
-def test_a_softmax_is_said() -> None:
+def test_remark_names_a_softmax() -> None:
     for output, name in ((SCORES.softmax(1), "softmax"), (SCORES.log_softmax(1), "log-softmax")):
         expected = f"The network ends in a {name}; the logits here are those of the linear layer 'fc' before it."
         assert remark([output], SCORES, "fc", chosen=False) == expected
 
 
-def test_several_heads_are_said_unless_one_was_named() -> None:
+def test_remark_names_several_heads_unless_one_was_chosen() -> None:
     outputs = [SCORES, SCORES.flip(1)]
     said = remark(outputs, SCORES, "a", chosen=False)
     assert said.startswith("The network returns 2 outputs with one value for each class; that of the linear layer 'a'")
@@ -52,7 +52,7 @@ def test_one_value_of_two_classes_is_their_difference_or_its_sigmoid() -> None:
     assert form_of(SCORES[:, 0], SCORES) is None
 
 
-def test_one_logit_is_said() -> None:
+def test_remark_names_a_single_logit() -> None:
     scores = torch.stack([torch.zeros(3), SCORES[:, 0]], dim=1)
     plain = "the logits here are 0 for the first class and, for the second, that of the linear layer 'fc'"
     assert remark([SCORES[:, :1]], scores, "fc", chosen=False) == f"The network returns one logit; {plain}."

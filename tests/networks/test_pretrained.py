@@ -158,7 +158,7 @@ def test_weights_of_timm_are_read_from_the_cache_of_the_hub(hub: Path) -> None:
     assert_same_outputs(again, network, 160)
 
 
-def test_without_the_hub_it_is_said(hub: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_weights_of_timm_without_the_hub_are_refused(hub: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(DataError, match=r"'r160_in1k' of 'test_resnet' cannot be had from the Hugging Face hub \("):
         load_network(NetworkSpec("test_resnet", 1000, "timm", weights="pretrained"), None, {})
     assert capfd.readouterr() == ("", "")
@@ -183,7 +183,7 @@ def test_without_the_hub_it_is_said(hub: Path, capfd: pytest.CaptureFixture[str]
         ("timm", "resnet18", "IMAGENET1K_V1", 1000, r"by a tag behind the model's name, such as 'resnet18\.a1_in1k'"),
     ],
 )
-def test_weights_that_there_are_not_are_refused_before_any_download(
+def test_unknown_weights_are_refused_before_any_download(
     monkeypatch: pytest.MonkeyPatch, kind: str, name: str, choice: str, n_classes: int, words: str
 ) -> None:
     monkeypatch.setattr(pretrained, "_downloaded", None)

@@ -60,7 +60,7 @@ def test_the_spec_of_a_preset_is_that_of_older_runs() -> None:
         {"timm": "resnet18", "n_classes": 10, "arguments": 3},
     ],
 )
-def test_what_is_no_spec_is_refused(values: dict[str, object]) -> None:
+def test_from_dict_of_something_else_is_refused(values: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="needs n_classes and one of preset, torchvision, timm, factory"):
         NetworkSpec.from_dict(values)
 

@@ -56,7 +56,7 @@ def run_driver(moment: int, *checkpoints: Path) -> int:
 
 
 @pytest.mark.slow
-def test_it_learns_and_writes_what_it_learnt(bars: ImageDataset, tmp_path: Path) -> None:
+def test_train_writes_weights_of_the_reported_accuracy(bars: ImageDataset, tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     told: list[tuple[str, int, int]] = []
     result = train("mnist-cnn", bars, path, device=CPU, progress=lambda *args: told.append(args), epochs=10)

@@ -31,7 +31,7 @@ CASES = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "name", "head", "n_features"), CASES)
-def test_models_are_taken_apart(kind: str, name: str, head: str, n_features: int) -> None:
+def test_split_head_of_known_models_finds_the_head(kind: str, name: str, head: str, n_features: int) -> None:
     torch.manual_seed(0)
     network = build_foreign(kind, name, 4, {}).eval()
     preprocessing = own_preprocessing(kind, name, network)
@@ -112,12 +112,12 @@ def test_a_factory_comes_without_preprocessing() -> None:
         ("keras", "resnet", {}, "no network kind 'keras'"),
     ],
 )
-def test_mistakes_are_named(kind: str, name: str, arguments: dict[str, object], reason: str) -> None:
+def test_build_foreign_with_a_mistake_names_it(kind: str, name: str, arguments: dict[str, object], reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
         build_foreign(kind, name, 4, arguments)
 
 
-def test_without_timm_the_way_to_get_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_build_foreign_without_timm_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(ConfigError, match=r"pip install 'dualxda-explorer\[timm\]'"):
         build_foreign("timm", "test_resnet", 4, {})

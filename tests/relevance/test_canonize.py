@@ -186,7 +186,7 @@ def trained_lite() -> nn.Module:
     return network.eval()
 
 
-def test_a_trained_efficientnet_without_squeeze_excite(trained_lite: nn.Module) -> None:
+def test_trained_efficientnet_lite_conserves_relevance(trained_lite: nn.Module) -> None:
     images = photographs(5, 160)
     model = RelevanceModel(trained_lite, AsGiven((3, 160, 160)), CPU)
     assert model.composite == ", ".join((BASE, MERGED, SUMS, GROUPED))
@@ -210,7 +210,7 @@ def test_a_trained_efficientnet_agrees_with_zennit_by_hand(trained_lite: nn.Modu
     assert_same_maps(alone[1:] - alone[:1], alone[:1], 1e-5)
 
 
-def test_a_trained_residual_network() -> None:
+def test_trained_residual_network_agrees_with_zennit_by_hand() -> None:
     folder = Path(__file__).resolve().parents[3] / "shared" / "data"
     if not (folder / "cifar10.tar").is_file():
         pytest.skip("the trained ResNet-18 and its images are not beside this checkout")

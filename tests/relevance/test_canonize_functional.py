@@ -153,7 +153,7 @@ def test_pooling_functions_are_pooling_layers() -> None:
     assert_same_maps(maps_of(model_of(network)), maps_of(model_of(layers)), 1e-9)
 
 
-def test_batch_norms_in_another_dress_are_merged() -> None:
+def test_frozen_batch_norms_are_merged() -> None:
     frozen = Net(plain)
     frozen.bn1 = _frozen(frozen.bn1)  # type: ignore[assignment]
     model = model_of(frozen)
@@ -167,7 +167,7 @@ def _frozen(norm: nn.BatchNorm2d) -> nn.Module:
     return frozen
 
 
-def test_a_convolution_that_two_hear_keeps_its_batch_norm() -> None:
+def test_batch_norm_after_a_shared_convolution_is_not_merged() -> None:
     def body(net: Net, x: torch.Tensor) -> Any:
         x = net.conv1(x)
         return net.relu(net.bn1(x)) + net.relu(net.bn2(x))
@@ -272,7 +272,7 @@ def test_refusal_names_the_part_that_asks_about_its_input_in_plain_words() -> No
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit")
-def test_network_with_a_scripted_part_has_no_maps_and_it_is_said() -> None:
+def test_network_with_a_scripted_part_is_refused_with_the_reason() -> None:
     body = torch.jit.script(nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()))
     refused(nn.Sequential(body, nn.Linear(6, 4)), "a part of it is a TorchScript program")
 
@@ -332,7 +332,7 @@ def test_a_network_that_does_not_conserve_relevance_is_refused() -> None:
     refused(network, r"relevance is not conserved through it \(.*% is lost or gained, at most 0.1% may")
 
 
-def test_a_network_that_remembers_is_refused() -> None:
+def test_network_that_keeps_state_between_images_is_refused() -> None:
     def body(net: Net, x: torch.Tensor) -> Any:
         net.calls = getattr(net, "calls", 0) + 1  # type: ignore[assignment]
         return net.relu(net.conv1(x) * (1.0 + net.calls))  # type: ignore[operator]

@@ -36,7 +36,7 @@ def test_heat_maps_of_a_plain_network_need_no_torchvision() -> None:
     )
 
 
-def test_zennit_is_whole_for_whoever_uses_it() -> None:
+def test_import_zennit_leaves_zennit_torchvision_usable() -> None:
     run(
         """
         import xda.relevance

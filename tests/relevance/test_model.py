@@ -179,7 +179,7 @@ def test_maps_of_partners_add_up_to_the_logits_own_map(trained: nn.Module) -> No
     assert_same_maps(maps.sum(axis=0, dtype=np.float64)[None], own, tolerance=1e-5)
 
 
-def test_every_way_to_ask_gives_the_same_maps(model: RelevanceModel) -> None:
+def test_maps_by_each_method_are_equal(model: RelevanceModel) -> None:
     images = pictures(6, GREY)
     seeds = signed_seeds(model.features(images)[0], 6)
     alone = np.concatenate([model.maps([image], seed[None]) for image, seed in zip(images, seeds, strict=True)])
@@ -273,7 +273,7 @@ def test_the_composite_is_named(model: RelevanceModel, trained: nn.Module) -> No
 
 
 @pytest.mark.slow
-def test_the_real_data(real_mnist: ImageDataset, tmp_path: Path) -> None:
+def test_maps_of_real_mnist_sum_to_the_attribution(real_mnist: ImageDataset, tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     source = real_mnist.train.source
     pixels = source.pixels(np.arange(10_000))
@@ -335,7 +335,7 @@ def test_network_whose_batch_norms_know_statistics_conserves_relevance(name: str
         np.testing.assert_allclose(maps.sum(axis=(1, 2)), (features**2).sum(axis=1), rtol=1e-3)
 
 
-def test_loss_without_faint_features_is_not_laid_on_them() -> None:
+def test_refusal_without_faint_features_does_not_blame_them() -> None:
     convolution, last = nn.Conv2d(1, 4, 3), nn.Linear(196, 8)
     nn.init.zeros_(last.weight)
     network = nn.Sequential(convolution, nn.ReLU(), nn.Flatten(), last, nn.Linear(8, 3))

@@ -1,4 +1,4 @@
-"""Every image is looked at once: is it whole, and what is its SHA-256? The answers are kept, so later starts are cheap.
+"""Checks of images: each is decoded and hashed once, and the answers are kept, so that later starts are cheap.
 
 An answer is kept with the path, size and modification time of the file it was read from; while these are the same, the
 file is not read again. 100,000 files then cost as many calls of ``stat``.
@@ -41,10 +41,10 @@ Stamp = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is known of one image."""
+    """The result of the check of one image."""
 
     sha256: bytes
-    """Of its file, 32 bytes."""
+    """SHA-256 of the file, 32 bytes."""
     problem: str
     """Why it cannot be used; empty where it can."""
     otherwise: bool = False
@@ -192,7 +192,7 @@ def _version() -> bytes:
 
 
 def _load(path: Path | None) -> dict[str, tuple[Stamp, list[Verdict]]]:
-    """Return what was kept; whatever cannot be read was not."""
+    """Return the kept verdicts; a file that cannot be read counts as empty."""
     known: dict[str, tuple[Stamp, list[Verdict]]] = {}
     if path is None or not path.is_file():
         return known
@@ -237,7 +237,7 @@ def is_text(path: str) -> bool:
 
 
 def for_people(path: str) -> str:
-    """Return a path as it may be printed: what is not printable, or no text at all, as Python would escape it."""
+    """Return a path that can be printed: characters that are not printable, or no text, are escaped as in Python."""
     return path if path.isprintable() else "".join(each if each.isprintable() else _escaped(each) for each in path)
 
 

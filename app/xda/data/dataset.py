@@ -28,7 +28,7 @@ MOST_CLASSES = 10
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """An image that cannot be used, and why."""
+    """An image that cannot be used, with the reason."""
 
     name: str
     """Path or place, for people."""
@@ -37,7 +37,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class ReadOtherwise:
-    """Images of which torchvision's default loader gives other pixels than this product."""
+    """Images that torchvision's default loader decodes to other pixels than this product."""
 
     count: int = 0
     names: tuple[str, ...] = ()
@@ -50,14 +50,14 @@ class ReadOtherwise:
 
 
 class ImageSource(Protocol):
-    """Where the images of a split come from."""
+    """The source of a split's images."""
 
     def encoded(self, index: int) -> bytes:
         """Return the original file (PNG, JPEG, ...) of one image."""
         ...
 
     def origin(self, index: int) -> str | int:
-        """Return where one image came from: its path or place, or its position in the data set as that was read."""
+        """Return the origin of one image: its path or place, or its position in the data set as that was read."""
         ...
 
     def pixels(self, indices: NDArray[np.int64]) -> NDArray[np.uint8] | None:
@@ -78,7 +78,7 @@ class ArraySource:
         return buffer.getvalue()
 
     def origin(self, index: int) -> int:
-        """Return the position, of which none is left out."""
+        """Return the position; no image is left out."""
         return index
 
     def pixels(self, indices: NDArray[np.int64]) -> NDArray[np.uint8] | None:
@@ -110,7 +110,7 @@ class ImageSplit:
         return self.source.encoded(i)
 
     def origins(self, split: str) -> Iterator[str]:
-        """Yield for every image, in order, where it came from: its path or place, or ``train[17]`` for a position."""
+        """Yield the origin of every image, in order: its path or place, or ``train[17]`` for a position."""
         for i in range(len(self.labels)):
             found = self.source.origin(i)
             yield found if isinstance(found, str) else f"{split}[{found}]"
@@ -130,7 +130,7 @@ class ImageDataset:
     train: ImageSplit
     test: ImageSplit
     own_classes: tuple[str, ...] = field(default=(), kw_only=True)
-    """What the data set itself calls its classes, (K,), where ``classes`` are other names; else empty."""
+    """The data set's own names of its classes, (K,), if ``classes`` are other names; else empty."""
 
     def with_classes(self, names: Sequence[str]) -> ImageDataset:
         """Return the data set with its classes in another order, or under other names.

@@ -1,4 +1,4 @@
-"""From the bytes of an image file to pixels: upright, eight bits a channel, without transparency.
+"""Decoding of image files to pixels: upright, eight bits a channel, without transparency.
 
 The one way in which files become pixels: the network sees what this module gives, and so do the pages, the check of a
 data set and the pictures that are shared.
@@ -19,7 +19,7 @@ MOST_PIXELS = 89_478_485
 """Larger images are taken for decompression bombs and refused: Pillow's own limit, 256 MiB of RGB."""
 
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-"""What is tried, in Pillow's names. Of the others some run programs (EPS: Ghostscript), and few are ever looked at."""
+"""The formats that are tried, in Pillow's names. Some others run programs (EPS: Ghostscript); few are ever reviewed."""
 
 _ORIENTATION = int(ExifTags.Base.Orientation)
 _BITS_PER_SAMPLE, _SAMPLE_FORMAT = 258, 339
@@ -181,7 +181,7 @@ def is_shown_alike(data: bytes) -> bool:
 
 
 def _white(image: Image.Image) -> int | None:
-    """Return the value that is white in grey of more than 8 bits, where the file's declared depth says it."""
+    """Return the value of white in grey of more than 8 bits, if the file declares its depth."""
     declared = getattr(image, "tag_v2", {})
     if declared:
         bits, signed = (max(np.atleast_1d(declared.get(tag, 1))) for tag in (_BITS_PER_SAMPLE, _SAMPLE_FORMAT))

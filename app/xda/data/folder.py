@@ -34,7 +34,7 @@ class FileSource:
     folder: str = ""
     """Below which they are; their origins leave it out."""
     name: str = ""
-    """What their origins say for the folder."""
+    """Name of the folder in the images' origins."""
 
     def origin(self, index: int) -> str:
         """Return the path as seen from the data set."""
@@ -192,7 +192,7 @@ def _read(path: str) -> bytes:
 
 
 def _leads_out(path: str, folder: str) -> bool:
-    """Whether a path is a link to something that is not below a folder."""
+    """Whether a path is a link that leads out of a folder."""
     return os.path.islink(path) and not _is_below(os.path.realpath(path), folder)
 
 

@@ -1,4 +1,4 @@
-"""Which part of an original image the network sees: where its heat-map must lie.
+"""The part of an original image that the network sees, where its heat-map must lie.
 
 The network's input is the original, resized and cropped; a heat-map has the size of that input. ``seen_region`` runs
 the two steps backwards.
@@ -11,7 +11,7 @@ from typing import Protocol
 
 
 class Resizing(Protocol):
-    """What of a preprocessing decides the region (``xda.data.preprocessing.Preprocessing``)."""
+    """The steps of a preprocessing that decide the region (``xda.data.preprocessing.Preprocessing``)."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -49,7 +49,7 @@ def resized_size(original: tuple[int, int], shorter: int) -> tuple[int, int]:
 
 
 def crop_offset(outer: int, inner: int) -> int:
-    """Return where a centred crop begins, as torchvision's ``CenterCrop`` puts it; negative where it pads."""
+    """Return the first pixel of a centred crop, as torchvision's ``CenterCrop`` puts it; negative if it pads."""
     if outer >= inner:
         return round((outer - inner) / 2)
     return -((inner - outer) // 2)
@@ -85,7 +85,7 @@ def seen_region(original: tuple[int, int], preprocessing: Resizing) -> Box:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where on an original the network's input lies."""
+    """The position of the network's input on an original."""
 
     original: tuple[int, int]
     """(width, height) of the upright original."""
@@ -102,6 +102,6 @@ class Place:
 
 
 def place_of(original: tuple[int, int], preprocessing: Resizing) -> Place:
-    """Return where on an original, of (width, height), its heat-map lies."""
+    """Return the position of the heat-map on an original of (width, height)."""
     height, width = preprocessing.size
     return Place(original, seen_region(original, preprocessing), (width, height))

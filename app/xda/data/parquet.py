@@ -39,7 +39,7 @@ _LABEL_NAMES = ("label", "labels", "fine_label")
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Which columns of the shards are read."""
+    """The columns of the shards that are read."""
 
     image: str
     label: str
@@ -116,7 +116,7 @@ class ParquetSource:
 
 
 def row_name(shard: str, row: int) -> str:
-    """Return how a row of a file is called: ``train.parquet, row 17``."""
+    """Return the name of a row of a file: ``train.parquet, row 17``."""
     return f"{for_people(shard)}, row {row}"
 
 
@@ -231,7 +231,7 @@ def find_shards(patterns: Sequence[str]) -> list[str]:
 
 
 def find_columns(shard: str, image: str | None = None, label: str | None = None) -> Columns:
-    """Return which columns of a shard hold images and labels; errors as for ``load``."""
+    """Return the columns of a shard with images and labels; errors as for ``load``."""
     with closing(_open(shard)) as file:
         schema = file.schema_arrow
     pictures = [field.name for field in schema if _holds_images(field.type)]
@@ -245,7 +245,7 @@ def find_columns(shard: str, image: str | None = None, label: str | None = None)
 def _column(
     shard: str, schema: pa.Schema, what: str, asked: str | None, usual: tuple[str, ...], fitting: list[str]
 ) -> str:
-    """Return the column that is asked for, or called as usual, or the only one that fits."""
+    """Return the column that was asked for, else one with a usual name, else the only one that fits."""
     found = asked or next((name for name in usual if name in fitting), fitting[0] if len(fitting) == 1 else None)
     if found is None or found not in fitting:
         needed = {"image": "bytes, or a struct with bytes", "label": "whole numbers or text"}[what]
@@ -296,7 +296,7 @@ def _open(shard: str) -> pq.ParquetFile:
 
 
 def _rows_at_once(file: pq.ParquetFile, group: int) -> int:
-    """Return how many rows of a row group are decoded at a time, by what they weigh."""
+    """Return the number of rows of a row group to decode at a time, by their size in bytes."""
     about = file.metadata.row_group(group)
     return int(max(1, min(_MOST_ROWS_AT_ONCE, _BYTES_AT_ONCE * about.num_rows // max(1, about.total_byte_size))))
 

@@ -1,4 +1,4 @@
-"""From image files to what the network sees: decode, convert, resize, scale to [0, 1], normalise per channel."""
+"""Preprocessing of image files for a network: decode, convert, resize, scale to [0, 1], normalise per channel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Interpolation = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lan
 NEEDED = ("mode", "size", "mean", "std")
 """Fields without which no preprocessing can be made."""
 MOST_PIXELS = 2**24
-"""Of a network's input, H x W: 4,096 x 4,096, which takes 200 MB an image in colour."""
+"""Pixels of a network's input, H x W: 4,096 x 4,096, which takes 200 MB an image in colour."""
 LONGEST_SIDE = 10_000
 CHANNELS = {"L": 1, "RGB": 3}
 """Channels of each mode."""
@@ -47,7 +47,7 @@ class Preprocessing:
     interpolation: Interpolation = "bilinear"
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
+        """Refuse values that cannot be meant."""
         if self.mode not in ("L", "RGB"):
             raise ConfigError(f"The preprocessing mode must be 'L' or 'RGB', not '{self.mode}'.")
         if len(self.mean) != self.channels or len(self.std) != self.channels:
@@ -77,7 +77,7 @@ class Preprocessing:
         return CHANNELS[self.mode]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-ready dictionary; without what is as it always was before it could be chosen."""
+        """Return a JSON-ready dictionary; entries that older runs lack are left out if they have the old values."""
         chosen = {f.name for f in fields(self) if f.name not in _LATER or getattr(self, f.name) != f.default}
         values = {key: value for key, value in asdict(self).items() if key in chosen}
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
@@ -179,7 +179,7 @@ class Preprocessing:
 
 
 _LATER = ("resize", "interpolation")
-"""What the manifests of older runs do not have."""
+"""Entries that the manifests of older runs do not have, with their values."""
 
 
 def _numbers(values: tuple[float, ...]) -> str:

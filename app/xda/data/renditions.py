@@ -1,4 +1,4 @@
-"""Images as they are shown: the original where browsers show it as the network sees it, else one of bounded size.
+"""Images for the page: the original if browsers show it as the network sees it, else a copy of bounded size.
 
 A gallery of photographs sends thumbnails, not sixty originals; formats that browsers do not know, and transparency,
 which the network does not see, are shown as they are decoded for the network.
@@ -25,7 +25,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def original_will_do(data: bytes, size: Size) -> bool:
-    """Whether an original is shown as it is: of a format and a size that suit."""
+    """Whether a page can show an original itself: its format and its size suit."""
     if len(data) > MOST_BYTES[size]:
         return False
     if _is_plain_png(data):

@@ -1,4 +1,4 @@
-"""Labelled images that are already as the network takes them: a torch Dataset, a DataLoader, or two arrays.
+"""Labelled images in the form that the network takes: a torch Dataset, a DataLoader, or two arrays.
 
 This is what a notebook has. Images keep the position that the data set gives them, since a training image is named by
 it; they are asked for once while features are computed and again, one by one, where a picture or a heat-map needs them.

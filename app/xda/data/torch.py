@@ -37,9 +37,9 @@ class ItemSource:
 
     dataset: Any
     indices: NDArray[np.int64]
-    """Which items, shape (N,)."""
+    """Positions of the items, shape (N,)."""
     paths: Mapping[int, str]
-    """Of the items whose image is one, by position."""
+    """Files of the items whose image is a file, by position."""
 
     def encoded(self, index: int) -> bytes:
         """Return the bytes of an image file: the file itself where the item is one, else a PNG of its pixels."""
@@ -176,7 +176,7 @@ class _Item:
     otherwise: str = ""
     """Its name, where torchvision's loader gives other pixels."""
     path: str = ""
-    """Of the image, where it is a file."""
+    """Path of the image, if it is a file."""
 
 
 def _read(split: str, dataset: Any, progress: Progress) -> list[_Item]:

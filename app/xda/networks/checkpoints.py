@@ -37,7 +37,7 @@ _SAFE: list[Any] = [
 Making one runs no code of the file's and touches nothing outside of itself.
 """
 _PREFIXES = ("module.", "_orig_mod.", "model.")
-"""What DataParallel, torch.compile and training frameworks put before every name."""
+"""Prefixes that DataParallel, torch.compile and training frameworks put before every name."""
 _DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
 """Names in the files that torchvision distributes for its DenseNets, from before it renamed these layers."""
 _CONVERT = (
@@ -90,7 +90,7 @@ def fill_weights(network: nn.Module, content: bytes, path: str) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
-    """Return the tensors of a checkpoint by name, on the CPU; what kind of file it is tells its content.
+    """Return the tensors of a checkpoint by name, on the CPU; the content tells the kind of file.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def _is_torchscript(path: Path) -> bool:
 
 
 def _read_torch(path: Path) -> dict[str, torch.Tensor]:
-    """Read what ``torch.save`` wrote, tensors only."""
+    """Read the tensors that ``torch.save`` wrote."""
     if _is_torchscript(path):
         raise DataError(
             f"The weights {path} are a TorchScript archive, a program rather than tensors. Save the state dict "
@@ -195,7 +195,7 @@ def _read_torch(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _state_dict(content: object) -> object:
-    """Return the state dict in what a training program saved: under a known name, or the only one that there is."""
+    """Find the state dict in a training program's checkpoint: under a known name, or the only one there is."""
     while isinstance(content, Mapping):
         named = [content[key] for key in _NESTED if isinstance(content.get(key), Mapping)]
         alone = [value for value in content.values() if _is_state_dict(value)]
@@ -242,7 +242,7 @@ def _fill(network: nn.Module, tensors: Mapping[str, torch.Tensor], path: str) ->
 
 
 def _unprefixed(tensors: Mapping[str, torch.Tensor], expected: Iterable[str]) -> dict[str, torch.Tensor]:
-    """Take away prefixes that wrappers put before every name, as long as the network does not have them itself."""
+    """Remove prefixes that wrappers put before every name, unless the network has them itself."""
     names = dict(tensors)
     known = set(expected)
     changed = True

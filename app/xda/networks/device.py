@@ -1,4 +1,4 @@
-"""Which device the tensors live on."""
+"""The device that holds the tensors."""
 
 from __future__ import annotations
 

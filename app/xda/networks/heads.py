@@ -33,7 +33,7 @@ class _Reached(Exception):  # noqa: N818 - no error: it ends the forward pass wh
 
 
 class _Tap(nn.Sequential):
-    """Stands in the place of the head; its layers are what is left to do to the features."""
+    """Stands in the place of the head and keeps the steps that follow the features."""
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         for layer in self:
@@ -258,7 +258,7 @@ class _Call:
 def _observed(
     network: nn.Module, layers: Sequence[tuple[str, nn.Module]], images: torch.Tensor, sign: int = 1
 ) -> tuple[list[torch.Tensor], list[_Call]]:
-    """Run a network; return what it returns and what the layers took and gave, which is multiplied by the sign."""
+    """Run a network; return its output, and the inputs and outputs of its layers, outputs times the sign."""
     calls: list[_Call] = []
 
     def watch(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
@@ -353,7 +353,7 @@ def _width(module: nn.Linear | nn.Conv2d) -> int:
 
 
 def _as_linear(module: nn.Module) -> nn.Linear | None:
-    """Return a layer as the linear layer that it is, one with a single output with two rows; None if it is none."""
+    """Return a layer as a linear layer, with two rows if it has one output; None if it is not linear."""
     if isinstance(module, nn.Linear):
         return module if module.out_features > 1 else _two_rows(module)
     if not isinstance(module, nn.Conv2d):

@@ -1,4 +1,4 @@
-"""The source of a factory's module that travels in a run: collected by a build, imported from memory when it is opened.
+"""The source of a factory's module: a build collects it into the run, and opening the run imports it from memory.
 
 A module that Python finds here comes before the run's copy, so that naming your own module never runs somebody else's
 code in its place. What is imported from a run is known to Python only while its network is made: two runs may bring
@@ -23,7 +23,7 @@ from xda.plugins import PACKAGES, module_of
 
 MOST_FILES = 500
 MOST_BYTES = 1 << 22
-"""Of all files together."""
+"""Bytes of all files together."""
 
 _importing = threading.RLock()
 
@@ -88,7 +88,7 @@ def _is_plain(path: Path, top: Path) -> bool:
 
 @contextmanager
 def importable(factory: str, code: Mapping[str, bytes]) -> Iterator[None]:
-    """Let the module of a factory be found in the code of a run, within the block, where it is not found without.
+    """Within the block, let Python find a factory's module in the code of a run if it finds none elsewhere.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ class _KeptCode(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return what Python needs to import a module of the run; None for every other."""
+        """Return the specification with which Python imports a module of the run; None for every other."""
         if fullname.partition(".")[0] != self._top:
             return None
         if self._file(fullname) is not None:

@@ -23,14 +23,14 @@ from xda.networks.spec import NetworkSpec, build_network, default_preprocessing
 from xda.plugins import refuse_unnamed
 
 _SPARE_BYTES = 1 << 26
-"""What a network may allocate beside its weights while it is made."""
+"""Bytes that a network may allocate beside its weights while it is made."""
 _MAKERS = frozenset({torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn, torch.eye})
-"""What layers are made of; other functions compute from tensors that are there already."""
+"""Functions that allocate the tensors of layers; others compute from tensors that are there already."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedNetwork:
-    """Everything of a network that a run keeps."""
+    """The parts of a network that a run keeps."""
 
     spec: NetworkSpec
     """With the name of the head, where that is not found without running the network."""
@@ -38,7 +38,7 @@ class LoadedNetwork:
     classifier: nn.Module
     """In eval mode."""
     remark: str = ""
-    """What the network does with the scores of its head, or returns beside them; empty where it is nothing."""
+    """A sentence about what the network does to its head's scores or returns beside them; empty if nothing."""
 
     def weights(self) -> bytes:
         """Return the weights as safetensors, for ``open_network``."""
@@ -46,7 +46,7 @@ class LoadedNetwork:
         return pack((named.network if isinstance(named, Classifier) else named).state_dict(), {})
 
     def own_preprocessing(self) -> Preprocessing | None:
-        """Return the transform of the network's makers; None where there is none that can be followed."""
+        """Return the transform of the network's makers; None if there is none that can be followed."""
         named = self.classifier
         try:
             return default_preprocessing(self.spec, named.network if isinstance(named, Classifier) else named)
@@ -227,7 +227,7 @@ class _AllocationLimit(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Count what a function is about to make."""
+        """Count the bytes that a function is about to allocate."""
         given = dict(kwargs or {})
         if func in _MAKERS and "out" not in given:
             planned = func(*args, **given | {"device": "meta"})

@@ -1,4 +1,4 @@
-"""Whether a network that is given pixels of 0 to 1 as they are was trained with another mean and standard deviation.
+"""A search for the mean and standard deviation of a network's training, if it is given pixels of 0 to 1 as they are.
 
 That is found out on labelled images: they are classified with each normalisation that is in use, and one is reported
 only if it does so much better that chance is ruled out, and well. Nothing is said of a network that was trained without
@@ -49,7 +49,7 @@ def better_normalisation(
     images: Sequence[bytes],
     labels: NDArray[np.int64],
 ) -> Better | None:
-    """Try other means and standard deviations, where those given change nothing.
+    """Try other means and standard deviations if those given change nothing.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def better_normalisation(
 def _candidates(
     preprocessing: Preprocessing, own: Preprocessing | None, pixels: NDArray[np.float32]
 ) -> Mapping[str, Normalisation]:
-    """Return the normalisations to try by whose they are, the likeliest first."""
+    """Return the normalisations to try by their owner, the likeliest first."""
     channels = preprocessing.channels
     candidates: dict[str, Normalisation] = {}
     if own is not None and own.channels == channels:
@@ -107,7 +107,7 @@ def _candidates(
 
 
 def _kappa(predicted: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
-    """Return Cohen's kappa: 0 where predictions have nothing to do with the labels, 1 where all are right."""
+    """Return Cohen's kappa: 0 if predictions are independent of the labels, 1 if all are right."""
     n_classes = 1 + int(max(predicted.max(), labels.max()))
     shares = [np.bincount(each, minlength=n_classes) / len(labels) for each in (predicted, labels)]
     chance = float(shares[0] @ shares[1])

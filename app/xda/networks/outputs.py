@@ -1,4 +1,4 @@
-"""What a network returns, compared with the scores of a linear layer in it: the same, or their softmax.
+"""The output of a network compared with the scores of a linear layer in it: the same, or their softmax.
 
 A network of two classes may return one value instead, the logit of the second class against the first, or its sigmoid.
 """
@@ -15,7 +15,7 @@ _RTOL = 1e-3
 """Largest deviation at which two outputs are the same one, relative to the largest value."""
 
 Form = Literal["scores", "softmax", "log-softmax", "difference", "sigmoid"]
-"""What a network's output is of its head's scores; each gives the same decision.
+"""Functions of the head's scores that a network may return; each gives the same decision.
 
 The last two are of two classes: the second score less the first, and the sigmoid of that, which is the softmax of the
 second class. The network decides for the second class where the difference is positive.
@@ -37,7 +37,7 @@ def tensors(output: object) -> Iterator[torch.Tensor]:
 
 
 def form_of(output: torch.Tensor, scores: torch.Tensor) -> Form | None:
-    """Return what an output is of the scores (B, K) of a layer; None if it is something else."""
+    """Return the form of an output, given the scores (B, K) of a layer; None if it is none of them."""
     candidates: dict[Form, torch.Tensor]
     if output.shape == scores.shape:
         candidates = {"scores": scores, "softmax": scores.softmax(1), "log-softmax": scores.log_softmax(1)}

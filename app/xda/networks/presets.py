@@ -13,7 +13,7 @@ from xda.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a preset is trained: AdamW with a one-cycle learning rate."""
+    """The training of a preset: AdamW with a one-cycle learning rate."""
 
     epochs: int
     batch_size: int

@@ -30,7 +30,7 @@ ANY: Final = "pretrained"
 _PRENORMALISED = ("googlenet", "inception_v3")
 """Models whose weights of torchvision expect another normalisation and bring the layer that changes it."""
 _HASH = re.compile(r"-([a-f0-9]{8,})\.")
-"""What torch.hub takes for the beginning of a file's SHA-256 in its name."""
+"""The part of a file's name that torch.hub takes for the beginning of its SHA-256."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ def _timm_config(name: str, choice: str) -> Any:
 
 
 def _downloaded(url: str, what: str) -> Path:
-    """Return a file of torch.hub's, downloaded if it is not there, whose content is what its name says."""
+    """Return a file of torch.hub's, downloaded if it is absent; its content must match the hash in its name."""
     name = PurePosixPath(urlparse(url).path).name
     path = Path(torch.hub.get_dir()) / "checkpoints" / name
     found = _HASH.search(name)
@@ -187,7 +187,7 @@ def _downloaded(url: str, what: str) -> Path:
 
 @contextmanager
 def _quiet(*names: str) -> Iterator[None]:
-    """Keep packages from telling each try; what fails is told once, by the error."""
+    """Keep packages from reporting each try; the error reports a failure once."""
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     try:

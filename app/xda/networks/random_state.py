@@ -1,4 +1,4 @@
-"""The global random generators of torch, numpy and Python: what happens within the block leaves them as they were."""
+"""A block that leaves the global random generators of torch, numpy and Python as they were."""
 
 from __future__ import annotations
 

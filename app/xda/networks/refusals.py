@@ -1,4 +1,4 @@
-"""Why a network has no heat-maps, or no head: the sentences, and architectures of which it is known beforehand."""
+"""Refusals of networks without heat-maps or without a head, and architectures that are known to be refused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 from xda.errors import ConfigError
 
 REFUSED = "Heat-maps are not available for this network: "
-"""How every refusal begins."""
+"""The beginning of every refusal."""
 
 _ATTENTION = frozenset(
     {
@@ -23,7 +23,7 @@ _OWN_STATISTICS = ("LayerNorm", "GroupNorm", "InstanceNorm", "layer_norm", "grou
 
 
 def refuse_known(kinds: Iterable[str]) -> None:
-    """Refuse architectures of which it is known that the composite does not suit them, with the reason.
+    """Refuse architectures that the composite is known not to suit, with the reason.
 
     Parameters
     ----------

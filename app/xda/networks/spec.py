@@ -1,4 +1,4 @@
-"""The network of a run: what it is, how it is built again, and which preprocessing it comes with."""
+"""The description of a run's network, from which it is built again with its preprocessing."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from xda.networks.random_state import kept_random_state
 from xda.networks.zoo import build_foreign, own_preprocessing
 
 NetworkKind = Literal["preset", "torchvision", "timm", "factory"]
-"""Where an architecture comes from; also the key under which a configuration and a manifest name it."""
+"""Sources of an architecture; also the keys under which a configuration and a manifest name it."""
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkSpec:
-    """What is needed to build a network again; stored with every run."""
+    """The description of a network, enough to build it again; stored with every run."""
 
     name: str
-    """Of the preset or the model; of a factory ``module:function``."""
+    """Name of the preset or the model; of a factory ``module:function``."""
     n_classes: int
     kind: NetworkKind = "preset"
     arguments: Mapping[str, Any] = field(default_factory=dict)

@@ -37,7 +37,7 @@ _EVAL_BATCH = 1000
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """What a training came to."""
+    """The result of a training."""
 
     test_accuracy: float
     """Share of the test images classified right."""
@@ -122,7 +122,7 @@ def train(
 
 
 class _Run:
-    """A training under way: the network, AdamW's state, and where it stands."""
+    """A training under way: the network, AdamW's state, and the epoch."""
 
     def __init__(self, network: nn.Module, recipe: Recipe, key: str, n_train: int) -> None:
         self.network = network
@@ -143,7 +143,7 @@ class _Run:
         return end + (high - end) * (1 + math.cos(math.pi * (step - turn) / max(1.0, total - turn))) / 2
 
     def save(self, path: Path) -> None:
-        """Write the state after a whole epoch; no pickle, and whole or not at all."""
+        """Write the state after a whole epoch, atomically and without pickle."""
         tensors = {f"network.{name}": value.detach() for name, value in self.network.state_dict().items()}
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}

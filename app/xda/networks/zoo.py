@@ -1,4 +1,4 @@
-"""Networks that others define: torchvision's and timm's models by name, and what a person's own factory makes.
+"""Networks that others define: torchvision's and timm's models by name, and the networks of a person's own factory.
 
 Only their architecture is taken, never weights: those come from a checkpoint, from ``xda.networks.pretrained`` or, in a
 run, from the run itself. Nothing is downloaded.
@@ -20,7 +20,7 @@ from xda.errors import ConfigError
 from xda.plugins import call_factory
 
 KINDS: Final = ("torchvision", "timm", "factory")
-"""Where networks come from that are no presets."""
+"""Sources of networks that are no presets."""
 
 _RESERVED = {
     "torchvision": ("weights", "weights_backbone", "num_classes", "progress"),
@@ -181,7 +181,7 @@ def _called(build: Callable[[], Any], name: str) -> nn.Module:
 
 
 def _suggestion(name: str, names: Sequence[str]) -> str:
-    """Return the end of a sentence on a name that is unknown."""
+    """Return the end of a sentence about an unknown name."""
     close = difflib.get_close_matches(name, names, n=3)
     return (
         f"; did you mean {' or '.join(repr(other) for other in close)}?"

@@ -1,9 +1,9 @@
-"""What it takes to propagate relevance through an architecture: a rule for every operation, or the reason why not.
+"""The rules of an architecture: one for every operation that relevance passes, or the reason why there is none.
 
 The canonical form that the rules need is found in the graph of operations, not by the name of a network: a batch norm
 is merged into the layer before it where nothing else sees that layer's output, branches are added by rule ``Norm``, a
 gate counts as a constant. So it holds for VGG, ResNet, DenseNet, MobileNet, EfficientNet and their kin from any
-library. What has no rule refuses the network: a wrong heat-map would be worse than none.
+library. An operation without a rule refuses the network: a wrong heat-map would be worse than none.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ class Step:
 
     layer: Layer
     inputs: tuple[fx.Node, ...]
-    """What it is computed from; relevance goes to the first ones, as many as ``layer.propagate`` returns."""
+    """Nodes that it is computed from; relevance goes to the first ones, as many as ``layer.propagate`` returns."""
 
 
 @dataclass(frozen=True, slots=True)
 class Canonization:
-    """A network in the form in which relevance goes through it, and what a person is told of that."""
+    """A network in its canonical form, with the rules for its operations and a description for people."""
 
     recorded: fx.GraphModule
     steps: dict[fx.Node, Step]
@@ -100,7 +100,7 @@ def canonize(recorded: fx.GraphModule, composite: EpsilonPlusFlat) -> Canonizati
 
 
 def _operation(node: fx.Node) -> Operation:
-    """Return what is known of the operation of a node, or refuse the node."""
+    """Return the registered operation of a node, or refuse the node."""
     operation = _WEIGHTED if isinstance(module_of(node), Linear) else operation_of(node)
     require(node, operation is not None and (node.op == "call_module" or "shape" in node.meta))
     assert operation is not None
@@ -140,7 +140,7 @@ def is_pointwise(module: Any) -> bool:
 
 
 def _merge_batch_norms(on_path: list[fx.Node]) -> set[fx.Node]:
-    """Merge each batch norm into the linear layer before it that nothing else listens to; return those merged."""
+    """Merge each batch norm into the linear layer before it if nothing else uses that layer; return those merged."""
     merged = set()
     targets = [node.target for node in on_path if node.op == "call_module"]
     for node in on_path:

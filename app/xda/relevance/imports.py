@@ -1,4 +1,4 @@
-"""torchvision only where it is used: importing it takes 160 MiB and up to two seconds; heat-maps need nothing of it.
+"""Import of zennit without torchvision, which takes 160 MiB and up to two seconds and which heat-maps do not need.
 
 zennit's initialiser imports ``zennit.torchvision`` and with it all of torchvision. Here zennit is imported with a
 placeholder in that one place, which is then taken away again: ``from zennit.torchvision import …`` and the attribute

@@ -43,7 +43,7 @@ _SAME = 1e-3
 
 
 class Preparation(Protocol):
-    """How images become what the network takes: ``xda.data.preprocessing``, or ``xda.data.tensors``."""
+    """The preparation of images for the network: ``xda.data.preprocessing``, or ``xda.data.tensors``."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -283,7 +283,7 @@ class RelevanceModel:
         return torch.from_numpy(self._preprocessing.array(images)).to(self._device, self._head.weight.dtype)
 
     def _propagate(self, images: torch.Tensor, seeds: torch.Tensor, rows: torch.Tensor) -> NDArray[np.float32]:
-        """Return the maps (n, H, W) of n seeds, of which each is on one of the m images."""
+        """Return the maps (n, H, W) of n seeds, each on one of the m images."""
         if self._propagator is None:
             raise NoHeatmapsError(self.refusal or "The heat-maps of this network are closed; open the model again.")
         seeds, rows = seeds.to(images.device, images.dtype), rows.to(images.device)

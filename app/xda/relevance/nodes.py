@@ -1,4 +1,4 @@
-"""Nodes of a recorded network (`torch.fx`): what they call, what they are computed from, and how one is refused."""
+"""Nodes of a recorded network (`torch.fx`): their names, layers and arguments, and the refusal of one."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def require(node: fx.Node, holds: bool) -> None:
 
 
 def function_of(node: fx.Node, source: fx.Node) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return what a node computes as a function of one of its inputs, which is left as it is.
+    """Return a node as a function of one of its inputs, which the function leaves as it is.
 
     Parameters
     ----------

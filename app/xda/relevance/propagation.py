@@ -13,7 +13,7 @@ from xda.relevance.canonize import Canonization
 from xda.relevance.rules import Terms
 
 _OWN_BLOCK = 4
-"""So many seeds on one image share its activations without copying them."""
+"""Number of seeds on one image from which on they share its activations without copies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Recording:
     features: torch.Tensor
     """phi(x), shape (m, d)."""
     terms: dict[fx.Node, Terms]
-    """What each step needs to propagate relevance."""
+    """The values that each step needs to propagate relevance."""
 
     @property
     def nbytes(self) -> int:
@@ -61,7 +61,7 @@ class Propagator:
 
     @torch.no_grad()
     def record(self, images: torch.Tensor) -> Recording:
-        """Go forward.
+        """Run the forward pass of images and keep the values that relevance needs.
 
         Parameters
         ----------
@@ -82,7 +82,7 @@ class Propagator:
 
     @torch.no_grad()
     def propagate(self, recording: Recording, seeds: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        """Go backward.
+        """Propagate relevance from the features to the inputs.
 
         Parameters
         ----------

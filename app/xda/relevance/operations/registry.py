@@ -59,7 +59,7 @@ def known_operations() -> list[Operation]:
 
 
 def operation_of(node: fx.Node) -> Operation | None:
-    """Return what is known of the operation of a node."""
+    """Return the registered operation of a node; None if there is none."""
     module, name = module_of(node), name_of(node)
     for operation in known_operations():
         # one by one, since isinstance does not take zennit's types in a tuple with others

@@ -21,7 +21,7 @@ def _reshaped(node: fx.Node) -> Sources:
 
 
 def _whole(node: fx.Node) -> Sources:
-    """Return the tensor of which a node takes a part, directly or after a split."""
+    """Return the tensor from which a node takes a part, directly or after a split."""
     whole = node.args[0]
     if isinstance(whole, fx.Node) and name_of(whole) in _SPLIT:
         whole = whole.args[0]
