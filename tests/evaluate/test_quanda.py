@@ -121,5 +121,5 @@ def test_quanda_missing_says_how_to_install(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delitem(sys.modules, "xda.evaluate.quanda", raising=False)
     monkeypatch.setitem(sys.modules, "quanda", None)
     monkeypatch.setitem(sys.modules, "quanda.explainers", None)
-    with pytest.raises(ModuleNotFoundError, match="In a notebook"):
+    with pytest.raises(ModuleNotFoundError, match="install it with two commands: pip install"):
         importlib.import_module("xda.evaluate.quanda")
