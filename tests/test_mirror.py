@@ -9,6 +9,7 @@ TESTS = Path(__file__).parent
 APP = TESTS.parent / "app" / "xda"
 
 TESTED_IN = {
+    "xda.relevance.nodes": "relevance/operations/test_registry.py",
     "xda.attribution.collection": "attribution/test_tables.py",
     "xda.attribution.results": "attribution/test_alignment.py",
     "xda.build.demo": "test_cli.py",
@@ -55,6 +56,10 @@ TESTED_IN = {
 """Modules without a test file of their name, each with one that imports it."""
 
 TESTED_THROUGH_OTHERS = {
+    "xda.relevance.operations.pooling",
+    "xda.relevance.operations.arithmetic",
+    "xda.relevance.operations.shapes",
+    "xda.relevance.operations.passing",
     "xda.build.config_errors",
     "xda.build.configured_network",
     "xda.build.description",
@@ -63,9 +68,7 @@ TESTED_THROUGH_OTHERS = {
     "xda.explanation.queries",
     "xda.networks.random_state",
     "xda.networks.refusals",
-    "xda.relevance.operations",
     "xda.relevance.propagation",
-    "xda.relevance.rules",
     "xda.relevance.tracing",
     "xda.runs.network",
     "xda.runs.outcomes",
