@@ -110,7 +110,7 @@ def test_readme_fits_a_newcomer() -> None:
     assert (ROOT / "README.md").read_text(encoding="utf-8").count("\n") <= 120
 
 
-IN_EXAMPLES = ("outliers", "stripes")
+IN_EXAMPLES = ("outliers", "stripes", "pixel_shuffle")
 """What pages of docs/how-to make as an example."""
 
 
