@@ -10,6 +10,7 @@ APP = TESTS.parent / "app" / "xda"
 
 TESTED_IN = {
     "xda.relevance.nodes": "relevance/operations/test_registry.py",
+    "xda.relevance.tracing": "relevance/operations/test_twins.py",
     "xda.attribution.collection": "attribution/test_tables.py",
     "xda.attribution.results": "attribution/test_alignment.py",
     "xda.build.demo": "test_cli.py",
@@ -69,7 +70,6 @@ TESTED_THROUGH_OTHERS = {
     "xda.networks.random_state",
     "xda.networks.refusals",
     "xda.relevance.propagation",
-    "xda.relevance.tracing",
     "xda.runs.network",
     "xda.runs.outcomes",
     "xda.runs.support",

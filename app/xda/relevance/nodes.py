@@ -93,7 +93,7 @@ def function_of(node: fx.Node, source: fx.Node) -> Callable[[torch.Tensor], torc
         return at.target(*args, **kwargs)
 
     name = name_of(node)
-    changes = name.endswith("_") or name in ("iadd", "isub", "imul", "itruediv") or "inplace" in node.kwargs
+    changes = name.endswith("_") or "inplace" in node.kwargs
 
     def function(x: torch.Tensor) -> torch.Tensor:
         output: torch.Tensor = evaluate(node, x.clone() if changes else x)

@@ -42,7 +42,7 @@ class ZPlusFlat(BasicHook):  # type: ignore[misc]
 
     R_j = sum_k ((a_j w_kj)^+ / s_k + (1 - z_k / s_k) [k sees j] / n_k) R_k with z_k = sum_j (a_j w_kj)^+, s_k the
     stabilised z_k, and n_k the number of inputs that k sees. It is ``ZPlus`` where z_k is well above the stabiliser,
-    and ``Flat`` where nothing speaks for k.
+    and ``Flat`` where nothing speaks for k. The code stabilises n_k too, so it agrees with this equation to 1e-6.
     """
 
     def __init__(self, stabilizer: float = 1e-6) -> None:

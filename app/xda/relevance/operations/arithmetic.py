@@ -76,21 +76,21 @@ def _is_positive(value: object) -> bool:
 
 register(
     Operation(
-        functions=frozenset({"add", "add_", "iadd"}),
+        functions=frozenset({"add", "add_"}),
         sources=_terms,
         rule=lambda node, sources: SumLayer() if len(sources) == 2 else _passed(node, sources),
     )
 )
 register(
     Operation(
-        functions=frozenset({"sub", "sub_", "isub", "subtract"}),
+        functions=frozenset({"sub", "sub_", "subtract"}),
         sources=lambda node: _with_constant(node, first=True),
         rule=_passed,
     )
 )
 register(
     Operation(
-        functions=frozenset({"mul", "mul_", "imul", "multiply"}),
+        functions=frozenset({"mul", "mul_", "multiply"}),
         sources=_factors,
         rule=lambda node, sources: GateLayer(torch.mul) if _gate(node, sources) else _passed(node, sources),
         others=_gate,
@@ -98,7 +98,7 @@ register(
 )
 register(
     Operation(
-        functions=frozenset({"div", "div_", "truediv", "itruediv", "divide", "true_divide"}),
+        functions=frozenset({"div", "div_", "truediv", "divide", "true_divide"}),
         sources=lambda node: _with_constant(node, first=True, positive=True),
         rule=_passed,
     )
