@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache, partial
 from multiprocessing import parent_process
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from xda.web.api import comparison, links, operations, runs
 from xda.web.http import logging as web_logging
 from xda.web.http import openapi, problems
 from xda.web.http.answer_cache import AnswerCache
+from xda.web.http.conditional import NotModifiedError, answer_not_modified
 from xda.web.http.metrics import Metrics
 from xda.web.http.middleware import HostsMiddleware, LimitsMiddleware, PrefixMiddleware, RequestMiddleware
 from xda.web.http.static_files import HashedStaticFiles
@@ -106,6 +108,7 @@ def create_app(settings: Settings, catalog: Catalog | None = None) -> FastAPI:
     app.state.error_page = render_error
     app.state.share_limiter = CapacityLimiter(SHARES_AT_ONCE)
     problems.install(app)
+    app.add_exception_handler(NotModifiedError, answer_not_modified)
     for router in ROUTERS:
         # include_router would wrap each route, so that every request is matched twice.
         app.router.routes.extend(router.routes)
@@ -115,7 +118,7 @@ def create_app(settings: Settings, catalog: Catalog | None = None) -> FastAPI:
     app.add_middleware(PrefixMiddleware, root_path=settings.root_path)
     app.add_middleware(LimitsMiddleware, max_body=settings.max_body_bytes)
     app.add_middleware(RequestMiddleware, metrics=metrics)
-    app.openapi = openapi.Description(app, settings)  # type: ignore[method-assign]
+    app.openapi = cache(partial(openapi.describe, app, settings.max_page))  # type: ignore[method-assign]
     return app
 
 

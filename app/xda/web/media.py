@@ -26,7 +26,7 @@ from xda.present.colour import COLOURS, Colours, colorize, full_scale
 from xda.present.layers import layer
 from xda.settings import Settings
 from xda.web.dependencies import CatalogDep, SettingsDep
-from xda.web.http.conditional import IMMUTABLE, matches, not_modified, run_tag
+from xda.web.http.conditional import IMMUTABLE, fresh, run_tag
 from xda.web.http.device_wait import finished
 from xda.web.view import DEFAULT_SHOWN, choice, flag, integer
 
@@ -125,9 +125,7 @@ async def get_image(
 ) -> Response:
     """Return an image of bounded size (``view``, ``thumb``), or the ``original`` file."""
     explainer = catalog.by_digest(digest)
-    tag = run_tag(request, digest)
-    if matches(request, tag):
-        return not_modified(tag, IMMUTABLE)
+    headers = fresh(request, run_tag(request, digest), IMMUTABLE)
     asked = cast(Literal["view", "thumb", "original"], choice("size", size, ("view", "thumb", "original")))
     if asked == "original":
         content, media_type = explainer.image(split, index)
@@ -137,7 +135,7 @@ async def get_image(
             # Decoding a photograph on the event loop would delay all other requests.
             shown = await run_in_threadpool(explainer.images.shown, split, index, asked)
         content, media_type = shown
-    return Response(content, headers={"ETag": tag, "Cache-Control": IMMUTABLE}, media_type=media_type)
+    return Response(content, headers=headers, media_type=media_type)
 
 
 @router.get("/media/{digest}/relevance/{c}/{subject}/{side}.png")
@@ -162,9 +160,7 @@ async def get_heatmap(
     own map, the sum over all training images, always has its own scale; ``alone`` means a page without pairs.
     """
     explainer = catalog.by_digest(digest)
-    tag = run_tag(request, digest)
-    if matches(request, tag):
-        return not_modified(tag, IMMUTABLE)
+    headers = fresh(request, run_tag(request, digest), IMMUTABLE)
     asked = read_subject(explainer, c, subject)
     colours = cast(Colours, choice("map", map, COLOURS))
     reference = choice("scale", scale, ("own", "pair", "page"))
@@ -186,7 +182,7 @@ async def get_heatmap(
     if request.url.path.endswith(".svg"):
         index = asked.decision.test if side == "test" else asked.train
         content, media_type = layer(content, explainer.images.place(side, -1 if index is None else index))
-    return Response(content, headers={"ETag": tag, "Cache-Control": IMMUTABLE}, media_type=media_type)
+    return Response(content, headers=headers, media_type=media_type)
 
 
 @router.get("/media/{digest}/relevance/{c}/{subject}/{side}.f32")
@@ -201,11 +197,8 @@ async def get_values(
 ) -> Response:
     """Return the raw relevances: little-endian float32, row by row, as many as the PNG has pixels."""
     explainer = catalog.by_digest(digest)
-    tag = run_tag(request, digest)
-    if matches(request, tag):
-        return not_modified(tag, IMMUTABLE)
+    headers = fresh(request, run_tag(request, digest), IMMUTABLE)
     (pair,) = await finished(read_subject(explainer, c, subject).maps(explainer), settings)
     relevance: NDArray[np.float32] = pair.test if side == "test" else pair.train
     content = np.ascontiguousarray(relevance, dtype="<f4").tobytes()
-    headers = {"ETag": tag, "Cache-Control": IMMUTABLE}
     return Response(content, headers=headers, media_type="application/octet-stream")

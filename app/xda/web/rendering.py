@@ -6,7 +6,7 @@ surroundings of that element. No other module reads or writes ``HX-*``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -28,31 +28,9 @@ VARY = "HX-Request, HX-History-Restore-Request, HX-Target"
 """Request headers that choose between page and fragment."""
 
 
-@dataclass(frozen=True, slots=True)
-class HtmxRequest:
-    """The htmx headers of a request."""
-
-    asked: bool
-    """Whether htmx sent the request, not the browser itself."""
-    restoring: bool
-    """Whether the back or forward button caused the request."""
-    target: str
-    """Element to replace, as ``tag#id``."""
-
-    @classmethod
-    def of(cls, request: Request) -> HtmxRequest:
-        """Read the headers."""
-        headers = request.headers
-        return cls(
-            asked=headers.get("HX-Request") == "true",
-            restoring=headers.get("HX-History-Restore-Request") == "true",
-            target=headers.get("HX-Target", ""),
-        )
-
-    @property
-    def wants_fragment(self) -> bool:
-        """Whether ``#page`` alone is enough."""
-        return self.asked and self.target == "div#page"
+def wants_fragment(request: Request) -> bool:
+    """Whether htmx sent the request and replaces ``#page`` alone."""
+    return request.headers.get("HX-Request") == "true" and request.headers.get("HX-Target") == "div#page"
 
 
 @lru_cache(maxsize=1)
@@ -84,14 +62,7 @@ def urls_of(request: Request) -> Urls:
     return Urls(str(root).rstrip("/"))
 
 
-def render(
-    request: Request,
-    template: str,
-    context: DataclassInstance,
-    *,
-    status: int = 200,
-    headers: dict[str, str] | None = None,
-) -> HTMLResponse:
+def render(request: Request, template: str, context: DataclassInstance, *, status: int = 200) -> HTMLResponse:
     """Render a template from its context.
 
     Parameters
@@ -102,7 +73,6 @@ def render(
     context : dataclass instance
         Its fields are the template's variables; beside them there are ``urls`` and ``fragment``.
     status : int
-    headers : dict, optional
 
     Returns
     -------
@@ -110,8 +80,6 @@ def render(
         With ``Vary``, and to be revalidated, since the run of a page may be replaced.
     """
     variables: dict[str, Any] = {field.name: getattr(context, field.name) for field in fields(context)}
-    htmx = HtmxRequest.of(request)
-    body = environment().get_template(template).render(**variables, urls=urls_of(request), fragment=htmx.wants_fragment)
-    response = HTMLResponse(body, status_code=status, headers={"Cache-Control": "no-cache", "Vary": VARY})
-    response.headers.update(headers or {})
-    return response
+    variables |= {"urls": urls_of(request), "fragment": wants_fragment(request)}
+    body = environment().get_template(template).render(variables)
+    return HTMLResponse(body, status_code=status, headers={"Cache-Control": "no-cache", "Vary": VARY})

@@ -18,7 +18,7 @@ from xda.web.api.queries import Query as Base
 from xda.web.api.runs import TestIndex, check_limit, json_response
 from xda.web.dependencies import CatalogDep, ExplainerDep, SettingsDep
 from xda.web.http import conditional
-from xda.web.http.conditional import matches, not_modified, run_tag
+from xda.web.http.conditional import fresh, run_tag
 from xda.web.http.problems import documented
 
 router = APIRouter(tags=["explorer"])
@@ -138,9 +138,7 @@ async def get_comparison(
     check_limit(query.limit, settings)
     other = catalog.get(query.other) if query.other else None
     second, other_c = other_side(explainer, query.c, catalog.runs, other, query.with_c)
-    tag = run_tag(request, explainer.digest + second.digest)
-    if matches(request, tag):
-        return not_modified(tag)
+    headers = fresh(request, run_tag(request, explainer.digest + second.digest))
     decision = explainer.decide(test, c=query.c, target=query.target, against=query.against)
     compared = await run_in_threadpool(compare, explainer, second, decision, other_c)
-    return json_response(comparison_json(compared, query.only, query.by, query.limit), tag)
+    return json_response(comparison_json(compared, query.only, query.by, query.limit), headers)

@@ -24,7 +24,7 @@ from xda.present.snapshots import SharedState, capture
 from xda.settings import Settings
 from xda.web.api.models import LinkModel
 from xda.web.dependencies import CatalogDep, LinkStoreDep, SettingsDep
-from xda.web.http.conditional import IMMUTABLE, content_tag, matches, not_modified
+from xda.web.http.conditional import IMMUTABLE, content_tag, fresh
 from xda.web.http.problems import documented
 
 router = APIRouter(tags=["links"])
@@ -196,10 +196,7 @@ async def create_link(request: Request, catalog: CatalogDep, links: LinkStoreDep
 def stored_file(request: Request, media: tuple[str, bytes]) -> Response:
     """Answer with an immutable file of a link."""
     media_type, content = media
-    tag = content_tag(content)
-    if matches(request, tag):
-        return not_modified(tag, IMMUTABLE)
-    return Response(content, headers={"ETag": tag, "Cache-Control": IMMUTABLE}, media_type=media_type)
+    return Response(content, headers=fresh(request, content_tag(content), IMMUTABLE), media_type=media_type)
 
 
 @router.get("/s/{link}/media/{name}", operation_id="getSharedMedia", include_in_schema=False)

@@ -36,7 +36,7 @@ from xda.web.api.queries import (
 from xda.web.dependencies import CatalogDep, ExplainerDep, SettingsDep
 from xda.web.http import conditional
 from xda.web.http.answer_cache import AnswerCache
-from xda.web.http.conditional import REVALIDATE, content_tag, matches, not_modified, run_tag
+from xda.web.http.conditional import content_tag, fresh, run_tag
 from xda.web.http.device_wait import finished
 from xda.web.http.problems import documented
 from xda.web.lifecycle import Lifecycle
@@ -73,9 +73,9 @@ def check_limit(limit: int, settings: Settings) -> None:
         raise InvalidRequestError(f"limit={limit} is more than this server lists at once: at most {settings.max_page}.")
 
 
-def json_response(body: bytes, tag: str) -> Response:
-    """Answer with JSON that clients must revalidate."""
-    return Response(body, headers={"ETag": tag, "Cache-Control": REVALIDATE}, media_type="application/json")
+def json_response(body: bytes, headers: dict[str, str]) -> Response:
+    """Answer with JSON."""
+    return Response(body, headers=headers, media_type="application/json")
 
 
 @direct.get(
@@ -98,11 +98,10 @@ async def get_explanation(request: Request) -> Response:
     lifecycle: Lifecycle = request.app.state.lifecycle
     explainer = lifecycle.catalog.get(request.path_params["run"])
     tag = run_tag(request, explainer.digest)
-    if matches(request, tag):
-        return not_modified(tag)
+    headers = fresh(request, tag)
     answers: AnswerCache = request.app.state.answers
     if (kept := answers.get(tag)) is not None:
-        return json_response(kept, tag)
+        return json_response(kept, headers)
     test = path_index("test", request.path_params["test"])
     query = read_query(ExplanationQuery, request)
     check_limit(query.limit, lifecycle.settings)
@@ -111,7 +110,7 @@ async def get_explanation(request: Request) -> Response:
     indexed = query.indexed and query.limit <= explainer.run.manifest.per_sign
     body = answer() if indexed else await run_in_threadpool(answer)
     answers.put(tag, body)
-    return json_response(body, tag)
+    return json_response(body, headers)
 
 
 @router.get(
@@ -145,8 +144,7 @@ async def list_runs(request: Request, catalog: CatalogDep) -> Response:
         for run in catalog.runs.values()
     ]
     body = orjson.dumps(runs)
-    tag = content_tag(body)
-    return not_modified(tag) if matches(request, tag) else json_response(body, tag)
+    return json_response(body, fresh(request, content_tag(body)))
 
 
 @router.get(
@@ -163,9 +161,7 @@ async def list_test_images(
     query: Annotated[GalleryQuery, Query()],
 ) -> Response:
     """Return the matching test images, and the cursors of the pages before and after."""
-    tag = run_tag(request, explainer.digest)
-    if matches(request, tag):
-        return not_modified(tag)
+    headers = fresh(request, run_tag(request, explainer.digest))
     check_limit(query.limit, settings)
     wanted = GalleryFilter(query.label, query.predicted, query.correct, query.disagrees, query.max_margin)
     page = await run_in_threadpool(
@@ -179,7 +175,7 @@ async def list_test_images(
             "previous_cursor": page.previous_cursor,
         }
     )
-    return json_response(body, tag)
+    return json_response(body, headers)
 
 
 @router.get(
@@ -197,12 +193,10 @@ async def get_training_sample(
     query: Annotated[TrainingQuery, Query()],
 ) -> Response:
     """Return its dual variables, self-influence and slack, and its strongest contributions to test images."""
-    tag = run_tag(request, explainer.digest)
-    if matches(request, tag):
-        return not_modified(tag)
+    headers = fresh(request, run_tag(request, explainer.digest))
     check_limit(query.limit, settings)
     sample = await run_in_threadpool(explainer.training_sample, train, c=query.c, limit=query.limit)
-    return json_response(orjson.dumps(sample), tag)
+    return json_response(orjson.dumps(sample), headers)
 
 
 @router.get(
@@ -231,15 +225,9 @@ async def get_pair_relevance(
     query: Annotated[RelevanceQuery, Query()],
 ) -> Response:
     """Return both maps; each sums to attribution − intercept, up to the stabiliser of the propagation rule."""
-    tag = run_tag(request, explainer.digest)
-    if matches(request, tag):
-        return not_modified(tag)
+    headers = fresh(request, run_tag(request, explainer.digest))
     future = await run_in_threadpool(explainer.relevance, test, [train], **query.model_dump())
     (pair,) = await finished(future, settings)
     name = f"{explainer.id}-test{test}-train{train}.npz"
-    headers = {
-        "ETag": tag,
-        "Cache-Control": REVALIDATE,
-        "Content-Disposition": f'attachment; filename="{name}"',
-    }
+    headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return Response(to_npz(pair), headers=headers, media_type="application/x-npz")

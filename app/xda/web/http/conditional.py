@@ -46,14 +46,25 @@ def content_tag(body: bytes) -> str:
     return f'"{blake2b(body, digest_size=12).hexdigest()}"'
 
 
-def matches(request: Request, tag: str) -> bool:
-    """Whether the client already has the content of ``tag`` (``If-None-Match``, weak comparison, RFC 9110 13.1.2)."""
-    given = request.headers.get("if-none-match")
-    if given is None:
-        return False
-    return any(part.strip().removeprefix("W/") == tag for part in given.split(","))
+class NotModifiedError(Exception):
+    """Ends a request with 304: the client's copy is still valid."""
 
 
-def not_modified(tag: str, cache_control: str = REVALIDATE) -> Response:
-    """Answer 304: the client's copy is still valid."""
-    return Response(status_code=304, headers={"ETag": tag, "Cache-Control": cache_control})
+def fresh(request: Request, tag: str, cache_control: str = REVALIDATE) -> dict[str, str]:
+    """Return the caching headers of the answer with this tag.
+
+    Raises
+    ------
+    NotModifiedError
+        The client already has it (``If-None-Match``, weak comparison, RFC 9110 13.1.2).
+    """
+    headers = {"ETag": tag, "Cache-Control": cache_control}
+    given = request.headers.get("if-none-match", "")
+    if any(part.strip().removeprefix("W/") == tag for part in given.split(",")):
+        raise NotModifiedError(headers)
+    return headers
+
+
+async def answer_not_modified(_: Request, error: Exception) -> Response:
+    """Answer 304 (the exception handler of ``NotModifiedError``)."""
+    return Response(status_code=304, headers=error.args[0])

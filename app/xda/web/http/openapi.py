@@ -8,7 +8,6 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from xda.settings import Settings
 from xda.web.http.problems import PROBLEM_SCHEMA, documented
 
 EVERYWHERE = (400, 405, 413, 414, 431, 500, 503)
@@ -18,48 +17,29 @@ PAGE_LENGTHS = ("limit", "show")
 """Parameters and fields whose largest value is the setting ``max_page``."""
 
 
-class Description:
-    """Describes an application at the first request.
+def describe(app: FastAPI, max_page: int) -> dict[str, Any]:
+    """Return the OpenAPI document of an application.
 
     Parameters
     ----------
     app : FastAPI
-        The described application.
-    settings : Settings
-        Settings with its limits.
+    max_page : int
+        Its longest page.
     """
-
-    def __init__(self, app: FastAPI, settings: Settings) -> None:
-        self._app = app
-        self._settings = settings
-
-    def __call__(self) -> dict[str, Any]:
-        """Return the OpenAPI document."""
-        app = self._app
-        if app.openapi_schema is None:
-            schema = get_openapi(
-                title=app.title, version=app.version, description=app.description, routes=app.routes, tags=None
-            )
-            schemas = schema.setdefault("components", {}).setdefault("schemas", {})
-            # This application never sends FastAPI's own errors.
-            for name in ("HTTPValidationError", "ValidationError"):
-                schemas.pop(name, None)
-            schemas["Problem"] = PROBLEM_SCHEMA
-            for operation in _operations(schema):
-                operation["responses"] = {
-                    **{str(status): answer for status, answer in documented(*EVERYWHERE).items()},
-                    **operation["responses"],
-                }
-            for name, value in _named(schema["paths"]):
-                if name in PAGE_LENGTHS:
-                    value["maximum"] = self._settings.max_page
-            app.openapi_schema = schema
-        return app.openapi_schema
-
-
-def _operations(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    schemas = schema.setdefault("components", {}).setdefault("schemas", {})
+    # This application never sends FastAPI's own errors.
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    schemas["Problem"] = PROBLEM_SCHEMA
+    everywhere = {str(status): answer for status, answer in documented(*EVERYWHERE).items()}
     for path in schema["paths"].values():
-        yield from path.values()
+        for operation in path.values():
+            operation["responses"] = {**everywhere, **operation["responses"]}
+    for name, value in _named(schema["paths"]):
+        if name in PAGE_LENGTHS:
+            value["maximum"] = max_page
+    return schema
 
 
 def _named(node: Any) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from http import HTTPStatus
+from dataclasses import dataclass, field, replace
+from http.client import responses
 from typing import Any
 
 import orjson
@@ -77,10 +77,7 @@ ErrorPage = Callable[[Request, Problem], Response]
 
 
 def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "Error"
+    return responses.get(status, "Error")
 
 
 def _kind(error: XdaError) -> str:
@@ -209,16 +206,7 @@ def problem_response(request: Request, problem: Problem) -> Response:
     problem : Problem
         The problem; its ``instance`` and ``request_id`` are filled in here.
     """
-    told = Problem(
-        problem.status,
-        problem.title,
-        problem.detail,
-        problem.type,
-        request.scope["path"][:500],
-        getattr(request.state, "request_id", ""),
-        problem.errors,
-        problem.headers,
-    )
+    told = replace(problem, instance=request.scope["path"][:500], request_id=getattr(request.state, "request_id", ""))
     headers = {**told.headers, "Cache-Control": "no-store"}
     if wants_page(request):
         page: ErrorPage = request.app.state.error_page

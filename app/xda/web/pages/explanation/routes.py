@@ -19,7 +19,7 @@ from xda.present.story import Story, tell
 from xda.present.words import better_c_in_words, title
 from xda.runs.default_c import clearly_better
 from xda.web.dependencies import CatalogDep, ExplainerDep, SettingsDep, TestIndexDep
-from xda.web.http.conditional import REVALIDATE, matches, not_modified, run_tag
+from xda.web.http.conditional import REVALIDATE, fresh, run_tag
 from xda.web.http.csv_table import csv_table
 from xda.web.http.device_wait import finished
 from xda.web.pages.chrome import Choice, Chrome, run_header
@@ -153,9 +153,7 @@ async def get_png(
     request: Request, explainer: ExplainerDep, settings: SettingsDep, view: ViewDep, test: TestIndexDep
 ) -> Response:
     """Return the explanation as a figure in the layout of the paper."""
-    tag = run_tag(request, explainer.digest)
-    if matches(request, tag):
-        return not_modified(tag)
+    headers = fresh(request, run_tag(request, explainer.digest))
     story = told(explainer, test, view)
     asked = story.explanation
     listed = [part.index for part in (*asked.supporting, *asked.opposing)]
@@ -172,5 +170,5 @@ async def get_png(
         one_scale=view.scale == "page",
     )
     return Response(
-        content, headers={**_attachment(explainer, asked.decision, "png"), "ETag": tag}, media_type="image/png"
+        content, headers={**_attachment(explainer, asked.decision, "png"), **headers}, media_type="image/png"
     )
