@@ -268,7 +268,7 @@ def test_build_without_out_needs_check(capsys: pytest.CaptureFixture[str], tmp_p
     )
     status, out, err = run(capsys, "build", config, "--home", tmp_path / "home")
     assert (status, out) == (2, "")
-    assert "--out RUN is needed" in err
+    assert "with --out RUN" in err
     status, out, err = run(capsys, "build", config, "--check", "--home", tmp_path / "home", "--device", "cpu")
     assert (status, out) == (2, "")
     assert "cnn.safetensors does not exist" in err

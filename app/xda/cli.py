@@ -92,7 +92,7 @@ def _complain(message: str, listed: Sequence[str] = ()) -> int:
 
 
 def number_or_all(text: str) -> int | None:
-    """Read a limit, None for ``all``; argparse shows this function's name where a text is neither."""
+    """Read a limit, None for ``all``; argparse names this function in its error about any other text."""
     return None if text == "all" else int(text)
 
 
@@ -115,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
             "--allow-factory",
             action="append",
             metavar="MODULE",
-            help="let a run's network be made by code of this module or package, which you trust (repeat for several)",
+            help="module or package that you trust to make a run's network (repeat for several)",
         )
 
     def add_server(sub: argparse.ArgumentParser) -> None:
@@ -132,15 +132,15 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("name", metavar="NAME", help="one of the names below")
     data.closing = _known_names
     train = add("train", _train, "train a preset network and write its checkpoint")
-    train.add_argument("preset", metavar="PRESET", help="such as mnist-cnn")
+    train.add_argument("preset", metavar="PRESET", help="a preset network, such as mnist-cnn")
     train.add_argument("--out", type=Path, help="checkpoint file (default: checkpoints/PRESET.safetensors)")
     add_device(train)
     build = add("build", _build, "write features, surrogates and index as a run folder; continues an interrupted build")
     build.add_argument("config", type=Path, metavar="CONFIG.toml")
     build.add_argument("--out", type=Path, metavar="RUN", help="the run folder to write")
-    build.add_argument("--check", action="store_true", help="predict what the build would do, without doing it")
+    build.add_argument("--check", action="store_true", help="predict sizes, times and problems; build nothing")
     build.add_argument("--c", type=float, action="append", metavar="C", help="fit this C (repeat for several)")
-    build.add_argument("--skip-bad", action="store_true", help="leave out unusable images, and list them")
+    build.add_argument("--skip-bad", action="store_true", help="leave out unusable images and list them")
     add_device(build)
     verify = add("verify", _verify, "check hashes, decomposition and KKT certificate; exit status 0 only if all hold")
     verify.add_argument("run", type=Path, metavar="RUN")
@@ -152,14 +152,14 @@ def _parser() -> argparse.ArgumentParser:
     explain = add("explain", _explain, "explain the decision on one test image")
     explain.add_argument("run", type=Path, metavar="RUN")
     explain.add_argument("--test", required=True, metavar="I", help="test image: its number, or the end of its path")
-    explain.add_argument("--target", metavar="C", help="class to explain, name or number (default: the predicted one)")
-    explain.add_argument("--against", metavar="E", help="contrast class, name or number: why C and not E")
+    explain.add_argument("--target", metavar="C", help="class to explain, name or number (default: the network's)")
+    explain.add_argument("--against", metavar="E", help="contrast class E, name or number: why C and not E")
     explain.add_argument("--c", type=float, help="which surrogate (default: the C that agrees best with the network)")
     explain.add_argument(
-        "--limit", type=number_or_all, default=12, help="contributions of each sign, or: all (default: 12)"
+        "--limit", type=number_or_all, default=12, help="most contributions of each sign, or: all (default: 12)"
     )
     output = explain.add_mutually_exclusive_group()
-    output.add_argument("--json", action="store_true", help="print the JSON of the HTTP interface")
+    output.add_argument("--json", action="store_true", help="print the JSON of the HTTP API")
     output.add_argument("--png", type=Path, metavar="FILE", help="write a picture with all heat-maps")
     add_allow_factory(explain)
     add_device(explain)
@@ -232,7 +232,7 @@ def _build(options: argparse.Namespace) -> int:
 
     settings = _settings(options)
     if options.out is None and not options.check:
-        raise ConfigError("--out RUN is needed, the run folder to write; or --check, to see what would happen.")
+        raise ConfigError("Name the run folder to write with --out RUN, or predict the build with --check.")
     config = load_config(options.config, c=options.c)
     if options.out is not None:
         refuse_overwrite(options.out.resolve(), config.run.id)
@@ -246,9 +246,9 @@ def _build(options: argparse.Namespace) -> int:
     with TerminalProgress() as progress:
         dataset = load_dataset(config.data, settings, progress=progress)
         run = build_run(config, dataset, options.out, device=settings.device, progress=progress)
-    # A run names its module but never the module's folder: code found through a run would be unsafe.
     if words := surrogates_in_words(run.manifest.surrogates):
         print(words)
+    # A run names its module but not the module's folder, so that no run can choose the code that is imported.
     factory = config.network.factory
     own = added and factory is not None and is_from(factory, folder) and not config.network.keep_code
     command = f"{f'PYTHONPATH={shlex.quote(str(folder))} ' if own else ''}xda serve {shlex.quote(str(options.out))}"
@@ -268,7 +268,7 @@ def _check_build(options: argparse.Namespace, config: BuildConfig) -> int:
         outlook = check_build(config, dataset, options.out, device=settings.device, progress=progress)
     print("\n".join(outlook.lines()))
     if outlook.problems:
-        return _complain(f"{options.config}: this would stop the build: {'; '.join(outlook.problems)}.")
+        return _complain(f"{options.config}: the build would stop: {'; '.join(outlook.problems)}.")
     return 0
 
 
@@ -324,11 +324,11 @@ def _explain(options: argparse.Namespace) -> int:
 def _check_picture(path: Path) -> None:
     """Refuse a picture file that cannot be written, before the computation."""
     if path.suffix.lower() != ".png":
-        raise ConfigError(f"--png {path}: the picture is a PNG file; give a name that ends in .png.")
+        raise ConfigError(f"--png {path}: give a name that ends in .png.")
     if not path.absolute().parent.is_dir():
         raise ConfigError(f"--png {path}: the folder {path.absolute().parent} does not exist; make it first.")
     if path.is_dir():
-        raise ConfigError(f"--png {path} is a folder; give the name of a file.")
+        raise ConfigError(f"--png {path} is a folder; name a file.")
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -346,7 +346,7 @@ def _serve(options: argparse.Namespace) -> int:
     if len(problems) == len(options.runs):
         raise RunError(" ".join(problems))
     for problem in problems:
-        print(f"xda: not served: {problem}", file=sys.stderr)
+        print(f"xda: run not served: {problem}", file=sys.stderr)
     return _run_server(options, options.runs)
 
 
@@ -363,7 +363,7 @@ def _check_server(options: argparse.Namespace) -> None:
         with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((options.host, options.port))
-            options.port = probe.getsockname()[1]  # of 0, any port that is free
+            options.port = probe.getsockname()[1]  # port 0 asks for any free one
     except (OSError, OverflowError) as error:
         raise ConfigError(
             f"{options.host}:{options.port} cannot be used ({error}); choose another with --host and --port."
@@ -390,7 +390,7 @@ def _run_server(options: argparse.Namespace, runs: Sequence[Path]) -> int:
     shown = f"[{host}]" if ":" in host else host
     address = f"DualXDA Explorer: http://{shown}:{options.port}{settings.root_path}/"
     if everywhere:
-        address += f"   (from anywhere, by the names {', '.join(settings.hosts)}; others: XDA_ALLOWED_HOSTS)"
+        address += f"   (answers to {', '.join(settings.hosts)}; add names with XDA_ALLOWED_HOSTS)"
     announce(host, options.port, lambda: print(address, flush=True))
     # Workers cannot end this process themselves.
     with tempfile.TemporaryDirectory(prefix="xda-") if options.workers > 1 else nullcontext(".") as folder:

@@ -119,7 +119,7 @@ def test_run_without_intercept_has_none_in_its_parts(explainer: Explainer) -> No
 def test_figures_and_text_name_the_part_of_the_intercept(augmented: Explainer) -> None:
     told = augmented.explain(TEST, c=C, limit=2)
     words = intercept_in_words(told.intercept)
-    assert words.endswith("from the intercept, which has no place in an image")
+    assert words.endswith("from the intercept, which belongs to no pixel")
     assert words.replace(MINUS, "-") in explanation_text(augmented, told)
     story = tell(augmented, augmented.decide(TEST, c=C), limit=2)
     assert words in [each.words for each in explanation_canvas(story, **material(story)).texts]  # type: ignore[arg-type]

@@ -87,7 +87,7 @@ def test_it_asks_and_answers_in_words(drawn: Figure, panel: Panel) -> None:
     assert drawn.get_suptitle() == f"Why {panel.classes[told.target]} and not {AGAINST}?"
     assert f"minus that for {AGAINST}" in drawn.get_supxlabel().replace("\n", " ")
     assert f"{told.n_opposing:,} images" in drawn.subfigs[0].get_suptitle()
-    assert drawn.subfigs[2].get_suptitle().startswith("speaks for")
+    assert drawn.subfigs[2].get_suptitle().startswith("Evidence for")
     assert "label" in drawn.subfigs[1].get_suptitle()
 
 

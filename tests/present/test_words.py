@@ -38,6 +38,10 @@ def test_question_and_aim_name_the_contrast_class_if_there_is_one(told: Explanat
     assert words.title(contrast, NAMES) == "Test image 14: why dog and not owl"
     assert words.aim(told, NAMES) == "dog"
     assert words.aim(contrast, NAMES) == "dog rather than owl"
+    assert words.evidence(told, NAMES, supports=True) == "Evidence for dog"
+    assert words.evidence(told, NAMES, supports=False) == "Evidence against dog"
+    assert words.evidence(contrast, NAMES, supports=True) == "Evidence for dog over owl"
+    assert words.evidence(contrast, NAMES, supports=False) == "Evidence for owl over dog"
     assert words.sum_in_words(told, NAMES) == "+5.21 − 2.95 = 2.26, the surrogate’s logit for dog"
     assert words.logit_in_words(contrast, NAMES) == "the surrogate’s logit for dog minus that for owl"
 

@@ -187,7 +187,7 @@ def test_serve_on_all_addresses_without_links_prints_names(
         next(told)
         address, _, names = next(told).removeprefix("DualXDA Explorer: ").partition("   ")
         assert (
-            names == "(from anywhere, by the names localhost, 127.0.0.1, [::1], lab.example; others: XDA_ALLOWED_HOSTS)"
+            names == "(answers to localhost, 127.0.0.1, [::1], lab.example; add names with XDA_ALLOWED_HOSTS)"
         )
         assert re.fullmatch(r"http://127\.0\.0\.1:[1-9]\d+/tools/", address)
         assert httpx.get(address).status_code == 200

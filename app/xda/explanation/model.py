@@ -48,16 +48,16 @@ class ModelExplainer:
     c_values : tuple of float
         Ascending.
     default_c : float
-        Used where no C is asked for: the middle one. (A run's is chosen by its test images; a model in memory has none.
-        ``fidelity(test_set, c=…)`` tells how often each C agrees with the model.)
+        The middle C, used unless another is given. (A run chooses its default by test images; a model in memory has
+        none. ``fidelity(test_set, c=…)`` returns how often a C agrees with the model.)
     n_train : int
     features, train_features : ndarray of float32, shape (N, d)
         phi of the training images.
     train_logits : ndarray of float32, shape (N, K)
-        What the model says of the training images.
+        The model's logits for the training images.
     train_labels : ndarray of int64, shape (N,)
     remark : str
-        What the model does with the scores of its head, or returns beside them; empty where it is nothing.
+        The model's steps after its head, and its further outputs, in words; empty without any.
     """
 
     def __init__(
@@ -87,11 +87,11 @@ class ModelExplainer:
         self._relevance_model: RelevanceModel | None = None
 
     def __repr__(self) -> str:
-        """Return what was fitted, for the end of a cell."""
+        """Return the number of support vectors at each C, for the end of a notebook's cell."""
         told = ", ".join(f"C={c:g}: {len(self._surrogates[c].support):,} support vectors" for c in self.c_values)
         return f"<{type(self).__name__}: {self.n_train:,} training images, {len(self.classes)} classes; {told}>"
 
-    # How good the surrogates are
+    # Quality of the surrogates
 
     def certificate(self, c: float | None = None) -> Certificate:
         """Return how well a surrogate is solved: primal, dual, gap, support size; NotFoundError without such a C."""
@@ -119,7 +119,7 @@ class ModelExplainer:
         return agreement(surrogate.logits(features), logits)
 
     def slack(self, c: float | None = None) -> NDArray[np.float32]:
-        """Return the hinge loss of every training image, shape (N,): the largest point at wrong labels."""
+        """Return the hinge loss of every training image, shape (N,): large if mislabelled, ambiguous or hard."""
         return self.surrogate(c).slack
 
     def self_influence(self, c: float | None = None) -> NDArray[np.float64]:
@@ -127,7 +127,7 @@ class ModelExplainer:
         return self.surrogate(c).self_influence(self.features)
 
     def surrogate(self, c: float | None = None) -> FittedSurrogate:
-        """Return the surrogate of a C, for those who want more than an explanation; NotFoundError if there is none."""
+        """Return the surrogate of a C, with weights, support set and slacks; NotFoundError if there is none."""
         return self._surrogates[self._bounds.resolve_c(c)]
 
     # Attribution
@@ -157,7 +157,7 @@ class ModelExplainer:
         limit : int, optional
             Contributions listed of each sign; default all. The totals are always over all.
         labels : sequence of int, optional
-            Labels of the images, where known; handed on to ``Explanation.test``. Default: those of the data set.
+            Labels of the images, if known, for ``Explanation.test``. Default: those of the data set.
 
         Returns
         -------
@@ -329,17 +329,17 @@ class ModelExplainer:
         label: int | None = None,
         show: Show | None = None,
     ) -> Panel:
-        """Return what a figure of one explanation shows (``xda.figure`` draws it); errors as for ``relevance``.
+        """Return an explanation with its images and heat-maps, for ``xda.figure``; errors as for ``relevance``.
 
         Parameters
         ----------
         image, c, target, against, limit
             As for ``explain``, for a single image.
         label : int, optional
-            Label of the image, where known.
+            Label of the image, if known.
         show : callable, optional
-            Turns an image as the model takes it, (C, H, W), into one to look at, (H, W) or (H, W, 3) with values in
-            [0, 1]; default its own range of values, black to white.
+            Turns the model's input, (C, H, W), into an image for people, (H, W) or (H, W, 3) with values in [0, 1];
+            default: the smallest value becomes black, the largest white.
         """
         pixels = self._one(image)
         known = None if label is None else [label]
@@ -382,7 +382,7 @@ class ModelExplainer:
     def _one(self, image: Images) -> NDArray[np.float32]:
         pixels = self._classifier.pixels(image)
         if len(pixels) != 1:
-            raise InvalidRequestError(f"{len(pixels)} images were given; heat-maps are of one image at a time.")
+            raise InvalidRequestError(f"{len(pixels)} images were given; heat-maps take one at a time.")
         return np.asarray(pixels[0])
 
     def _decision(

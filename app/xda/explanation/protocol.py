@@ -1,7 +1,7 @@
-"""The one face of whatever explains decisions: a run folder, or a model in memory.
+"""The protocol of explainers: a run folder and a model in memory share it.
 
-What is asked about, the *query*, differs: the position of a test image in a run, or an image itself. What is asked, and
-what comes back, is the same.
+Only the *query* differs: a run takes the position of a test image, a model in memory takes an image. Parameters and
+results are the same.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Query = TypeVar("Query", contravariant=True)
 
 
 class DecisionExplainer(Protocol[Query]):
-    """Explains decisions by training images; ``Explainer`` and ``ModelExplainer`` are of this kind.
+    """Explains decisions by training images; ``Explainer`` and ``ModelExplainer`` satisfy it.
 
     Everywhere, ``c`` is the regularisation parameter of the surrogate (default ``default_c``), ``target`` the class to
     explain, by number or name (default the class that the network predicts), ``against`` the contrast class.
@@ -42,7 +42,7 @@ class DecisionExplainer(Protocol[Query]):
 
     @property
     def default_c(self) -> float:
-        """Used where no C is asked for."""
+        """The C used unless another is given."""
 
     @property
     def n_train(self) -> int:
@@ -81,7 +81,7 @@ class DecisionExplainer(Protocol[Query]):
         against: int | str | None = None,
         limit: int = 12,
     ) -> Explanation | Explanations:
-        """Return ranked contributions: of one decision, or of several where several images can be asked about."""
+        """Return ranked contributions to one decision, or to several if the query holds several images."""
 
     def decompose(
         self,
@@ -127,4 +127,4 @@ class DecisionExplainer(Protocol[Query]):
         against: int | str | None = None,
         limit: int = 4,
     ) -> Panel:
-        """Return what a figure of one explanation shows."""
+        """Return an explanation with its images and heat-maps, for a figure."""

@@ -1,8 +1,8 @@
-"""The object behind page, JSON and command line: one open run that explains its test images.
+"""An open run that explains its test images, for page, JSON and command line.
 
 In: a run folder. Out: the frozen types of ``xda.attribution.results``; heat-maps as futures.
-Everything but heat-maps is answered in the calling thread, from memory-mapped arrays and the features of the support
-vectors on the device; an ``Explainer`` is safe to use from many threads.
+The calling thread computes everything but heat-maps, from memory-mapped arrays and the features of the support vectors
+on the device; an ``Explainer`` is safe to use from many threads.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from xda.storage.run.folder import RunFolder
 
 
 class Explainer(OpenRun):
-    """One run, open, that explains its test images. Use ``Explainer.open``.
+    """An open run that explains its test images; ``Explainer.open`` makes it.
 
     Attributes
     ----------
     no_heatmaps : str
-        Why the run has no heat-maps; empty where it has.
+        Reason why the run has no heat-maps; empty if it has them.
     composite : str
-        Rules of the heat-maps, for people; empty where there are none.
+        Names of the heat-maps' rules; empty without heat-maps.
     """
 
     def __init__(
@@ -92,15 +92,15 @@ class Explainer(OpenRun):
         device_queue : DeviceQueue, optional
             Shared with the other runs on the device; by default one of its own, ended by ``close``.
         allow_factory : sequence of str
-            Modules that may be imported because the run names a factory in them, and that you trust; a package stands
-            for all modules in it. By default none is imported.
+            Modules that you trust: if the run names a factory in one of them, it is imported. A package includes all
+            modules in it. Default: none.
 
         Raises
         ------
         RunError
-            If the folder is no run, is damaged, is of another version, or if its weights do not produce its features.
+            The folder is no run, is damaged or of another version, or its weights do not produce its features.
         ConfigError
-            If the device is not there.
+            This machine lacks the device.
         """
         where = resolve_device(device)
         with contained(lambda said: RunError(f"{path}: this run cannot be opened: {said}.")):
@@ -123,7 +123,7 @@ class Explainer(OpenRun):
         return explainer
 
     def close(self) -> None:
-        """Give back what the explainer holds; waiting heat-maps end with an error."""
+        """Free the device and end the explainer's queue; waiting heat-maps end with an error."""
         if self._owns_queue:
             self._queue.close()
         if self._model is not None:
@@ -149,7 +149,7 @@ class Explainer(OpenRun):
         target: int | str | None = None,
         against: int | str | None = None,
     ) -> Decision:
-        """Resolve which decision is asked about.
+        """Resolve a person's request to a decision.
 
         Parameters
         ----------
@@ -197,7 +197,7 @@ class Explainer(OpenRun):
         test, c, target, against
             As for ``decide``.
         limit : int
-            Contributions listed of each sign.
+            Most contributions listed of each sign.
         train_class : int or str, optional
             List only training images with this label; the totals stay over all.
 
@@ -228,7 +228,7 @@ class Explainer(OpenRun):
         return served.decompose(decision, self.test_features[decision.test], sample)
 
     def training_sample(self, index: int, *, c: float | None = None, limit: int = 12) -> TrainingSample:
-        """Return what surrogate and network make of a training image, and which test images it moves most.
+        """Return a training image's dual variables, slack and prediction, and the test images that it moves most.
 
         Parameters
         ----------
@@ -298,8 +298,8 @@ class Explainer(OpenRun):
         """Return the two heat-maps of each pair of a test image and training images, in their order.
 
         Both maps of a pair start from ``R = (alpha_i^c - alpha_i^e) phi(x) * phi(x_i)`` (method section 4) and sum to
-        the attribution, less the part of an augmented intercept (``PairRelevance.intercept``). ``blank`` gives maps
-        without relevance, for pictures, where the run has none.
+        the attribution, less the part of an augmented intercept (``PairRelevance.intercept``). If the run has no
+        heat-maps, ``blank`` returns maps of zeros, for pictures.
 
         Raises
         ------
@@ -367,7 +367,7 @@ class Explainer(OpenRun):
         against: int | str | None = None,
         limit: int = 4,
     ) -> Panel:
-        """Return what a figure of one explanation shows (``xda.figure`` draws it); errors as for ``relevance``."""
+        """Return an explanation with its images and heat-maps, for ``xda.figure``; errors as for ``relevance``."""
         return run_panel(self, self.decide(test, c=c, target=target, against=against), limit=limit)
 
     def _query(self, decision: Decision) -> NDArray[np.float64]:
@@ -386,11 +386,11 @@ class Explainer(OpenRun):
         return future
 
     def surrogate(self, c: float | None = None) -> ServedSurrogate:
-        """Return the surrogate of a C, for those who want more than an explanation; NotFoundError if there is none."""
+        """Return the surrogate of a C, with weights, support set and slacks; NotFoundError if there is none."""
         return self._served[self.bounds.resolve_c(c)]
 
     def slack(self, c: float | None = None) -> NDArray[np.float32]:
-        """Return the hinge loss of every training image, shape (N,): the largest point at wrong labels."""
+        """Return the hinge loss of every training image, shape (N,): large if mislabelled, ambiguous or hard."""
         return self.surrogate(c).slack
 
     def self_influence(self, c: float | None = None) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""The part of a number that an augmented intercept adds: it belongs to no pixel, so it is told beside the heat-maps.
+"""The part of a number that an augmented intercept adds; it belongs to no pixel, so pages print it apart.
 
 With ``intercept="augment"`` a contribution is ``tau_i = alpha_i^c (<z_i, phi(x)> + 1)`` (method section 2). Heat-maps
 carry the first summand; the second one, ``alpha_i^c``, is the intercept's.
@@ -19,13 +19,13 @@ class Split:
 
     total: str
     spread: str
-    """What heat-maps spread over pixels."""
+    """The part that heat-maps spread over pixels."""
     intercept: str
     """Empty without an intercept."""
 
 
 def split(total: float, intercept: float) -> Split:
-    """Return a contribution or logit with so many digits that the intercept's part of it is seen too.
+    """Return a contribution or logit and its parts, with enough digits to show the intercept's part.
 
     Parameters
     ----------

@@ -2,7 +2,7 @@
 
 In the middle the test image and its own heat-map; to the left the opposing training images, to the right the supporting
 ones, strongest next to the centre; above each training image its side of the relevance, below it the test image's; over
-each its attribution and label. Colours are those of the explorer: red supports, blue opposes, white is zero.
+each its attribution and label. Colours as in the explorer: red supports, blue opposes, white is zero.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from xda.explanation.illustration import Panel
 from xda.numerals import signed, terms
 from xda.present.canvas import broken
 from xda.present.colour import full_scale, palette, rgb
-from xda.present.words import aim, decision_in_words, intercept_in_words, question, sum_in_words
+from xda.present.words import decision_in_words, evidence, intercept_in_words, question, sum_in_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +54,7 @@ def figure(
     Parameters
     ----------
     explainer : Explainer or ModelExplainer
-        An open run, or what ``xda.explain`` returned.
+        An open run, or the result of ``xda.explain``.
     query : int, tensor or array
         The test image: its position in the run, or for a ``ModelExplainer`` the image itself, (C, H, W).
     c, target, against
@@ -102,14 +102,14 @@ def draw(panel: Panel, *, one_scale: bool = False) -> Figure:
     oppose, support = (tuple(color / 255) for color in palette()[[0, -1]])
     left, centre, right = drawn.subfigures(1, 3, width_ratios=(columns, 2, columns), squeeze=False)[0]
     scale = full_scale(*(side for pair in panel.pairs.values() for side in (pair.test, pair.train)))
-    what = aim(told, names)
+    against, speaking = (evidence(told, names, supports=sign) for sign in (False, True))
     shared = scale if one_scale else None
     totals, _ = terms((told.sum_supporting, told.sum_opposing), told.surrogate_logit)
     wing = columns * TILE * NARROWER
     headings = _alike(
         [
-            [*_lines(f"speaks against {what}:", "medium", wing), f"{told.n_opposing:,} images, {totals[1]}"],
-            [*_lines(f"speaks for {what}:", "medium", wing), f"{told.n_supporting:,} images, {totals[0]}"],
+            [*_lines(f"{against}:", "medium", wing), f"{told.n_opposing:,} images, {totals[1]}"],
+            [*_lines(f"{speaking}:", "medium", wing), f"{told.n_supporting:,} images, {totals[0]}"],
         ]
     )
     labels = sorted({part.label for part in (*told.opposing, *told.supporting)})
@@ -120,7 +120,7 @@ def draw(panel: Panel, *, one_scale: bool = False) -> Figure:
     upper, lower = centre.subplots(2, 1)
     _picture(upper, panel.test_image)
     _picture(lower, rgb(panel.own_map, full_scale(panel.own_map)))
-    lower.set_title("its own map", fontsize="small", color=FAINT)
+    lower.set_title("its heat-map", fontsize="small", color=FAINT)
     middle = _lines(f"test image: {decision_in_words(told, names)}", "small", 2 * TILE * NARROWER, 6)
     centre.suptitle("\n".join(middle), fontsize="small")
     room = width * NARROWER
@@ -142,7 +142,7 @@ def _wing(
     *,
     at_the_end: bool,
 ) -> None:
-    """Draw the training images of one sign, those of the other end of the row left empty."""
+    """Draw the training images of one sign; unused columns stay empty."""
     axes = where.subplots(3, columns, squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
@@ -188,13 +188,13 @@ def _lines(words: str, size: str, inches: float, most: int = 3) -> list[str]:
 
 
 def _alike(blocks: Sequence[Sequence[str]]) -> list[str]:
-    """Return blocks of lines as text, all with as many lines as the longest, so that what is below them is level."""
+    """Return blocks of lines as text, padded to as many lines as the longest, so that the rows below are level."""
     most = max(map(len, blocks), default=0)
     return ["\n".join([*lines, *[" "] * (most - len(lines))]) for lines in blocks]
 
 
 def _figure_class() -> type[Figure]:
-    """Return matplotlib's figure with a picture of itself, which a notebook shows whether pyplot is in use or not."""
+    """Return matplotlib's figure class with a PNG of itself, which a notebook shows even without pyplot."""
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:

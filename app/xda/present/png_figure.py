@@ -1,4 +1,4 @@
-"""Pictures of a whole explanation: the figure in the layout of the paper, and the card that chat programs show.
+"""PNG pictures of an explanation: the figure in the layout of the paper, and the card for chat programs.
 
 In: a story, the original images and the heat-maps. Out: PNG bytes. The layout is that of the authors (method
 section 4): the test image and its own heat-map in the middle, opposing training images to the left, supporting ones to
@@ -23,7 +23,7 @@ from xda.numerals import signed, terms
 from xda.present.canvas import FAINT, Canvas, Color, fitted, laid, line_height, sign_colors, wrapped
 from xda.present.colour import Colours, full_scale, rgb
 from xda.present.story import Story, tell
-from xda.present.words import aim, decision_in_words, filter_in_words, intercept_in_words, question, sum_in_words
+from xda.present.words import decision_in_words, evidence, filter_in_words, intercept_in_words, question, sum_in_words
 
 if TYPE_CHECKING:
     from xda.explanation.run import Explainer
@@ -36,9 +36,9 @@ CARD_SIZE = (1200, 630)
 
 
 def _pair_scale(pairs: Mapping[int, PairRelevance], one_scale: bool) -> float | None:
-    """Return the scale of all pairs' maps, None for each its own.
+    """Return the common scale of all pairs' maps; None if each has its own.
 
-    The own map is the sum of all training images' maps, so on a scale with single pairs one of the two would be blank.
+    The own map sums all training images' maps, so on one scale with single pairs one of the two would look blank.
     """
     return full_scale(*(side for pair in pairs.values() for side in (pair.test, pair.train))) if one_scale else None
 
@@ -68,7 +68,7 @@ def explanation_png(
     pairs : mapping of int to PairRelevance
         By training image.
     preprocessing : Resizing
-        Says which part of an original its heat-map covers.
+        Determines the part of an original that its heat-map covers.
     colours : {"red-blue", "orange-purple"}
     one_scale : bool
         All pairs' maps on one scale rather than each on its own maximum; the own map is always on its own.
@@ -107,7 +107,7 @@ def explanation_canvas(
     colours: Colours = "red-blue",
     one_scale: bool = False,
 ) -> Canvas:
-    """Draw an explanation on a canvas, which knows where everything lies; parameters as for ``explanation_png``."""
+    """Draw an explanation on a canvas, which keeps the box of each item; parameters as for ``explanation_png``."""
     told, names = story.explanation, story.classes
     opposing, supporting = told.opposing[:MOST_OF_A_SIGN], told.supporting[:MOST_OF_A_SIGN]
     columns = max(2, len(opposing), len(supporting))
@@ -126,15 +126,14 @@ def explanation_canvas(
     subtitle = _subtitle(story)
     at = canvas.block((MARGIN, 96), subtitle, 22, FAINT, room=room, most=3) + 30
     (supports, opposes), _ = terms((told.sum_supporting, told.sum_opposing), told.surrogate_logit)
-    what = aim(told, names)
-    n_lines = max(len(wrapped(f"speaks {word} {what}", 22, wing, 3, bold=True)[0]) for word in ("against", "for"))
+    against, speaking = (evidence(told, names, supports=sign) for sign in (False, True))
+    n_lines = max(len(wrapped(words, 22, wing, 3, bold=True)[0]) for words in (against, speaking))
     head = at + n_lines * line_height(22)
-    left, words = (centre - APART, at), f"speaks against {what}"
-    canvas.block(left, words, 22, oppose_color, room=wing, most=3, bold=True, anchor="ra")
+    canvas.block((centre - APART, at), against, 22, oppose_color, room=wing, most=3, bold=True, anchor="ra")
     words = f"{told.n_opposing:,} images, {opposes}"
     canvas.text((centre - APART, head), words, 20, oppose_color, room=wing, anchor="ra")
     right = centre + CENTRE + APART
-    canvas.block((right, at), f"speaks for {what}", 22, support_color, room=wing, most=3, bold=True)
+    canvas.block((right, at), speaking, 22, support_color, room=wing, most=3, bold=True)
     canvas.text((right, head), f"{told.n_supporting:,} images, {supports}", 20, support_color, room=wing)
 
     labels = {part.label: wrapped(names[part.label], NAME, TILE, 2) for part in (*opposing, *supporting)}
@@ -147,7 +146,7 @@ def explanation_canvas(
     canvas.original(test_image, inset, top, side)
     own = Image.fromarray(rgb(own_map, full_scale(own_map), colours))
     canvas.heatmap(own, test_place, inset, top + side + GAP, side)
-    words = "test image, its own map below"
+    words = "test image; below: its heat-map"
     canvas.text((centre + CENTRE / 2, top - 8), words, NAME, FAINT, room=CENTRE, anchor="md")
 
     def column(part: Contribution, left: int, color: Color) -> None:
@@ -201,8 +200,8 @@ def write_explanation_png(explainer: Explainer, path: Path, decision: Decision, 
 def _footnote(story: Story, one_scale: bool) -> str:
     scale = "all pairs on one scale" if one_scale else "each map on its own scale"
     return (
-        "Top: relevance on the training image; middle: the training image; bottom: relevance of the same pair on the "
-        f"test image; {scale}, white is zero."
+        "Top: relevance on the training image; middle: the training image; bottom: the pair's relevance on the test "
+        f"image; {scale}; white is zero."
     )
 
 
@@ -288,8 +287,9 @@ def card_canvas(
     wing(told.opposing, middle - 44 - tile, -(tile + gap), oppose_color)
     wing(told.supporting, middle + centre + 44, tile + gap, support_color)
     half = middle - 44 - 48
-    canvas.text((middle - 44, top - 22), "speaks against", 22, oppose_color, room=half, anchor="rs")
-    canvas.text((middle + centre + 44, top - 22), "speaks for", 22, support_color, room=half, anchor="ls")
+    against, speaking = (evidence(told, names, supports=sign) for sign in (False, True))
+    canvas.text((middle - 44, top - 22), against, 22, oppose_color, room=half, anchor="rs")
+    canvas.text((middle + centre + 44, top - 22), speaking, 22, support_color, room=half, anchor="ls")
 
     sums = told.sum_supporting, told.sum_opposing, told.surrogate_logit
     canvas.balance(*sums, colours, (48, 500, CARD_SIZE[0] - 48, 532))

@@ -1,6 +1,6 @@
 """Sentences about a result: one wording for page, figures, card, command line and notebook.
 
-Functions take an explanation and the names of the classes; numbers are written as in ``xda.numerals``.
+Functions take an explanation and the names of the classes; ``xda.numerals`` formats the numbers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Names = Sequence[str]
 
 
 def question(told: Explanation, names: Names) -> str:
-    """Return the question that is answered: ``Why 9 and not 4?``."""
+    """Return the explanation's question: ``Why 9 and not 4?``."""
     return f"Why {_classes(told, names)}?"
 
 
@@ -36,12 +36,21 @@ def _classes(told: Explanation, names: Names) -> str:
 
 
 def aim(told: Explanation, names: Names) -> str:
-    """Return what training images speak for or against: ``9``, or ``9 rather than 4``."""
+    """Return the target, or the target and the contrast: ``9``, or ``9 rather than 4``."""
     return names[told.target] + ("" if told.against is None else f" rather than {names[told.against]}")
 
 
+def evidence(told: Explanation, names: Names, *, supports: bool) -> str:
+    """Return the heading of one sign: ``Evidence for 9``, ``Evidence against 9``, or ``Evidence for 9 over 4``."""
+    target = names[told.target]
+    if told.against is None:
+        return f"Evidence {'for' if supports else 'against'} {target}"
+    over = (target, names[told.against]) if supports else (names[told.against], target)
+    return f"Evidence for {' over '.join(over)}"
+
+
 def logit_in_words(told: Explanation, names: Names) -> str:
-    """Return what the contributions add up to: ``the surrogate’s logit for 9 minus that for 4``."""
+    """Return the name of the sum of all contributions: ``the surrogate’s logit for 9 minus that for 4``."""
     contrast = "" if told.against is None else f" minus that for {names[told.against]}"
     return f"the surrogate’s logit for {names[told.target]}{contrast}"
 
@@ -53,12 +62,12 @@ def sum_in_words(told: Explanation, names: Names, digits: int = 3) -> str:
 
 
 def intercept_in_words(intercept: float) -> str:
-    """Return which part of a number is the intercept's: ``of which +0.004 from …``; empty without an intercept."""
-    return f"of which {signed(intercept)} from the intercept, which has no place in an image" if intercept else ""
+    """Return the intercept's part of a number: ``including +0.004 from the intercept …``; empty without one."""
+    return f"including {signed(intercept)} from the intercept, which belongs to no pixel" if intercept else ""
 
 
 def decision_in_words(told: Explanation, names: Names) -> str:
-    """Return what is known of the test image: ``label 4 · network 9 (71.2 %) · surrogate 4 (disagrees)``."""
+    """Return label and predictions of the test image: ``label 4 · network 9 (71.2 %) · surrogate 4 (disagrees)``."""
     test = told.test
     label = [] if test.label == UNLABELLED else [f"label {names[test.label]}"]
     probability = percent(float(softmax(test.network_logits)[test.predicted]), 1)
@@ -68,20 +77,20 @@ def decision_in_words(told: Explanation, names: Names) -> str:
 
 
 def filter_in_words(train_class: int | None, names: Names) -> str:
-    """Return which training images are listed if not all: ``only label 4 is listed``; else an empty text."""
+    """Return the filter of the listed training images: ``only label 4 is listed``; empty without a filter."""
     return "" if train_class is None else f"only label {names[train_class]} is listed"
 
 
 def fidelity_in_words(told: Explanation, names: Names, agreement: float) -> str:
-    """Return whether the surrogate agrees with the network on this image, and on what share of all test images."""
+    """Return whether the surrogate agrees with the network on this image, and how often on all test images."""
     overall = f"over all test images they agree on {percent(agreement, 1)}."
     if told.test.agrees:
         return f"The surrogate agrees with the network here; {overall}"
     other = told.test.surrogate_predicted
     ask = "" if other == told.target else f", or ask why {names[other]}"
     return (
-        "The surrogate does NOT agree with the network here: the sum explains the surrogate’s logit, and the network’s "
-        f"decision only as far as the two agree. Try another C{ask}; {overall}"
+        "The surrogate does NOT agree with the network here: the sum explains the surrogate’s decision, not the "
+        f"network’s. Try another C{ask}; {overall}"
     )
 
 
@@ -102,7 +111,7 @@ def c_in_words(entry: SurrogateEntry, entries: Sequence[SurrogateEntry]) -> str:
 
 
 def better_c_in_words(shown: float, entries: Sequence[SurrogateEntry], n_test: int) -> str:
-    """Return a sentence if another C agrees clearly better than the shown one; else an empty text."""
+    """Return a sentence if another C agrees clearly more often than the shown one; else an empty text."""
     other = clearly_better(shown, entries, n_test)
     if other is None:
         return ""
@@ -114,7 +123,7 @@ def better_c_in_words(shown: float, entries: Sequence[SurrogateEntry], n_test: i
 
 
 def surrogates_in_words(surrogates: Sequence[SurrogateEntry]) -> str:
-    """Return how often each C of a run agrees with the network, and which one is the default; empty with only one."""
+    """Return how often each C of a run agrees with the network, and the default C; empty with only one."""
     entries = sorted(surrogates, key=lambda entry: entry.c)
     if len(entries) < 2:
         return ""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from xda.attribution.results import Contribution
 from xda.numerals import addends, count, number, percent, signed, terms
 from xda.present.story import STRONGEST, Story
-from xda.present.words import aim, intercept_in_words, logit_in_words, question
+from xda.present.words import evidence, intercept_in_words, logit_in_words, question
 from xda.web.pages.charts import Curve, Waterfall, curve, waterfall
 from xda.web.pages.chrome import Choice, Chrome, Option, origin
 from xda.web.pages.class_tables import ClassRow, Here, LogitRow, class_rows, logit_rows, softmax
@@ -203,7 +203,7 @@ def build(
     only = next((part for part in story.by_class if part.label == story.train_class), None)
 
     def side(key: str, parts: tuple[Contribution, ...], n: int, total: str) -> SideOfBoard:
-        word, verb = ("for", "supports") if key == "support" else ("against", "opposes")
+        verb = "supports" if key == "support" else "opposes"
         if story.train_class is None:
             available = n
         else:
@@ -213,7 +213,7 @@ def build(
         can_grow = len(parts) < available and more is not None
         return SideOfBoard(
             key=key,
-            heading=f"Speaks {word} {aim(told, names)}",
+            heading=evidence(told, names, supports=key == "support"),
             total=total,
             n=count(n),
             tiles=tuple(_tile(part, told.target, names, pictures, pair(part), predicted) for part in parts),
