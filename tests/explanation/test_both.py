@@ -67,7 +67,7 @@ def asked(request: pytest.FixtureRequest, world: World) -> Asked:
     return of_model(request.getfixturevalue("in_memory"), make_tensors(world.dataset.test)[0][TEST])
 
 
-def test_facts_of_the_training_set_are_the_worlds(asked: Asked, world: World) -> None:
+def test_training_facts_equal_the_world(asked: Asked, world: World) -> None:
     face = asked.explainer
     assert face.classes == world.dataset.classes
     assert face.c_values == tuple(sorted(C_VALUES))
@@ -77,7 +77,7 @@ def test_facts_of_the_training_set_are_the_worlds(asked: Asked, world: World) ->
 
 
 @pytest.mark.parametrize("c", [None, *C_VALUES])
-def test_figures_of_a_surrogate_equal_the_definition(asked: Asked, c: float | None) -> None:
+def test_surrogate_figures_equal_the_definition(asked: Asked, c: float | None) -> None:
     face = asked.explainer
     surrogate = face.surrogate(c)
     assert surrogate.c == face.certificate(c).C == (face.default_c if c is None else c)
@@ -114,7 +114,7 @@ def test_decomposition_and_explanation_equal_the_slow_twin(asked: Asked, how: di
 
 
 @pytest.mark.parametrize("how", ASKED)
-def test_heat_maps_sum_to_their_attributions(asked: Asked, how: dict[str, Any]) -> None:
+def test_heatmaps_sum_to_attributions(asked: Asked, how: dict[str, Any]) -> None:
     whole = asked.explainer.decompose(asked.query, **how)
     pairs = asked.explainer.pair_maps(asked.query, whole.index[:4].tolist(), **how)
     assert [pair.train_index for pair in pairs] == whole.index[:4].tolist()
@@ -129,7 +129,7 @@ def test_heat_maps_sum_to_their_attributions(asked: Asked, how: dict[str, Any]) 
     assert not own.train.any()
 
 
-def test_panel_holds_what_is_drawn(asked: Asked) -> None:
+def test_panel_holds_images_and_maps(asked: Asked) -> None:
     panel = asked.explainer.panel(asked.query, against="2", limit=2)
     told = panel.explanation
     listed = [part.index for part in (*told.supporting, *told.opposing)]
@@ -148,7 +148,7 @@ def test_panel_holds_what_is_drawn(asked: Asked) -> None:
         ({"target": 3, "against": 3}, InvalidRequestError, "choose two different classes"),
     ],
 )
-def test_bad_requests_are_refused_in_the_same_words(
+def test_bad_request_is_refused_in_the_same_words(
     asked: Asked, how: dict[str, Any], error: type[Exception], words: str
 ) -> None:
     face, query = asked.explainer, asked.query

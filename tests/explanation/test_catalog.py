@@ -11,7 +11,7 @@ from xda.errors import NotFoundError, RunError
 from xda.explanation.catalog import Catalog
 
 
-def test_a_broken_run_does_not_keep_the_others_from_being_served(run_path: Path, tmp_path: Path) -> None:
+def test_catalog_with_broken_run_serves_the_others(run_path: Path, tmp_path: Path) -> None:
     broken = Path(shutil.copytree(run_path, tmp_path / "broken"))
     target = broken / "test" / "features.npy"
     content = bytearray(target.read_bytes())
@@ -35,7 +35,7 @@ def test_a_broken_run_does_not_keep_the_others_from_being_served(run_path: Path,
         catalog.close()
 
 
-def test_nothing_served_is_not_ready_and_says_why(tmp_path: Path) -> None:
+def test_catalog_without_runs_is_not_ready(tmp_path: Path) -> None:
     catalog = Catalog.open_paths([tmp_path / "absent"], "cpu")
     ready, reason = catalog.ready
     assert not ready

@@ -28,7 +28,7 @@ LABELS = torch.arange(N) % K
 SET = PreparedSet((IMAGES, LABELS))
 
 
-def test_features_and_logits_are_the_networks_own() -> None:
+def test_features_and_logits_equal_the_network() -> None:
     network = make_network().eval()
     features, logits, labels = FrozenClassifier(network, SET).features_of(SET, silent, "Features")
     with torch.inference_mode():
@@ -37,7 +37,7 @@ def test_features_and_logits_are_the_networks_own() -> None:
     assert labels.tolist() == LABELS.tolist()
 
 
-def test_the_network_stays_as_it_was_and_the_copy_too() -> None:
+def test_classifier_copy_and_original_stay_unchanged() -> None:
     network = make_network().train()
     frozen = FrozenClassifier(network, SET)
     before = frozen.features(IMAGES)[1]
@@ -48,7 +48,7 @@ def test_the_network_stays_as_it_was_and_the_copy_too() -> None:
     np.testing.assert_array_equal(frozen.features(IMAGES)[1], before)
 
 
-def test_a_head_that_is_not_the_last_layer_is_found() -> None:
+def test_head_not_last_is_found() -> None:
     class Reversed(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -66,7 +66,7 @@ def test_a_head_that_is_not_the_last_layer_is_found() -> None:
 
 
 @pytest.mark.slow
-def test_a_compiled_network_is_taken_apart_as_the_original() -> None:
+def test_classifier_compiled_equals_the_original() -> None:
     network = make_network().eval()
     compiled = torch.compile(network)
     assert isinstance(compiled, nn.Module)
@@ -75,13 +75,13 @@ def test_a_compiled_network_is_taken_apart_as_the_original() -> None:
     np.testing.assert_allclose(frozen.features(IMAGES)[1], network(IMAGES).detach(), rtol=1e-5, atol=1e-6)
 
 
-def test_half_precision_and_any_device_give_single_precision() -> None:
+def test_features_of_half_precision_are_single_precision() -> None:
     frozen = FrozenClassifier(make_network().bfloat16(), SET)
     features, logits = frozen.features(IMAGES)
     assert features.dtype == logits.dtype == np.float32
 
 
-def test_progress_tells_how_many_images_are_done() -> None:
+def test_progress_counts_images() -> None:
     told: list[tuple[str, int, int]] = []
     FrozenClassifier(make_network(), SET).features_of(SET, lambda *told_now: told.append(told_now), "Features")
     assert told[-1] == ("Features", N, N)
@@ -97,12 +97,12 @@ def test_progress_tells_how_many_images_are_done() -> None:
         (nn.Sequential(nn.Flatten(), nn.Linear(36, 3), nn.Tanh()), "head|linear"),
     ],
 )
-def test_networks_that_cannot_be_explained_are_refused(network: nn.Module, words: str) -> None:
+def test_classifier_unusable_network_is_refused(network: nn.Module, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         FrozenClassifier(network, SET)
 
 
-def test_labels_that_are_no_classes_and_broken_features_name_the_image() -> None:
+def test_features_of_bad_label_or_value_name_the_image() -> None:
     frozen = FrozenClassifier(make_network(), SET)
     labels = LABELS.clone()
     labels[4] = K
@@ -114,7 +114,7 @@ def test_labels_that_are_no_classes_and_broken_features_name_the_image() -> None
         frozen.features_of(PreparedSet((images, LABELS)), silent, "Features")
 
 
-def test_a_loader_that_leaves_images_out_is_refused_since_positions_would_shift() -> None:
+def test_features_of_loader_that_drops_images_are_refused() -> None:
     def collate(items: list[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
         return torch.stack([x for x, _ in items[1:]]), torch.stack([y for _, y in items[1:]])
 

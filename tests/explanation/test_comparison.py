@@ -47,7 +47,9 @@ def listed(compared: Comparison, side: int) -> dict[int | None, float]:
 
 
 @pytest.mark.parametrize(("target", "against"), [(None, None), (3, None), (3, 8)])
-def test_two_c_of_one_run(explainer: Explainer, target: int | None, against: int | None) -> None:
+def test_compare_two_c_of_one_run_matches_by_position(
+    explainer: Explainer, target: int | None, against: int | None
+) -> None:
     compared = compare(explainer, explainer, explainer.decide(14, c=LOW, target=target, against=against), HIGH)
     first, second = (contributions(explainer, 14, c=c, target=target, against=against) for c in C_VALUES)
     assert compared.matched_by == "run"
@@ -61,7 +63,7 @@ def test_two_c_of_one_run(explainer: Explainer, target: int | None, against: int
     assert compared.matched.agreement.shared_weight == pytest.approx(slow.shared_weight(*named))
 
 
-def test_two_checkpoints_are_asked_about_the_class_of_the_first(explainer: Explainer, retrained: Explainer) -> None:
+def test_compare_two_networks_explains_class_of_the_first(explainer: Explainer, retrained: Explainer) -> None:
     differ = np.flatnonzero(
         [explainer.predicted("test", i) != retrained.predicted("test", i) for i in range(explainer.n_test)]
     )
@@ -76,7 +78,7 @@ def test_two_checkpoints_are_asked_about_the_class_of_the_first(explainer: Expla
     assert change.total == pytest.approx(logits[1] - logits[0], abs=1e-9)
 
 
-def test_what_an_image_is_on_the_side_where_it_does_not_contribute(explainer: Explainer) -> None:
+def test_compare_image_without_contribution_has_a_reason(explainer: Explainer) -> None:
     compared = compare(explainer, explainer, explainer.decide(14, c=LOW), HIGH)
     seen = set()
     for image in compared.images():
@@ -91,7 +93,7 @@ def test_what_an_image_is_on_the_side_where_it_does_not_contribute(explainer: Ex
     assert seen == {"contributes", "adds nothing", "without effect"}
 
 
-def test_choices_partition_what_is_listed(explainer: Explainer, retrained: Explainer) -> None:
+def test_compare_filters_partition_the_images(explainer: Explainer, retrained: Explainer) -> None:
     compared = compare(explainer, retrained, explainer.decide(14))
     counts, agreement = compared.counts(), compared.matched.agreement
     assert {only: len(compared.images(only)) for only in ONLY} == counts
@@ -104,7 +106,7 @@ def test_choices_partition_what_is_listed(explainer: Explainer, retrained: Expla
     assert all(image.flipped for image in compared.images("flipped"))
 
 
-def test_orders_and_limit(explainer: Explainer, retrained: Explainer) -> None:
+def test_compare_images_are_ordered_and_limited(explainer: Explainer, retrained: Explainer) -> None:
     compared = compare(explainer, retrained, explainer.decide(14))
     strongest = [max(map(abs, image.share)) for image in compared.images()]
     assert strongest == sorted(strongest, reverse=True)
@@ -113,7 +115,7 @@ def test_orders_and_limit(explainer: Explainer, retrained: Explainer) -> None:
     assert compared.images(limit=5) == compared.images()[:5]
 
 
-def test_corrected_labels_are_told(world: World, explainer: Explainer, relabelled: Explainer) -> None:
+def test_compare_corrected_labels_are_counted(world: World, explainer: Explainer, relabelled: Explainer) -> None:
     compared = compare(explainer, relabelled, explainer.decide(14, c=LOW), LOW)
     assert compared.matched_by == "images"
     wrong = set(world.mislabelled.tolist())
@@ -124,7 +126,7 @@ def test_corrected_labels_are_told(world: World, explainer: Explainer, relabelle
     assert all(image.index[0] == image.index[1] for image in compared.images())
 
 
-def test_images_taken_away_are_told(world: World, explainer: Explainer, shuffled: Explainer) -> None:
+def test_compare_missing_images_are_counted(world: World, explainer: Explainer, shuffled: Explainer) -> None:
     kept = variants.shuffled(world)[1]
     compared = compare(explainer, shuffled, explainer.decide(14, c=LOW), LOW)
     assert (compared.matched_by, compared.n_common) == ("content", len(kept))
@@ -144,13 +146,13 @@ def test_images_taken_away_are_told(world: World, explainer: Explainer, shuffled
     assert {image.index[::-1] for image in turned.images()} == {image.index for image in compared.images()}
 
 
-def test_whom_to_compare_with(explainer: Explainer, retrained: Explainer, shuffled: Explainer) -> None:
+def test_opponents_list_same_data_first(explainer: Explainer, retrained: Explainer, shuffled: Explainer) -> None:
     runs = {run.id: run for run in (explainer, shuffled, retrained)}
     assert opponents(explainer, runs) == (retrained, explainer, shuffled)
     assert opponents(shuffled, runs) == (shuffled, explainer, retrained)
 
 
-def test_the_other_side_where_it_is_not_said(explainer: Explainer, retrained: Explainer) -> None:
+def test_other_side_by_default_is_most_telling(explainer: Explainer, retrained: Explainer) -> None:
     alone, both = {explainer.id: explainer}, {run.id: run for run in (explainer, retrained)}
     assert other_side(explainer, LOW, both, None, None) == (retrained, LOW)
     assert other_side(explainer, LOW, alone, None, None) == (explainer, HIGH)
@@ -160,7 +162,7 @@ def test_the_other_side_where_it_is_not_said(explainer: Explainer, retrained: Ex
     assert other_side(explainer, None, both, retrained, LOW) == (retrained, LOW)
 
 
-def test_with_one_c_there_must_be_another_run(
+def test_other_side_without_second_c_or_run_is_refused(
     world: World, explainer: Explainer, shuffled: Explainer, tmp_path: Path
 ) -> None:
     config = make_config(world.config.network.checkpoint, run_id="digits-single", c=(HIGH,))
@@ -172,7 +174,7 @@ def test_with_one_c_there_must_be_another_run(
             other_side(single, None, {single.id: single}, None, None)
 
 
-def test_what_is_not_there_is_said(explainer: Explainer, retrained: Explainer) -> None:
+def test_compare_unknown_c_run_or_class_is_refused(explainer: Explainer, retrained: Explainer) -> None:
     with pytest.raises(NotFoundError, match="no surrogate with C = 7"):
         compare(explainer, retrained, explainer.decide(0), 7)
     with pytest.raises(NotFoundError, match="no test image 999"):

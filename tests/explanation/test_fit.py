@@ -45,7 +45,7 @@ def augmented(world: World) -> ModelExplainer:
     )
 
 
-def test_a_whole_test_set_is_explained_with_its_labels(in_memory: ModelExplainer, world: World) -> None:
+def test_explain_test_set_keeps_its_labels(in_memory: ModelExplainer, world: World) -> None:
     test_set = NamedDataset(*make_tensors(world.dataset.test), world.dataset.classes)
     pair = make_tensors(world.dataset.test)
     by_hand = in_memory.explain(pair[0], limit=2)
@@ -57,7 +57,7 @@ def test_a_whole_test_set_is_explained_with_its_labels(in_memory: ModelExplainer
     assert (in_memory.attributions(test_set) != in_memory.attributions(pair[0])).nnz == 0
 
 
-def test_classes_go_by_name_too(in_memory: ModelExplainer, images: torch.Tensor) -> None:
+def test_explain_class_names_equal_numbers(in_memory: ModelExplainer, images: torch.Tensor) -> None:
     (named,) = in_memory.explain(images[:1], target="3", against="8")
     assert named == in_memory.explain(images[:1], target=3, against=8)[0]
     each = in_memory.explain(images[:2], target=["1", "4"])
@@ -68,21 +68,19 @@ def test_classes_go_by_name_too(in_memory: ModelExplainer, images: torch.Tensor)
     assert maps[0].attribution == pytest.approx(named.supporting[0].attribution, rel=1e-6)
 
 
-def test_images_come_as_a_list_too(in_memory: ModelExplainer, images: torch.Tensor) -> None:
+def test_explain_list_of_images_equals_a_batch(in_memory: ModelExplainer, images: torch.Tensor) -> None:
     together = in_memory.explain(images[:3], limit=2)
     assert list(in_memory.explain(list(images[:3]), limit=2)) == list(together)
     assert in_memory.fidelity(images) == in_memory.fidelity(list(images))
 
 
-def test_a_contrast_that_a_model_predicts_is_named_with_its_image(
-    in_memory: ModelExplainer, images: torch.Tensor
-) -> None:
+def test_explain_predicted_class_as_contrast_names_the_image(in_memory: ModelExplainer, images: torch.Tensor) -> None:
     predicted = [told.target for told in in_memory.explain(images[:6])]
     with pytest.raises(InvalidRequestError, match=f"the contrast class {predicted[4]} on image 4 itself"):
         in_memory.explain(images[:6], against=predicted[4])
 
 
-def test_what_ends_a_cell_is_short(in_memory: ModelExplainer, explainer: Explainer, images: torch.Tensor) -> None:
+def test_repr_in_a_notebook_is_short(in_memory: ModelExplainer, explainer: Explainer, images: torch.Tensor) -> None:
     told = in_memory.explain(images[:7])
     assert len(repr(told).splitlines()) == 7
     assert repr(told).endswith("… 2 more")
@@ -94,7 +92,7 @@ def test_what_ends_a_cell_is_short(in_memory: ModelExplainer, explainer: Explain
 
 @pytest.mark.parametrize("c", C_VALUES)
 @pytest.mark.parametrize(("target", "against"), [(None, None), (3, None), (3, 8)])
-def test_explanations_are_those_of_a_run(
+def test_explain_equals_the_run(
     in_memory: ModelExplainer,
     explainer: Explainer,
     images: torch.Tensor,
@@ -115,7 +113,7 @@ def test_explanations_are_those_of_a_run(
 
 @pytest.mark.parametrize("which", ["in_memory", "augmented"])
 @pytest.mark.parametrize("against", [None, 2])
-def test_everything_is_listed_and_sums_exactly(
+def test_explain_without_limit_lists_everything_and_sums_exactly(
     which: str, against: int | None, images: torch.Tensor, request: pytest.FixtureRequest
 ) -> None:
     fitted: ModelExplainer = request.getfixturevalue(which)
@@ -126,7 +124,7 @@ def test_everything_is_listed_and_sums_exactly(
         assert mine.sum_supporting + mine.sum_opposing == pytest.approx(mine.surrogate_logit, rel=1e-9, abs=1e-12)
 
 
-def test_attributions_are_the_definition_in_a_sparse_matrix(in_memory: ModelExplainer, images: torch.Tensor) -> None:
+def test_attributions_equal_the_definition(in_memory: ModelExplainer, images: torch.Tensor) -> None:
     support = in_memory.surrogate(1e-2).support
     dual = np.zeros((N_TRAIN, 10))
     dual[support.index] = support.dual_coef.toarray()
@@ -142,34 +140,34 @@ def test_attributions_are_the_definition_in_a_sparse_matrix(in_memory: ModelExpl
     assert found.nnz < len(support) * 3
 
 
-def test_one_image_is_a_batch_of_one_and_none_is_none(in_memory: ModelExplainer, images: torch.Tensor) -> None:
+def test_explain_single_or_no_image_returns_as_many(in_memory: ModelExplainer, images: torch.Tensor) -> None:
     (alone,) = in_memory.explain(images[2])
     assert alone.sum_supporting == pytest.approx(in_memory.explain(images[:3])[2].sum_supporting, rel=1e-4)
     assert len(in_memory.explain(images[:0])) == 0
     assert in_memory.attributions(images[:0]).shape == (0, N_TRAIN)
 
 
-def test_limit_shortens_the_lists_and_leaves_the_totals(in_memory: ModelExplainer, images: torch.Tensor) -> None:
+def test_explain_limit_shortens_lists_and_keeps_totals(in_memory: ModelExplainer, images: torch.Tensor) -> None:
     (whole,), (short,) = in_memory.explain(images[0]), in_memory.explain(images[0], limit=2)
     assert short.supporting == whole.supporting[:2]
     assert short.opposing == whole.opposing[:2]
     assert short.sum_supporting == whole.sum_supporting
 
 
-def test_labels_are_handed_on_where_they_are_known(in_memory: ModelExplainer, images: torch.Tensor) -> None:
+def test_explain_known_labels_are_kept(in_memory: ModelExplainer, images: torch.Tensor) -> None:
     assert in_memory.explain(images[0])[0].test.label == UNLABELLED
     assert [e.test.label for e in in_memory.explain(images[:2], labels=[7, 1])] == [7, 1]
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit")
-def test_traced_model_is_refused_with_what_to_do(world: World) -> None:
+def test_explain_traced_model_is_refused_with_advice(world: World) -> None:
     images = make_tensors(world.dataset.train)
     traced = torch.jit.trace(make_model(world), images[0][:2])  # type: ignore[no-untyped-call]
     with pytest.raises(ConfigError, match=r"is a TorchScript program .* load the model that it was made from"):
         xda.explain(traced, images, progress=silent)
 
 
-def test_tables_of_several_images_are_one(in_memory: ModelExplainer, images: torch.Tensor) -> None:
+def test_tables_of_several_images_are_one_table(in_memory: ModelExplainer, images: torch.Tensor) -> None:
     found = in_memory.explain(images[:4])
     frame = found.to_pandas()
     assert list(frame.columns) == [
@@ -193,9 +191,7 @@ def test_tables_of_several_images_are_one(in_memory: ModelExplainer, images: tor
     assert found[:0].to_arrow().num_rows == 0
 
 
-def test_heat_maps_sum_to_their_attributions_and_to_the_own_map(
-    in_memory: ModelExplainer, images: torch.Tensor
-) -> None:
+def test_heatmaps_sum_to_attributions_and_own_map(in_memory: ModelExplainer, images: torch.Tensor) -> None:
     (told,) = in_memory.explain(images[5], against=8, c=1e-2)
     parts = told.supporting + told.opposing
     pairs = in_memory.relevance(images[5], [part.index for part in parts], against=8, c=1e-2)
@@ -211,16 +207,14 @@ def test_heat_maps_sum_to_their_attributions_and_to_the_own_map(
     assert in_memory.relevance(images[5], []) == []
 
 
-def test_an_augmented_intercept_leaves_its_share_off_the_pixels(
-    augmented: ModelExplainer, images: torch.Tensor
-) -> None:
+def test_heatmaps_with_intercept_sum_to_the_rest(augmented: ModelExplainer, images: torch.Tensor) -> None:
     (told,) = augmented.explain(images[1])
     coef = augmented.surrogate().coef
     own = augmented.own_relevance(images[1]).sum()
     assert own == pytest.approx(told.surrogate_logit - coef[told.target, -1], rel=2e-3, abs=1e-4)
 
 
-def test_maps_are_those_of_a_run(in_memory: ModelExplainer, explainer: Explainer, images: torch.Tensor) -> None:
+def test_heatmaps_equal_the_run(in_memory: ModelExplainer, explainer: Explainer, images: torch.Tensor) -> None:
     train = explainer.surrogate(1e-2).support.index[:3].tolist()
     stored = explainer.relevance(4, train, c=1e-2, target=1).result(60)
     for mine, theirs in zip(in_memory.relevance(images[4], train, c=1e-2, target=1), stored, strict=True):
@@ -229,7 +223,7 @@ def test_maps_are_those_of_a_run(in_memory: ModelExplainer, explainer: Explainer
         np.testing.assert_allclose(mine.train, theirs.train, atol=2e-3 * scale)
 
 
-def test_fidelity_certificate_slack_and_self_influence_are_those_of_the_run(
+def test_surrogate_figures_equal_the_run(
     in_memory: ModelExplainer, explainer: Explainer, world: World, images: torch.Tensor
 ) -> None:
     for entry in explainer.surrogates:
@@ -244,14 +238,14 @@ def test_fidelity_certificate_slack_and_self_influence_are_those_of_the_run(
     assert in_memory.self_influence().shape == in_memory.slack().shape == (N_TRAIN,)
 
 
-def test_self_influence_is_the_attribution_of_an_image_to_itself(augmented: ModelExplainer, world: World) -> None:
+def test_self_influence_equals_attribution_to_itself(augmented: ModelExplainer, world: World) -> None:
     images, labels = make_tensors(world.dataset.train)
     chosen = augmented.surrogate().support.index[:5]
     found = augmented.attributions(images[chosen], target=labels[chosen].tolist())
     np.testing.assert_allclose(augmented.self_influence()[chosen], found[np.arange(5), chosen], rtol=1e-5)
 
 
-def test_a_shuffling_loader_gives_the_same_explainer(
+def test_explain_shuffling_loader_keeps_positions(
     in_memory: ModelExplainer, world: World, images: torch.Tensor
 ) -> None:
     loader = DataLoader(NamedDataset(*make_tensors(world.dataset.train), world.dataset.classes), 128, shuffle=True)
@@ -261,7 +255,7 @@ def test_a_shuffling_loader_gives_the_same_explainer(
     np.testing.assert_allclose(mine, theirs, atol=1e-3 * np.abs(theirs).max())
 
 
-def test_progress_goes_through_both_stages_and_ends_full(world: World) -> None:
+def test_progress_reports_both_stages_to_the_end(world: World) -> None:
     told: list[tuple[str, int, int]] = []
     xda.explain(
         make_model(world), make_tensors(world.dataset.train), c=C_VALUES, progress=lambda *now: told.append(now)
@@ -274,16 +268,16 @@ def test_progress_goes_through_both_stages_and_ends_full(world: World) -> None:
         assert done[-1] == next(total for s, _, total in told if s == stage)
 
 
-def test_without_progress_bars_are_shown(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_by_default_shows_bars(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     xda.explain(make_model(world), make_tensors(world.dataset.train), c=1e-2)
     assert "Fitting surrogates" in capsys.readouterr().err
 
 
-def test_it_says_what_it_is(in_memory: ModelExplainer) -> None:
+def test_repr_names_sizes_and_c(in_memory: ModelExplainer) -> None:
     assert repr(in_memory).startswith("<ModelExplainer: 600 training images, 10 classes; C=0.0001: ")
 
 
-def test_too_few_sweeps_would_warn_not_be_silent(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_explain_not_converged_warns(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     from xda.surrogate import CrammerSingerSVC
 
     path = CrammerSingerSVC.path
@@ -299,7 +293,7 @@ def small(n_classes: int = 3) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(36, 5), nn.ReLU(), nn.Linear(5, n_classes))
 
 
-def test_whole_and_real_numbers_of_any_type_are_taken(in_memory: ModelExplainer, images: torch.Tensor) -> None:
+def test_explain_accepts_numbers_of_any_type(in_memory: ModelExplainer, images: torch.Tensor) -> None:
     small_tol: Any = np.float32(1e-6)
     reals: tuple[Any, ...] = (
         np.float32(1e-3), torch.tensor(1e-3), Fraction(1, 1000), np.array([1e-3]), (np.float16(1e-3),),
@@ -314,7 +308,7 @@ def test_whole_and_real_numbers_of_any_type_are_taken(in_memory: ModelExplainer,
     assert [(one.target, one.against, len(one.supporting)) for one in two] == [(1, 3, 3), (2, 3, 3)]
 
 
-def test_global_random_generators_stay_where_they_are(world: World, images: torch.Tensor) -> None:
+def test_explain_keeps_global_random_generators(world: World, images: torch.Tensor) -> None:
     def states() -> tuple[object, ...]:
         legacy = np.random.get_state(legacy=False)  # noqa: NPY002
         return torch.get_rng_state().tolist(), repr(legacy), random.getstate()
@@ -353,7 +347,7 @@ def test_global_random_generators_stay_where_they_are(world: World, images: torc
         ({"head": "nowhere"}, ConfigError, "no layer 'nowhere'"),
     ],
 )
-def test_what_cannot_be_fitted_is_refused(options: dict[str, object], error: type[Exception], words: str) -> None:
+def test_explain_unusable_input_is_refused(options: dict[str, object], error: type[Exception], words: str) -> None:
     asked = {"model": small(), "train_set": (IMAGES, LABELS), "progress": silent} | options
     with pytest.raises(error, match=words):
         xda.explain(**asked)  # type: ignore[arg-type]
@@ -388,14 +382,14 @@ def test_what_cannot_be_fitted_is_refused(options: dict[str, object], error: typ
         (lambda e, x: e.fidelity((x, [10, 0, 0])), DataError, "label 10"),
     ],
 )
-def test_bad_requests_name_what_is_wrong(
+def test_bad_request_names_the_problem(
     in_memory: ModelExplainer, images: torch.Tensor, call: object, error: type[Exception], words: str
 ) -> None:
     with pytest.raises(error, match=words):
         call(in_memory, images[:3])  # type: ignore[operator]
 
 
-def test_a_model_without_heat_maps_is_explained_all_the_same_and_says_why_there_are_none() -> None:
+def test_model_without_heatmaps_is_explained_with_the_reason() -> None:
     class Squared(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -414,13 +408,13 @@ def test_a_model_without_heat_maps_is_explained_all_the_same_and_says_why_there_
         xda.figure(fitted, IMAGES[0])
 
 
-def test_importing_xda_imports_nothing_heavy() -> None:
+def test_import_of_xda_loads_nothing_heavy() -> None:
     heavy = "torch zennit numba scipy sklearn pandas pyarrow matplotlib quanda"
     program = f"import sys, xda; dir(xda); print([m for m in '{heavy}'.split() if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
-def test_a_name_that_xda_does_not_have_is_an_attribute_error() -> None:
+def test_import_of_unknown_name_raises_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'explian'"):
         xda.explian  # noqa: B018

@@ -38,7 +38,7 @@ def matches(choice: GalleryFilter, i: int) -> bool:
 
 @pytest.mark.parametrize("choice", FILTERS)
 @pytest.mark.parametrize("order", ["index", "margin", "-margin"])
-def test_walking_the_pages_forth_and_back_lists_what_matches_once(choice: GalleryFilter, order: GalleryOrder) -> None:
+def test_gallery_paged_both_ways_lists_each_match_once(choice: GalleryFilter, order: GalleryOrder) -> None:
     expected = [i for i in range(N) if matches(choice, i)]
     if order != "index":
         expected.sort(key=lambda i: MARGIN[i] * (1 if order == "margin" else -1))
@@ -57,7 +57,7 @@ def test_walking_the_pages_forth_and_back_lists_what_matches_once(choice: Galler
 
 
 @pytest.mark.parametrize("choice", FILTERS)
-def test_counts_say_what_each_choice_would_show(choice: GalleryFilter) -> None:
+def test_gallery_counts_equal_filtered_lists(choice: GalleryFilter) -> None:
     from dataclasses import replace
 
     def count(**change: object) -> int:
@@ -72,13 +72,13 @@ def test_counts_say_what_each_choice_would_show(choice: GalleryFilter) -> None:
 
 
 @pytest.mark.parametrize("cursor", ["x", "-1", "99999999999999999999", "²", "1"])
-def test_a_foreign_cursor_is_refused(cursor: str) -> None:
+def test_gallery_foreign_cursor_is_refused(cursor: str) -> None:
     choice = GalleryFilter(label=int((LABEL[1] + 1) % K))
     with pytest.raises(InvalidRequestError, match="cursor"):
         GALLERY.page(choice, "index", 5, cursor)
 
 
-def test_neighbours_follow_the_filtered_list_and_fall_back_to_the_whole() -> None:
+def test_neighbours_follow_filtered_list_else_the_whole() -> None:
     choice = GalleryFilter(label=1)
     listed = [i for i in range(N) if LABEL[i] == 1]
     assert GALLERY.neighbours(listed[0], choice, "index") == (None, listed[1])

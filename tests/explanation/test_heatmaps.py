@@ -55,7 +55,7 @@ def request(index: int, image: bytes | None = b"image") -> MapRequest:
     return MapRequest(cache_key("run", index), index, image, np.array([index, 0.5]))
 
 
-def test_partners_of_one_test_image_are_one_batch(device_queue: DeviceQueue) -> None:
+def test_request_computes_partners_of_a_test_image_in_one_batch(device_queue: DeviceQueue) -> None:
     model = SlowModel()
     pairs = Heatmaps(model, device_queue).request(b"test", [request(k) for k in range(5)]).result(10)
     assert model.calls == [(5, 5)]
@@ -65,7 +65,7 @@ def test_partners_of_one_test_image_are_one_batch(device_queue: DeviceQueue) -> 
         assert pair.train.sum() == pytest.approx(pair.attribution)
 
 
-def test_the_own_map_needs_no_training_image(device_queue: DeviceQueue) -> None:
+def test_request_own_map_needs_no_training_image(device_queue: DeviceQueue) -> None:
     model = SlowModel()
     (pair,) = Heatmaps(model, device_queue).request(b"test", [request(3, None)]).result(10)
     assert model.calls == [(1, 0)]
@@ -73,7 +73,7 @@ def test_the_own_map_needs_no_training_image(device_queue: DeviceQueue) -> None:
     assert not pair.train.any()
 
 
-def test_what_is_on_its_way_or_cached_is_not_computed_again(device_queue: DeviceQueue) -> None:
+def test_request_pending_or_cached_is_not_computed_again(device_queue: DeviceQueue) -> None:
     model, cache = SlowModel(), MemoryCache()
     heatmaps = Heatmaps(model, device_queue, cache)
     model.gate.clear()
@@ -92,7 +92,7 @@ def test_what_is_on_its_way_or_cached_is_not_computed_again(device_queue: Device
     assert len(model.calls) == 1
 
 
-def test_cancelling_one_waiter_leaves_the_other_its_result(device_queue: DeviceQueue) -> None:
+def test_request_cancelled_leaves_others_their_result(device_queue: DeviceQueue) -> None:
     model = SlowModel()
     heatmaps = Heatmaps(model, device_queue)
     model.gate.clear()
@@ -103,7 +103,7 @@ def test_cancelling_one_waiter_leaves_the_other_its_result(device_queue: DeviceQ
     assert patient.result(10)[0].train_index == 1
 
 
-def test_a_full_queue_is_said_at_once_and_does_not_poison_the_key(device_queue: DeviceQueue) -> None:
+def test_request_with_full_queue_fails_at_once_and_can_be_repeated(device_queue: DeviceQueue) -> None:
     model = SlowModel()
     heatmaps = Heatmaps(model, device_queue)
     model.gate.clear()
@@ -118,14 +118,14 @@ def test_a_full_queue_is_said_at_once_and_does_not_poison_the_key(device_queue: 
     assert heatmaps.request(b"test", [request(3)]).result(10)[0].train_index == 3
 
 
-def test_an_error_reaches_everybody_and_the_worker_goes_on(device_queue: DeviceQueue) -> None:
+def test_request_error_reaches_all_and_worker_continues(device_queue: DeviceQueue) -> None:
     heatmaps = Heatmaps(SlowModel(), device_queue)
     with pytest.raises(XdaError, match="broken"):
         heatmaps.request(b"test", [request(1, b"broken")]).result(10)
     assert heatmaps.request(b"test", [request(1)]).result(10)[0].train_index == 1
 
 
-def test_compute_with_a_network_that_exits_fails_alone(device_queue: DeviceQueue) -> None:
+def test_request_network_that_exits_fails_alone(device_queue: DeviceQueue) -> None:
     heatmaps = Heatmaps(SlowModel(), device_queue)
     with pytest.raises(XdaError, match="could not be computed: SystemExit: 0"):
         heatmaps.request(b"leaving", [request(1)]).result(10)
@@ -136,14 +136,14 @@ def test_compute_with_a_network_that_exits_fails_alone(device_queue: DeviceQueue
     assert heatmaps.request(b"test", [request(2)]).result(10)
 
 
-def test_a_closed_queue_refuses() -> None:
+def test_queue_closed_refuses_jobs() -> None:
     queue = DeviceQueue(size=2)
     queue.close()
     with pytest.raises(BusyError, match="shutting down"):
         queue.submit(lambda: None)
 
 
-def test_npz_is_lossless() -> None:
+def test_npz_round_trip_is_lossless() -> None:
     rng = np.random.default_rng(0)
     pair = PairRelevance(7, rng.normal(size=(3, 4)).astype(np.float32), np.zeros((3, 4), np.float32), 0.1 + 0.2, 0.1)
     back = from_npz(to_npz(pair), 7)

@@ -63,7 +63,7 @@ def test_open_with_code_that_raises_serves_the_others(run_path: Path, tmp_path: 
     assert "SystemExit: 3" in opened["served"]["no-words"]
 
 
-def test_open_of_a_factory_that_nobody_allowed_imports_nothing(run_path: Path, tmp_path: Path) -> None:
+def test_open_factory_not_allowed_imports_nothing(run_path: Path, tmp_path: Path) -> None:
     modules = tmp_path / "modules"
     modules.mkdir()
     mark = tmp_path / "imported"
@@ -106,7 +106,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
 }
 
 
-def test_open_passes_no_argument_that_reaches_the_network(run_path: Path, tmp_path: Path) -> None:
+def test_open_argument_reaching_the_network_is_not_passed(run_path: Path, tmp_path: Path) -> None:
     evil = []
     for name, spec in REQUESTS.items():
         document = {"n_classes": 10} | spec
@@ -146,9 +146,7 @@ LARGE: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
 }
 
 
-def test_open_of_a_manifest_that_asks_for_too_much_is_refused_before_it_is_allocated(
-    run_path: Path, tmp_path: Path
-) -> None:
+def test_open_manifest_of_huge_sizes_is_refused_before_allocation(run_path: Path, tmp_path: Path) -> None:
     evil = [forge(run_path, tmp_path / name, change) for name, (change, _) in LARGE.items()]
     opened = open_elsewhere(*evil, run_path)
     assert list(opened["served"]) == [RUN_ID]
@@ -158,9 +156,7 @@ def test_open_of_a_manifest_that_asks_for_too_much_is_refused_before_it_is_alloc
     assert opened["peak"] < MOST_BYTES
 
 
-def test_open_of_a_network_larger_than_its_weights_is_refused_before_it_is_allocated(
-    run_path: Path, tmp_path: Path
-) -> None:
+def test_open_network_larger_than_its_weights_is_refused_before_allocation(run_path: Path, tmp_path: Path) -> None:
     specs: dict[str, dict[str, Any]] = {
         "wide": {"torchvision": "resnet50", "arguments": {"width_per_group": 100_000}},
         "deep": {"timm": "resnet50", "arguments": {"base_width": 100_000}},
@@ -186,7 +182,7 @@ def with_table(run: Path, table: pa.Table, name: str = "train.parquet") -> Path:
     return adopt(run, name)
 
 
-def test_open_of_a_table_that_unfolds_is_refused_before_it_is_read(run_path: Path, tmp_path: Path) -> None:
+def test_open_table_that_unfolds_is_refused_before_reading(run_path: Path, tmp_path: Path) -> None:
     labels = pq.read_table(run_path / "train.parquet")
     long = pa.DictionaryArray.from_arrays(np.zeros(600, np.int32), ["x" * 400_000])
     evil = {
@@ -238,7 +234,7 @@ def put(place: int, value: int) -> Callable[[NDArray[Any]], None]:
     return change
 
 
-def test_open_of_indices_that_lead_outside_is_refused(run_path: Path, tmp_path: Path) -> None:
+def test_open_indices_out_of_range_are_refused(run_path: Path, tmp_path: Path) -> None:
     evil: dict[str, tuple[str, Callable[[NDArray[Any]], None]]] = {
         "class": (layout.surrogate(1e-2, layout.DUAL_INDICES), put(0, 2**31 - 1)),
         "negative": (layout.surrogate(1e-2, layout.DUAL_INDICES), put(0, -5)),
@@ -258,7 +254,7 @@ def test_open_of_indices_that_lead_outside_is_refused(run_path: Path, tmp_path: 
         catalog.close()
 
 
-def test_a_real_interrupt_is_no_error_of_a_run() -> None:
+def test_contained_interrupt_passes_unchanged() -> None:
     with pytest.raises(KeyboardInterrupt), contained(RunError):
         signal.raise_signal(signal.SIGINT)
     with pytest.raises(RunError, match="KeyboardInterrupt"), contained(RunError):
@@ -266,14 +262,14 @@ def test_a_real_interrupt_is_no_error_of_a_run() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_errors_of_the_product_pass_as_they_are() -> None:
+def test_contained_product_error_passes_unchanged() -> None:
     error = XdaError("as it is")
     with pytest.raises(XdaError) as caught, contained(RunError):
         raise error
     assert caught.value is error
 
 
-def test_a_long_text_of_an_error_is_cut() -> None:
+def test_contained_long_error_text_is_cut() -> None:
     assert len(described(ValueError("word " * 10**6))) < 400
     assert described(ValueError()) == "ValueError"
     assert sys.exc_info() == (None, None, None)

@@ -30,7 +30,7 @@ def images(*contents: bytes, cache: Any = None) -> ShownImages:
     return ShownImages(cast(RunFolder, run), GREY, cache)
 
 
-def test_a_rendition_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rendition_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     photo = encode(Image.fromarray(np.zeros((500, 700, 3), dtype=np.uint8)), "JPEG")
     cache = Kept()
     first = images(photo, cache=cache).shown("test", 0, "thumb")
@@ -39,7 +39,7 @@ def test_a_rendition_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert first[1] == "image/jpeg"
 
 
-def test_small_originals_are_shown_as_they_are() -> None:
+def test_shown_small_image_is_the_original() -> None:
     data = GOOD["grey.png"]()
     shown = images(data, GOOD["transparent.png"]())
     assert shown.at_hand("test", 0, "thumb") == (data, "image/png")
@@ -48,6 +48,6 @@ def test_small_originals_are_shown_as_they_are() -> None:
     assert shown.original("test", 1) == (GOOD["transparent.png"](), "image/png")
 
 
-def test_places_follow_from_the_upright_original() -> None:
+def test_place_uses_the_upright_original() -> None:
     shown = images(GOOD["rotated.jpg"](), GOOD["grey.png"]())
     assert shown.place("test", 0).original == shown.place("test", 1).original == (30, 20)

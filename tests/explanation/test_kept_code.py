@@ -65,9 +65,7 @@ def test_build_with_keep_code_lists_each_file_with_its_hash(package_run: Path) -
     assert "keep_code" not in run.manifest.to_bytes().decode()
 
 
-def test_open_imports_kept_code_only_where_its_module_is_named(
-    package_run: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_open_kept_code_needs_its_module_allowed(package_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for allowed in ([], ["kept_network"], ["kept_networks.parts"]):
         with Explainer.open(package_run, device="cpu", allow_factory=allowed) as explainer:
             assert "code that came with the run" in explainer.no_heatmaps
@@ -80,7 +78,7 @@ def test_open_imports_kept_code_only_where_its_module_is_named(
     assert "the source of 'kept_networks.models:network' is in the run: 4 files" in capsys.readouterr().out
 
 
-def test_open_takes_the_module_that_is_here_before_the_one_in_the_run(
+def test_open_prefers_installed_module_to_kept_code(
     package_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "kept_networks.py").write_text("raise OSError('mine')")
@@ -89,7 +87,7 @@ def test_open_takes_the_module_that_is_here_before_the_one_in_the_run(
         assert "OSError: mine" in explainer.no_heatmaps
 
 
-def test_open_of_two_runs_with_modules_of_one_name_gives_each_its_own(package_run: Path, tmp_path: Path) -> None:
+def test_open_two_runs_with_equal_module_names_keeps_each_own(package_run: Path, tmp_path: Path) -> None:
     other = forge(package_run, tmp_path / "other")
     path = other / "code" / "kept_networks" / "deeper" / "still.py"
     path.write_text("def late(made):\n    raise OSError('the other')\n")
@@ -100,14 +98,14 @@ def test_open_of_two_runs_with_modules_of_one_name_gives_each_its_own(package_ru
             assert bool(words) == bool(explainer.no_heatmaps)
 
 
-def test_open_with_changed_code_is_refused(package_run: Path, tmp_path: Path) -> None:
+def test_open_changed_kept_code_is_refused(package_run: Path, tmp_path: Path) -> None:
     changed = forge(package_run, tmp_path / "changed")
     (changed / "code" / "kept_networks" / "__init__.py").write_text("import os")
     with pytest.raises(RunError, match=r"code/kept_networks/__init__\.py has 9 bytes, but the manifest says 0"):
         Explainer.open(changed, device="cpu", allow_factory=["kept_networks"])
 
 
-def test_open_finds_no_module_of_another_name_in_the_run(package_run: Path, tmp_path: Path) -> None:
+def test_open_kept_code_of_another_name_is_not_found(package_run: Path, tmp_path: Path) -> None:
     def change(document: dict[str, dict[str, object]]) -> None:
         files = document["files"]
         files["code/json.py"] = files.pop("code/kept_networks/deeper/still.py")
@@ -118,7 +116,7 @@ def test_open_finds_no_module_of_another_name_in_the_run(package_run: Path, tmp_
         assert "No module named 'kept_networks.deeper'" in explainer.no_heatmaps
 
 
-def test_build_prints_a_command_without_a_path_where_the_code_travels(
+def test_build_with_keep_code_prints_command_without_path(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])
@@ -139,7 +137,7 @@ def test_build_prints_a_command_without_a_path_where_the_code_travels(
     assert main(["verify", str(out), "--device", "cpu", "--allow-factory", "travelling_networks"]) == 0
 
 
-def test_collect_refuses_what_is_not_ones_own_or_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_collect_foreign_or_large_module_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch  # noqa: F401
 
     with pytest.raises(ConfigError, match="'torch': it is no module or package of your own"):

@@ -56,7 +56,7 @@ def test_explanation_equals_the_definition(
         assert magnitudes == sorted(magnitudes, reverse=True)
 
 
-def test_index_and_on_demand_answers_are_the_same(explainer: Explainer) -> None:
+def test_explanation_from_index_equals_on_demand(explainer: Explainer) -> None:
     for test in range(0, N_TEST, 7):
         looked_up = explainer.explain(test, limit=12)
         computed = explainer.explain(test, limit=12 + explainer.run.manifest.per_sign)
@@ -113,7 +113,7 @@ def test_heatmaps_keep_their_cache_keys(explainer: Explainer) -> None:
         assert own.key == key("own", 14, 4, against)
 
 
-def test_a_train_class_filters_the_list_and_leaves_the_totals(explainer: Explainer) -> None:
+def test_explanation_train_class_filters_list_and_keeps_totals(explainer: Explainer) -> None:
     whole = explainer.explain(3)
     label = whole.opposing[0].label
     part = explainer.explain(3, train_class=label, limit=N_TRAIN)
@@ -121,7 +121,7 @@ def test_a_train_class_filters_the_list_and_leaves_the_totals(explainer: Explain
     assert part.sum_opposing == pytest.approx(whole.sum_opposing, rel=1e-12)
 
 
-def test_both_heat_maps_sum_to_the_attribution(explainer: Explainer) -> None:
+def test_heatmaps_of_a_pair_sum_to_the_attribution(explainer: Explainer) -> None:
     explanation = explainer.explain(5)
     partners = [entry.index for entry in explanation.supporting[:4] + explanation.opposing[:4]]
     expected = [entry.attribution for entry in explanation.supporting[:4] + explanation.opposing[:4]]
@@ -133,7 +133,7 @@ def test_both_heat_maps_sum_to_the_attribution(explainer: Explainer) -> None:
         assert pair.train.sum() == pytest.approx(attribution, rel=1e-3)
 
 
-def test_own_map_is_the_sum_of_all_partners_maps(explainer: Explainer) -> None:
+def test_own_map_equals_sum_of_pair_maps(explainer: Explainer) -> None:
     whole = explainer.decompose(5)
     pairs = explainer.relevance(5, whole.index.tolist()).result(120)
     own = explainer.own_relevance(5).result(60)[0]
@@ -142,7 +142,7 @@ def test_own_map_is_the_sum_of_all_partners_maps(explainer: Explainer) -> None:
     np.testing.assert_allclose(own.test, total, atol=1e-4 * scale)
 
 
-def test_a_sample_without_effect_has_empty_maps(explainer: Explainer) -> None:
+def test_heatmaps_without_effect_are_empty(explainer: Explainer) -> None:
     silent = next(i for i in range(explainer.n_train) if not explainer.training_sample(i).is_support)
     (pair,) = explainer.relevance(0, [silent]).result(60)
     assert pair.attribution == 0.0
@@ -150,7 +150,7 @@ def test_a_sample_without_effect_has_empty_maps(explainer: Explainer) -> None:
     assert not pair.train.any()
 
 
-def test_training_sample_says_what_its_row_of_alpha_does(explainer: Explainer) -> None:
+def test_training_sample_equals_its_row_of_alpha(explainer: Explainer) -> None:
     c = explainer.default_c
     dual = dense_dual(explainer, c)
     features = np.asarray(explainer.run.array(layout.features("train")), dtype=np.float64)
@@ -217,14 +217,12 @@ def test_equal_slacks_share_the_best_rank(explainer: Explainer) -> None:
         (lambda e: e.gallery(limit=0), InvalidRequestError, "limit"),
     ],
 )
-def test_bad_requests_name_what_is_wrong(
-    explainer: Explainer, call: object, error: type[Exception], words: str
-) -> None:
+def test_bad_request_names_the_problem(explainer: Explainer, call: object, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         call(explainer)  # type: ignore[operator]
 
 
-def test_a_run_built_without_heat_maps_stays_without(world: World, tmp_path: Path) -> None:
+def test_run_built_without_heatmaps_stays_without(world: World, tmp_path: Path) -> None:
     folder = shutil.copytree(world.run, tmp_path / "run")
     path = folder / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"composite": "", "no_heatmaps": "An old verdict."}))

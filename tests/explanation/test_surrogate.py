@@ -24,7 +24,7 @@ def surrogate() -> FittedSurrogate:
 
 
 @pytest.mark.parametrize("together", [1, 5, 1 << 12])
-def test_influence_is_a_row_of_all_attributions(
+def test_influence_equals_row_of_attributions(
     surrogate: FittedSurrogate, monkeypatch: pytest.MonkeyPatch, together: int
 ) -> None:
     monkeypatch.setattr(surrogate_module, "QUERIES", together)
@@ -41,9 +41,7 @@ def test_influence_is_a_row_of_all_attributions(
         np.testing.assert_allclose(found, every[:, index], rtol=1e-12, atol=1e-15)
 
 
-def test_one_decision_is_computed_once_for_all_its_views(
-    surrogate: FittedSurrogate, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_decompose_once_serves_all_views(surrogate: FittedSurrogate, monkeypatch: pytest.MonkeyPatch) -> None:
     problem = make_problem()
     computed = 0
     products = surrogate.features.products

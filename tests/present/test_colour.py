@@ -87,7 +87,7 @@ def test_levels_of_opposite_maps_mirror_each_other() -> None:
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, math.nan, math.inf])
-def test_a_scale_without_meaning_gives_white(scale: float) -> None:
+def test_levels_with_meaningless_scale_are_white(scale: float) -> None:
     assert (colour.levels(np.ones((2, 2), dtype=np.float32), scale) == colour.ZERO).all()
 
 

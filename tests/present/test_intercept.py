@@ -129,7 +129,7 @@ def test_figures_and_text_name_the_part_of_the_intercept(augmented: Explainer) -
     assert f"intercept {signed(told.supporting[0].intercept)}" in titles
 
 
-def test_stored_files_keep_the_part_of_the_intercept_and_old_snapshots_stay_readable(augmented: Explainer) -> None:
+def test_snapshot_keeps_intercept_and_reads_old_ones(augmented: Explainer) -> None:
     story = tell(augmented, augmented.decide(TEST, c=C))
     snapshot = to_snapshot(story)
     assert from_snapshot(snapshot) == story

@@ -25,7 +25,7 @@ CROPPED = Preprocessing(mode="L", size=(224, 224), mean=(0.0,), std=(1.0,), resi
         ((256, 256), CROPPED, False),
     ],
 )
-def test_only_maps_that_align_by_themselves_stay_pictures(
+def test_layer_of_whole_original_stays_png(
     original: tuple[int, int], preprocessing: Preprocessing, whole: bool
 ) -> None:
     where = place_of(original, preprocessing)
@@ -35,7 +35,7 @@ def test_only_maps_that_align_by_themselves_stay_pictures(
     assert (content == b"the map") == whole
 
 
-def test_the_layer_has_the_size_of_the_original_and_the_map_at_its_place() -> None:
+def test_layer_of_cropped_original_places_the_map() -> None:
     content, _ = layer(b"map", place_of((400, 300), CROPPED))
     text = content.decode()
     assert 'width="400" height="300" viewBox="0 0 400 300"' in text

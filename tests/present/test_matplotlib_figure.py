@@ -58,9 +58,7 @@ def columns(figure: Figure, wing: int) -> list[list[Axes]]:
 
 
 @pytest.mark.parametrize(("wing", "side"), [(0, "opposing"), (2, "supporting")])
-def test_each_training_image_stands_between_its_two_maps_strongest_next_to_the_centre(
-    drawn: Figure, panel: Panel, wing: int, side: str
-) -> None:
+def test_figure_training_image_is_between_its_maps(drawn: Figure, panel: Panel, wing: int, side: str) -> None:
     parts = getattr(panel.explanation, side)
     found = columns(drawn, wing)
     in_order = parts[::-1] if side == "opposing" else parts
@@ -76,13 +74,13 @@ def test_each_training_image_stands_between_its_two_maps_strongest_next_to_the_c
         assert title.startswith("+" if part.attribution > 0 else "−")
 
 
-def test_the_test_image_and_its_own_map_are_in_the_middle(drawn: Figure, panel: Panel) -> None:
+def test_figure_test_image_and_own_map_are_in_the_middle(drawn: Figure, panel: Panel) -> None:
     image, own = pictures(drawn.subfigs[1].axes)
     np.testing.assert_array_equal(image, panel.test_image)
     np.testing.assert_array_equal(own, rgb(panel.own_map, full_scale(panel.own_map)))
 
 
-def test_it_asks_and_answers_in_words(drawn: Figure, panel: Panel) -> None:
+def test_figure_states_question_and_sum(drawn: Figure, panel: Panel) -> None:
     told = panel.explanation
     assert drawn.get_suptitle() == f"Why {panel.classes[told.target]} and not {AGAINST}?"
     assert f"minus that for {AGAINST}" in drawn.get_supxlabel().replace("\n", " ")
@@ -91,13 +89,13 @@ def test_it_asks_and_answers_in_words(drawn: Figure, panel: Panel) -> None:
     assert "label" in drawn.subfigs[1].get_suptitle()
 
 
-def test_red_is_on_the_right_and_blue_on_the_left(drawn: Figure) -> None:
+def test_figure_support_is_red_and_right(drawn: Figure) -> None:
     left, right = (drawn.subfigs[k]._suptitle.get_color() for k in (0, 2))  # type: ignore[attr-defined]
     assert left[2] > left[0]
     assert right[0] > right[2]
 
 
-def test_one_scale_is_that_of_all_pairs(panel: Panel) -> None:
+def test_figure_one_scale_covers_all_pairs(panel: Panel) -> None:
     scale = full_scale(*(side for pair in panel.pairs.values() for side in (pair.test, pair.train)))
     figure = draw(panel, one_scale=True)
     (part, *_) = panel.explanation.supporting
@@ -105,7 +103,7 @@ def test_one_scale_is_that_of_all_pairs(panel: Panel) -> None:
     np.testing.assert_array_equal(found, rgb(panel.pairs[part.index].train, scale))
 
 
-def test_a_decision_without_contributions_is_drawn_too(panel: Panel) -> None:
+def test_figure_without_contributions_is_drawn(panel: Panel) -> None:
     told = replace(
         panel.explanation, supporting=(), opposing=(), test=replace(panel.explanation.test, label=UNLABELLED)
     )
@@ -124,9 +122,7 @@ def texts_of(figure: Figure) -> list[tuple[str, tuple[float, float, float, float
 
 @pytest.mark.parametrize("names", NAMES)
 @pytest.mark.parametrize("limit", [1, 2, 4])
-def test_texts_with_long_names_overlap_neither_each_other_nor_the_edge(
-    explainer: Explainer, names: str, limit: int
-) -> None:
+def test_figure_long_names_do_not_overlap(explainer: Explainer, names: str, limit: int) -> None:
     panel = run_panel(explainer, explainer.decide(TEST, against=AGAINST), limit=limit)
     told = replace(
         panel.explanation,
@@ -150,15 +146,13 @@ def test_texts_with_long_names_overlap_neither_each_other_nor_the_edge(
         assert top <= figure.bbox.height + 1, words
 
 
-def test_a_notebook_shows_it_and_no_window_is_left_open(drawn: Figure) -> None:
+def test_figure_in_notebook_opens_no_window(drawn: Figure) -> None:
     with Image.open(io.BytesIO(drawn._repr_png_())) as image:  # type: ignore[attr-defined]
         assert image.width > image.height > 300
     assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
 
 
-def test_a_run_and_a_model_in_memory_draw_the_same_explanation(
-    explainer: Explainer, in_memory: ModelExplainer, world: World
-) -> None:
+def test_figure_of_run_equals_figure_of_model(explainer: Explainer, in_memory: ModelExplainer, world: World) -> None:
     images, labels = make_tensors(world.dataset.test)
     asked = {"c": C_VALUES[1], "against": AGAINST, "limit": 2}
     stored = xda.figure(explainer, TEST, **asked)  # type: ignore[arg-type]
@@ -170,14 +164,14 @@ def test_a_run_and_a_model_in_memory_draw_the_same_explanation(
     assert stored.subfigs[1].get_suptitle() == mine.subfigs[1].get_suptitle()
 
 
-def test_the_user_says_how_images_are_shown(in_memory: ModelExplainer, world: World) -> None:
+def test_figure_show_function_is_used(in_memory: ModelExplainer, world: World) -> None:
     images, _ = make_tensors(world.dataset.test)
     panel = in_memory.panel(images[0], limit=1, show=lambda pixels: pixels[0] * 0 + 0.25)
     assert (panel.test_image == 0.25).all()
     assert all((image == 0.25).all() for image in panel.train_images.values())
 
 
-def test_images_without_known_normalisation_are_stretched_from_black_to_white() -> None:
+def test_displayable_stretches_to_black_and_white() -> None:
     pixels = torch.randn(3, 4, 5).numpy()
     shown = displayable(pixels)
     assert shown.shape == (4, 5, 3)
@@ -186,12 +180,12 @@ def test_images_without_known_normalisation_are_stretched_from_black_to_white() 
     assert not displayable(np.full((1, 2, 2), 7.0)).any()
 
 
-def test_errors_are_those_of_the_explainer(explainer: Explainer) -> None:
+def test_figure_errors_are_those_of_the_explainer(explainer: Explainer) -> None:
     with pytest.raises(NotFoundError, match="test image 10000"):
         xda.figure(explainer, 10_000)
 
 
-def test_without_matplotlib_it_is_said_how_to_get_it(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_figure_without_matplotlib_names_the_install_command(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ConfigError, match=r"pip install 'dualxda-explorer\[notebook\]'"):
         draw(panel)

@@ -60,7 +60,7 @@ def test_card_has_the_size_that_chat_programs_want(told: Story) -> None:
     assert pixels(png_figure.card_png(told, **material(told))).shape == (630, 1200, 3)  # type: ignore[arg-type]
 
 
-def test_card_of_a_decision_that_nothing_opposes(explainer: Explainer) -> None:
+def test_card_without_opposing_images_is_drawn(explainer: Explainer) -> None:
     told = tell(explainer, explainer.decide(14), limit=0)
     assert pixels(png_figure.card_png(told, **material(told))).shape == (630, 1200, 3)  # type: ignore[arg-type]
 
@@ -142,7 +142,7 @@ def named(story: Story, names: tuple[str, ...], *, intercept: float = 0.0, logit
 @pytest.mark.parametrize("limit", [0, 1, 2, 6])
 @pytest.mark.parametrize("draw", [png_figure.explanation_canvas, png_figure.card_canvas])
 @pytest.mark.parametrize("intercept", [0.0, -0.00123])
-def test_nothing_lies_on_anything_else_or_beyond_the_edge(
+def test_figure_items_do_not_overlap_or_leave_the_page(
     explainer: Explainer, names: str, limit: int, draw: Callable[..., Canvas], intercept: float
 ) -> None:
     story = named(
@@ -183,7 +183,7 @@ def test_text_without_the_vendored_font_stays_in_its_room(
         assert not overlap(one, other)
 
 
-def test_words(told: Story) -> None:
+def test_figure_texts_equal_the_words(told: Story) -> None:
     words = [each.words for each in png_figure.card_canvas(told, **material(told)).texts]  # type: ignore[arg-type]
     assert "Why 4 and not 9?" in words
     assert any(each.startswith("Test image 14: label 4 · network ") for each in words)

@@ -11,7 +11,7 @@ from xda.explanation.run import Explainer
 from xda.present import story
 
 
-def test_running_sum_by_hand() -> None:
+def test_running_sum_equals_hand_computation() -> None:
     assert story.running_sum(np.array([3.0, -2.0, 0.5])) == ((1, 3.0), (2, 1.0), (3, 1.5))
     assert story.running_sum(np.array([])) == ()
 
@@ -27,7 +27,7 @@ def test_running_sum_keeps_first_and_last_of_many() -> None:
         assert total == pytest.approx(values[:rank].sum())
 
 
-def test_shares_by_definition(explainer: Explainer) -> None:
+def test_shares_equal_the_definition(explainer: Explainer) -> None:
     told = story.tell(explainer, explainer.decide(14, against=9), limit=3)
     parts = np.abs(explainer.decompose(14, against=9).attribution)
     asked = told.explanation
@@ -41,7 +41,7 @@ def test_shares_by_definition(explainer: Explainer) -> None:
 
 
 @pytest.mark.parametrize("against", [None, 9])
-def test_a_snapshot_tells_the_same_story(explainer: Explainer, against: int | None) -> None:
+def test_snapshot_round_trip_equals_the_story(explainer: Explainer, against: int | None) -> None:
     told = story.tell(explainer, explainer.decide(14, against=against), limit=5, train_class=4)
     stored = json.loads(json.dumps(story.to_snapshot(told)))
     assert story.from_snapshot(stored) == told

@@ -48,9 +48,7 @@ def test_pair_page_parts_sum_to_attribution(served: TestClient, augmented: Expla
     part = augmented.explain(TEST, c=C, limit=1).supporting[0]
     page = words_of(served.get(f"/r/augmented/test/{TEST}/train/{part.index}?c={C:g}").text)
     parts = split(part.attribution, part.intercept)
-    assert (
-        f"+ 1) = {parts.total}, including {parts.intercept} from the intercept, which belongs to no pixel" in page
-    )
+    assert f"+ 1) = {parts.total}, including {parts.intercept} from the intercept, which belongs to no pixel" in page
     assert f"the same relevance, {parts.spread} (all but the intercept’s {parts.intercept})" in page
 
 

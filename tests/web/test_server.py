@@ -186,9 +186,7 @@ def test_serve_on_all_addresses_without_links_prints_names(
     with started(run_path, "--device", "cpu", "--root-path", "/tools", "--host", "0.0.0.0", home=tmp_path) as told:
         next(told)
         address, _, names = next(told).removeprefix("DualXDA Explorer: ").partition("   ")
-        assert (
-            names == "(answers to localhost, 127.0.0.1, [::1], lab.example; add names with XDA_ALLOWED_HOSTS)"
-        )
+        assert names == "(answers to localhost, 127.0.0.1, [::1], lab.example; add names with XDA_ALLOWED_HOSTS)"
         assert re.fullmatch(r"http://127\.0\.0\.1:[1-9]\d+/tools/", address)
         assert httpx.get(address).status_code == 200
         assert httpx.get(address, headers={"Host": "lab.example"}).status_code == 200
