@@ -1,4 +1,4 @@
-"""One small image of every kind that people have, and one of every kind that cannot be used."""
+"""One small image of every usable and of every unusable kind."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 
 HEIGHT, WIDTH = 20, 30
 TOP, BOTTOM = 200, 40
-"""Grey levels of the two halves of every good image, so that one can see whether it is upright."""
+"""Grey levels of the two halves of every good image; they show whether it is upright."""
 
 
 def halves(height: int = HEIGHT, width: int = WIDTH) -> NDArray[np.uint8]:
@@ -49,14 +49,14 @@ def palette_with_transparency() -> bytes:
 
 
 def with_alpha() -> bytes:
-    """Return a colour image that is wholly transparent."""
+    """Return a fully transparent colour image."""
     image = grey().convert("RGBA")
     image.putalpha(0)
     return encode(image)
 
 
 def animated() -> bytes:
-    """Return a GIF with two frames, of which the first counts."""
+    """Return a GIF with two frames; the first one counts."""
     return encode(grey(), "GIF", save_all=True, append_images=[Image.new("L", (WIDTH, HEIGHT), 255)])
 
 

@@ -25,7 +25,7 @@ def write(folder: Path, files: dict[str, bytes]) -> list[str]:
 
 
 class Reader:
-    """Reads files of one image each and remembers which."""
+    """Reads files of one image each and records their names."""
 
     def __init__(self) -> None:
         self.read: list[str] = []
@@ -35,7 +35,7 @@ class Reader:
         yield Path(path).read_bytes()
 
 
-def test_a_verdict_is_the_hash_and_the_problem() -> None:
+def test_examine_returns_the_hash_and_the_problem() -> None:
     data = GOOD["photo.jpg"]()
     assert examine(data).sha256 == sha256(data).digest()
     assert examine(data).problem == ""
@@ -43,7 +43,7 @@ def test_a_verdict_is_the_hash_and_the_problem() -> None:
     assert examine(None).problem == "there are no bytes"
 
 
-def test_files_are_read_once_until_they_change(tmp_path: Path) -> None:
+def test_examine_files_twice_reads_only_files_that_changed(tmp_path: Path) -> None:
     good = GOOD["grey.png"]()
     paths = write(tmp_path / "images", {"a.png": good, "b.png": b"", "c.png": good})
     kept = tmp_path / "cache" / "kept.parquet"
@@ -57,7 +57,7 @@ def test_files_are_read_once_until_they_change(tmp_path: Path) -> None:
     changed = Reader()
     assert examine_files(paths, changed, kept=kept)[1][0].problem == ""
     assert changed.read == ["b.png"]
-    # it changed a moment ago and may do so again within the clock's resolution
+    # the file changed just now and may change again within the clock's resolution
     later = Reader()
     examine_files(paths, later, kept=kept)
     assert later.read == ["b.png"]
@@ -74,7 +74,7 @@ def test_examine_files_with_a_damaged_cache_examines_again(tmp_path: Path) -> No
     assert examine_files([], Reader(), kept=tmp_path / "none.parquet") == []
 
 
-def test_verdicts_of_another_pillow_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_examine_files_after_a_change_of_pillow_examines_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import PIL
 
     paths = write(tmp_path / "images", {"a.png": GOOD["grey.png"]()})
@@ -85,7 +85,7 @@ def test_verdicts_of_another_pillow_do_not_count(tmp_path: Path, monkeypatch: py
     assert reader.read == ["a.png"]
 
 
-def test_a_file_with_many_images_keeps_them_together_and_in_order(tmp_path: Path) -> None:
+def test_examine_files_with_many_images_each_keeps_them_in_order(tmp_path: Path) -> None:
     paths = write(tmp_path, {"one": b"1", "two": b"2"})
     images: dict[str, list[bytes | None]] = {
         paths[0]: [GOOD["grey.png"](), None] * 90,
@@ -96,12 +96,12 @@ def test_a_file_with_many_images_keeps_them_together_and_in_order(tmp_path: Path
     assert examine_files(paths, lambda path: [], kept=tmp_path / "kept.parquet") == found
 
 
-def test_a_file_that_cannot_be_read_is_one_bad_image(tmp_path: Path) -> None:
+def test_examine_files_counts_an_unreadable_file_as_one_bad_image(tmp_path: Path) -> None:
     ((verdict,),) = examine_files([str(tmp_path / "none.png")], Reader(), kept=tmp_path / "kept.parquet")
     assert verdict.problem == "it cannot be read: No such file or directory"
 
 
-def test_names_of_any_bytes_are_kept_out_of_the_cache_and_printable(tmp_path: Path) -> None:
+def test_examine_files_with_a_name_that_is_no_text_does_not_keep_its_verdict(tmp_path: Path) -> None:
     strange = os.fsdecode(b"caf\xe9.png")
     paths = write(tmp_path / "images", {strange: GOOD["grey.png"](), "b.png": GOOD["grey.png"]()})
     for expected in ([strange, "b.png"], [strange]):
@@ -111,14 +111,14 @@ def test_names_of_any_bytes_are_kept_out_of_the_cache_and_printable(tmp_path: Pa
     assert for_people(paths[0]).endswith("caf\\udce9.png")
 
 
-def test_progress_ends_with_all_files(tmp_path: Path) -> None:
+def test_examine_files_progress_ends_with_all_files(tmp_path: Path) -> None:
     paths = write(tmp_path, {f"{k}.png": GOOD["grey.png"]() for k in range(3)})
     told: list[tuple[str, int, int]] = []
     examine_files(paths, Reader(), progress=lambda *step: told.append(step), stage="Looking")
     assert told[-1] == ("Looking", 3, 3)
 
 
-def test_names_are_printed_on_one_line_without_control_characters(tmp_path: Path) -> None:
+def test_for_people_escapes_control_characters_and_line_breaks(tmp_path: Path) -> None:
     assert for_people("a\x1b[31m\n\u202e.png") == "a\\x1b[31m\\n\\u202e.png"
     assert for_people(os.fsdecode(b"caf\xe9.png")) == "caf\\udce9.png"
     assert for_people("ü é 日本.png") == "ü é 日本.png"

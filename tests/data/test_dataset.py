@@ -13,7 +13,7 @@ from xda.data.dataset import ArraySource
 
 
 @pytest.mark.parametrize("size", [(28, 28), (9, 12, 3)])
-def test_the_encoded_image_is_a_png_of_the_same_pixels(size: tuple[int, ...]) -> None:
+def test_encoded_image_is_a_png_of_the_same_pixels(size: tuple[int, ...]) -> None:
     split = make_split(3, 0, size=size, n_classes=2)
     source = split.source
     assert isinstance(source, ArraySource)
@@ -25,6 +25,6 @@ def test_the_encoded_image_is_a_png_of_the_same_pixels(size: tuple[int, ...]) ->
 
 
 @pytest.mark.parametrize("index", [-1, 3])
-def test_an_index_out_of_range_is_an_error(index: int) -> None:
+def test_encoded_image_out_of_range_is_an_error(index: int) -> None:
     with pytest.raises(IndexError):
         make_split(3, 0).encoded(index)

@@ -18,7 +18,7 @@ ODD = {"bilevel.png": (255, 0)}
 
 @pytest.mark.parametrize("mode", ["L", "RGB", None])
 @pytest.mark.parametrize("name", GOOD)
-def test_every_kind_is_upright_and_of_its_own_brightness(name: str, mode: str | None) -> None:
+def test_decode_of_every_kind_is_upright_and_keeps_brightness(name: str, mode: str | None) -> None:
     data = GOOD[name]()
     image = decode(data, mode)  # type: ignore[arg-type]
     assert image.mode in ({mode} if mode else {"L", "RGB"})
@@ -32,10 +32,10 @@ def test_every_kind_is_upright_and_of_its_own_brightness(name: str, mode: str | 
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_cannot_be_used_says_why(name: str) -> None:
+def test_decode_of_an_unusable_file_says_why(name: str) -> None:
     make, words = BAD[name]
     with warnings.catch_warnings():
-        # as in production, where Pillow's warning is none
+        # as in production, which ignores Pillow's warning
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         with pytest.raises(BadImageError, match="cannot be decoded") as caught:
             decode(make())
@@ -43,7 +43,7 @@ def test_what_cannot_be_used_says_why(name: str) -> None:
     assert "0x" not in caught.value.reason
 
 
-def test_too_many_pixels_are_refused_before_they_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decode_of_too_many_pixels_is_refused_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     from xda.data import decoding
 
     monkeypatch.setattr(decoding, "MOST_PIXELS", WIDTH * HEIGHT - 1)
@@ -51,7 +51,7 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(monkeypatch: pytest
         decode(encode(grey()))
 
 
-def test_a_truncated_photograph_is_found_at_a_fraction_of_its_size_too() -> None:
+def test_decode_at_a_fraction_refuses_a_truncated_photograph() -> None:
     whole = noise_jpeg()
     assert decode(whole, longest=16).size == (20, 20)
     with pytest.raises(BadImageError, match="truncated"):
@@ -59,27 +59,27 @@ def test_a_truncated_photograph_is_found_at_a_fraction_of_its_size_too() -> None
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_dimensions_are_those_of_the_upright_image(orientation: int) -> None:
+def test_dimensions_of_a_rotated_file_are_those_of_the_upright_image(orientation: int) -> None:
     for kind in ("PNG", "JPEG"):
         data = encode(grey(), kind, exif=exif(orientation))
         assert dimensions(data) == decode(data).size
 
 
-def test_damaged_exif_data_do_not_make_an_image_useless() -> None:
+def test_decode_with_damaged_exif_data_still_gives_the_image() -> None:
     data = encode(grey(), "JPEG", exif=b"Exif\x00\x00MM\x00\x2a\x00\x00\x00\x08\xff\xff")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert decode(data).size == (WIDTH, HEIGHT)
 
 
-def test_the_callers_image_is_left_as_it_is() -> None:
+def test_eight_bit_leaves_the_callers_image_as_it_is() -> None:
     image = Image.new("P", (2, 2))
     image.info["transparency"] = b"\0\0"
     eight_bit(image)
     assert image.info["transparency"] == b"\0\0"
 
 
-def test_only_what_browsers_show_as_the_network_sees_it_may_be_shown_as_it_is() -> None:
+def test_is_shown_alike_holds_only_where_browsers_show_the_same() -> None:
     alike = {name for name in GOOD if is_shown_alike(GOOD[name]())}
     assert alike == {
         "grey.png",
@@ -94,14 +94,14 @@ def test_only_what_browsers_show_as_the_network_sees_it_may_be_shown_as_it_is() 
 
 
 def torchvision_pixels(data: bytes) -> NDArray[np.uint8]:
-    """Return what ``torchvision.datasets.folder.pil_loader`` makes of a file."""
+    """Return the pixels that ``torchvision.datasets.folder.pil_loader`` reads from a file."""
     with warnings.catch_warnings(), Image.open(io.BytesIO(data)) as image:
         warnings.filterwarnings("ignore", "Palette images with Transparency")
         return np.asarray(image.convert("RGB"))
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_read_says_where_torchvisions_loader_gives_other_pixels(name: str) -> None:
+def test_read_reports_where_torchvisions_loader_gives_other_pixels(name: str) -> None:
     data = GOOD[name]()
     image, otherwise = read(data, "RGB")
     assert otherwise == (not np.array_equal(np.asarray(image), torchvision_pixels(data)))
@@ -124,13 +124,13 @@ def test_eps_named_jpg_runs_no_ghostscript(monkeypatch: pytest.MonkeyPatch) -> N
     assert not is_shown_alike(BAD["vector.jpg"][0]())
 
 
-def test_media_types_follow_from_the_content() -> None:
+def test_media_type_follows_from_the_content() -> None:
     assert media_type(GOOD["wrong-extension.png"]()) == "image/jpeg"
     assert media_type(GOOD["grey.png"]()) == "image/png"
     assert media_type(GOOD["animated.gif"]()) == "image/gif"
     assert media_type(b"no image") == "application/octet-stream"
 
 
-def test_dimensions_of_what_is_no_image_are_refused() -> None:
+def test_dimensions_of_a_file_that_is_no_image_are_refused() -> None:
     with pytest.raises(BadImageError):
         dimensions(b"no image")

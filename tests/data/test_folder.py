@@ -35,7 +35,7 @@ def write_tree(folder: Path, classes: dict[str, int]) -> None:
     (folder / next(iter(classes)) / "notes.txt").write_text("not an image")
 
 
-def test_labels_are_the_places_of_the_class_folders(tmp_path: Path) -> None:
+def test_load_split_labels_are_positions_of_class_folders(tmp_path: Path) -> None:
     write_tree(tmp_path, {"dog": 3, "cat": 2})
     assert class_names(tmp_path) == ("cat", "dog")
     split = load_split(tmp_path, ("cat", "dog"))
@@ -44,7 +44,7 @@ def test_labels_are_the_places_of_the_class_folders(tmp_path: Path) -> None:
     assert load_split(tmp_path, ("bird", "cat", "dog")).labels.tolist() == [1, 1, 2, 2, 2]
 
 
-def test_the_fingerprint_is_that_of_the_content(tmp_path: Path) -> None:
+def test_load_split_fingerprint_depends_on_content_alone(tmp_path: Path) -> None:
     prints = set()
     write_tree(tmp_path / "a", {"dog": 3, "cat": 2})
     write_tree(tmp_path / "b", {"dog": 3, "cat": 2})
@@ -57,7 +57,7 @@ def test_the_fingerprint_is_that_of_the_content(tmp_path: Path) -> None:
     assert len(prints) == 2
 
 
-def test_features_of_files_are_extracted(tmp_path: Path) -> None:
+def test_extract_of_image_files_gives_finite_features(tmp_path: Path) -> None:
     write_tree(tmp_path, {"dog": 3, "cat": 2})
     network = build_network(NetworkSpec("cifar10-resnet18", 2))
     preprocessing = get_preset("cifar10-resnet18").preprocessing
@@ -86,7 +86,7 @@ def test_load_split_of_another_tree_is_refused(tmp_path: Path) -> None:
         load_split(tmp_path, ("bird", "cat"))
 
 
-def test_a_file_that_vanished_is_named(tmp_path: Path) -> None:
+def test_encoded_image_of_a_vanished_file_names_it(tmp_path: Path) -> None:
     write_tree(tmp_path, {"dog": 3, "cat": 2})
     split = load_split(tmp_path, ("cat", "dog"))
     (tmp_path / "dog" / "1.png").unlink()
@@ -94,7 +94,7 @@ def test_a_file_that_vanished_is_named(tmp_path: Path) -> None:
         list(split.all_encoded())
 
 
-def test_bad_images_are_left_out_and_named_with_their_reason(tmp_path: Path) -> None:
+def test_load_split_with_bad_images_leaves_them_out_and_names_the_reason(tmp_path: Path) -> None:
     for name, make in GOOD.items():
         (tmp_path / "cat").mkdir(exist_ok=True)
         (tmp_path / "cat" / name).write_bytes(make())
@@ -146,7 +146,7 @@ def test_report_does_not_advise_to_leave_out_all_images() -> None:
     assert len(str(caught.value).splitlines()) == 2
 
 
-def test_the_order_is_that_of_torchvisions_image_folder(tmp_path: Path) -> None:
+def test_load_split_order_is_that_of_torchvisions_image_folder(tmp_path: Path) -> None:
     from torchvision.datasets import ImageFolder
 
     for place in ("b/9.png", "b/10.png", "b/z/1.png", "b/a b/1.PNG", "a/b/c/d.jpg", "a/b-c/d.png"):
@@ -157,7 +157,9 @@ def test_the_order_is_that_of_torchvisions_image_folder(tmp_path: Path) -> None:
     assert list(zip(split.source.paths, split.labels.tolist(), strict=True)) == ImageFolder(tmp_path).samples
 
 
-def test_links_are_followed_once_and_hidden_files_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_load_split_follows_links_once_and_passes_over_hidden_files(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     tree, elsewhere = tmp_path / "tree", tmp_path / "elsewhere"
     write_tree(tree, {"dog": 2, "cat": 2})
     elsewhere.mkdir()
@@ -171,7 +173,7 @@ def test_links_are_followed_once_and_hidden_files_passed_over(tmp_path: Path, ca
     assert sum("linked" in path for path in split.source.paths) == 1
     assert len(split) == 5
     assert split.left_out == ()
-    assert "1 file(s) that are not called like images were passed over" in caplog.text
+    assert "passed over 1 file(s) without the suffix of an image" in caplog.text
 
 
 def test_load_split_twice_reads_each_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,14 +188,14 @@ def test_load_split_twice_reads_each_file_once(tmp_path: Path, monkeypatch: pyte
     assert again.labels.tolist() == first.labels.tolist()
 
 
-def test_a_class_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_class_names_that_are_no_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "cat").mkdir()
     (tmp_path / os.fsdecode(b"caf\xe9")).mkdir()
     with pytest.raises(DataError, match="not UTF-8"):
         class_names(tmp_path)
 
 
-def test_given_files_are_checked_alike(tmp_path: Path) -> None:
+def test_load_files_with_a_bad_image_leaves_it_out(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(GOOD["grey.png"]())
     (tmp_path / "b.png").write_bytes(b"")
     split = load_files([str(tmp_path / "b.png"), str(tmp_path / "a.png")], [1, 0])
@@ -202,7 +204,7 @@ def test_given_files_are_checked_alike(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_load_split_leaves_out_what_is_no_plain_file(tmp_path: Path) -> None:
+def test_load_split_with_pipes_and_devices_leaves_them_out(tmp_path: Path) -> None:
     """A pipe would block, a device never end; 1 GiB of memory must be enough."""
     write_tree(tmp_path, {"dog": 2, "cat": 2})
     os.mkfifo(tmp_path / "cat" / "pipe.png")
@@ -256,7 +258,7 @@ def test_load_split_counts_images_that_torchvision_reads_otherwise(tmp_path: Pat
         assert (found.count, found.names) == (1, (str(tmp_path / "cat" / "turned.jpg"),))
 
 
-def test_origins_are_paths_as_seen_from_the_data_set(tmp_path: Path) -> None:
+def test_load_split_origins_are_paths_relative_to_the_data_set(tmp_path: Path) -> None:
     write_tree(tmp_path / "set" / "a" / "train", {"dog": 2, "cat": 1})
     (tmp_path / "set" / "a" / "train" / "cat" / "bad.png").write_bytes(b"")
     (tmp_path / "link").symlink_to(tmp_path / "set" / "a" / "train")

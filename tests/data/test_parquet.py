@@ -22,7 +22,7 @@ NAMES = ["cat", "dog", "owl"]
 
 
 def metadata(names: Any = NAMES, label: str = "label", image: str = "image") -> dict[str, str]:
-    """Return what ``datasets`` puts into the schema."""
+    """Return metadata as ``datasets`` puts them into the schema."""
     features = {image: {"_type": "Image"}, label: {"names": names, "_type": "ClassLabel"}}
     return {"huggingface": json.dumps({"info": {"features": features}})}
 
@@ -57,7 +57,7 @@ def patterns(folder: Path) -> tuple[list[str], list[str]]:
     return [str(folder / "train-*.parquet")], [str(folder / "test-*.parquet")]
 
 
-def test_shards_are_one_split_in_the_order_of_their_names(tmp_path: Path, split: ImageSplit) -> None:
+def test_load_of_shards_joins_them_in_the_order_of_their_names(tmp_path: Path, split: ImageSplit) -> None:
     for number, rows in enumerate((slice(0, 20), slice(20, 20), slice(20, 50))):
         write(tmp_path / f"train-{number:05d}-of-00003.parquet", split, rows, about=metadata())
     write(tmp_path / "test-00000-of-00001.parquet", split, slice(0, 5), about=metadata())
@@ -66,16 +66,14 @@ def test_shards_are_one_split_in_the_order_of_their_names(tmp_path: Path, split:
     assert dataset.train.labels.tolist() == split.labels.tolist()
     assert list(dataset.train.all_encoded()) == list(split.all_encoded())
     assert len(dataset.test) == 5
-    # in any order, too
+    # access in any order works too
     for i in (49, 0, 21, 20, 19, 3, 3, 48):
         assert dataset.train.encoded(i) == split.encoded(i)
     with pytest.raises(IndexError):
         dataset.train.encoded(50)
 
 
-def test_the_fingerprint_is_that_of_labels_and_images_however_they_are_sharded(
-    tmp_path: Path, split: ImageSplit
-) -> None:
+def test_fingerprint_does_not_depend_on_how_images_are_sharded(tmp_path: Path, split: ImageSplit) -> None:
     write(tmp_path / "a" / "train-0.parquet", split, about=metadata())
     write(tmp_path / "b" / "train-0.parquet", split, slice(0, 10), about=metadata(), bytes_only=True)
     write(tmp_path / "b" / "train-1.parquet", split, slice(10, 50), about=metadata(), bytes_only=True)
@@ -88,7 +86,7 @@ def test_the_fingerprint_is_that_of_labels_and_images_however_they_are_sharded(
     assert prints[0] == prints[1] != prints[2]
 
 
-def test_columns_are_found_by_their_names_and_kinds_or_asked_for(tmp_path: Path, split: ImageSplit) -> None:
+def test_load_takes_columns_by_name_or_kind_and_refuses_doubtful_ones(tmp_path: Path, split: ImageSplit) -> None:
     paths = [str(tmp_path / "x.parquet")], [str(tmp_path / "x.parquet")]
     write(tmp_path / "x.parquet", split, image="img", label="fine_label", bytes_only=True)
     assert len(parquet.load(*paths).train) == 50
@@ -103,7 +101,7 @@ def test_columns_are_found_by_their_names_and_kinds_or_asked_for(tmp_path: Path,
         parquet.load(*paths)
 
 
-def test_labels_may_be_text(tmp_path: Path, split: ImageSplit) -> None:
+def test_load_of_text_labels_names_the_classes_by_them(tmp_path: Path, split: ImageSplit) -> None:
     names = ["owl", "cat", "dog"]
     labels = [names[k] for k in split.labels.tolist()]
     write(tmp_path / "train-0.parquet", split, labels=labels)
@@ -115,7 +113,7 @@ def test_labels_may_be_text(tmp_path: Path, split: ImageSplit) -> None:
 
 
 @pytest.mark.parametrize("label", [-1, 3, None])
-def test_a_label_that_is_no_class_is_named_with_its_row(tmp_path: Path, split: ImageSplit, label: int | None) -> None:
+def test_load_with_an_unknown_label_names_its_row(tmp_path: Path, split: ImageSplit, label: int | None) -> None:
     write(tmp_path / "train-0.parquet", split, about=metadata())
     write(tmp_path / "test-0.parquet", split, slice(0, 3), labels=[0, 1, label], about=metadata())
     words = "there is no label" if label is None else f"the label {label} is none of the 3 classes"
@@ -124,14 +122,14 @@ def test_a_label_that_is_no_class_is_named_with_its_row(tmp_path: Path, split: I
 
 
 @pytest.mark.parametrize("about", [None, {"huggingface": "{"}, {"huggingface": "[]"}, metadata(names=7)])
-def test_class_names_without_readable_metadata_are_numbers(
+def test_load_without_readable_metadata_names_classes_by_numbers(
     tmp_path: Path, split: ImageSplit, about: dict[str, str] | None
 ) -> None:
     write(tmp_path / "x.parquet", split, about=about)
     assert parquet.load([str(tmp_path)], [str(tmp_path)]).classes == ("0", "1", "2")
 
 
-def test_class_names_may_be_numbered() -> None:
+def test_load_with_numbered_class_names_in_metadata_keeps_their_order() -> None:
     schema = pa.schema([("label", pa.int64())], metadata=metadata(names={str(k): f"class {k}" for k in range(11)}))
     names = parquet.class_names(schema, "label")
     assert names is not None
@@ -139,7 +137,7 @@ def test_class_names_may_be_numbered() -> None:
     assert names[10] == "class 10"
 
 
-def test_bad_images_are_named_with_shard_and_row_and_left_out(tmp_path: Path) -> None:
+def test_load_with_bad_images_leaves_them_out_and_names_shard_and_row(tmp_path: Path) -> None:
     good = GOOD["photo.jpg"]()
     images = [good, BAD["truncated.jpg"][0](), None, good, b"", good]
     table = pa.table({"image": [{"bytes": each, "path": "x"} for each in images], "label": [0, 1, 1, 1, 0, 0]})
@@ -166,7 +164,7 @@ def test_load_of_missing_or_damaged_files_names_them(tmp_path: Path, split: Imag
 
 
 @pytest.mark.slow
-def test_images_are_streamed(tmp_path: Path) -> None:
+def test_load_of_a_large_row_group_holds_few_images_in_memory(tmp_path: Path) -> None:
     """One row group of 64 MB is read with a fraction of that in memory."""
     rng = np.random.default_rng(0)
     columns = parquet.Columns("image", "label")
@@ -180,7 +178,7 @@ def test_images_are_streamed(tmp_path: Path) -> None:
     assert 0 < peak < 16 << 20
 
 
-def test_rows_before_the_first_one_asked_for_are_passed_over(tmp_path: Path, split: ImageSplit) -> None:
+def test_encoded_images_from_a_later_row_skip_the_earlier_ones(tmp_path: Path, split: ImageSplit) -> None:
     write(tmp_path / "x.parquet", split, row_group_size=40)
     columns = parquet.Columns("image", "label")
     for first in (0, 31, 33, 40, 41, 50):
@@ -188,7 +186,7 @@ def test_rows_before_the_first_one_asked_for_are_passed_over(tmp_path: Path, spl
         assert images == list(split.all_encoded())[first:]
 
 
-def test_a_named_pipe_among_the_shards_is_refused_and_blocks_nothing(tmp_path: Path) -> None:
+def test_load_with_a_named_pipe_among_the_shards_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.parquet")
     with pytest.raises(DataError, match=r"pipe\.parquet cannot be read as Parquet .*not a plain file"):
         parquet.load([str(tmp_path / "*.parquet")], [str(tmp_path / "*.parquet")])

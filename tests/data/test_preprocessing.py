@@ -40,7 +40,7 @@ def test_array_equals_torchvisions_transforms() -> None:
     np.testing.assert_allclose(COLOUR.array([encode(image)])[0], expected.numpy(), rtol=1e-6, atol=1e-6)
 
 
-def test_resizing_the_shorter_side_and_cropping_is_torchvisions() -> None:
+def test_array_with_resize_and_crop_equals_torchvisions() -> None:
     shapes = ((8, 12), (9, 12), (40, 31), (31, 40), (200, 9))
     for shape, resize, interpolation in itertools.product(shapes, (8, 12, 13, 20), get_args(Interpolation)):
         image = noise(*shape)
@@ -71,7 +71,7 @@ def test_describe_names_the_steps() -> None:
     assert words == "RGB, shorter side to 20, centre 8 × 12, bilinear, mean (0.1, 0.2, 0.3), std (0.5, 0.6, 0.7)"
 
 
-def test_decoded_images_take_a_short_cut_to_the_same_numbers() -> None:
+def test_array_of_decoded_images_equals_that_of_their_files() -> None:
     split = make_split(5, 3)
     pixels = split.source.pixels(np.arange(5))
     assert pixels is not None
@@ -85,7 +85,7 @@ def test_decoded_images_take_a_short_cut_to_the_same_numbers() -> None:
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
 @pytest.mark.parametrize("preprocessing", [GREY, COLOUR])
-def test_every_kind_of_image_has_the_right_shape(mode: str, preprocessing: Preprocessing) -> None:
+def test_array_of_every_kind_of_image_has_the_right_shape(mode: str, preprocessing: Preprocessing) -> None:
     kind = "TIFF" if mode == "CMYK" else "PNG"
     image = Image.new("I;16", (30, 20), 40000) if mode == "I;16" else noise(20, 30).convert(mode)
     array = preprocessing.array([encode(image, kind)])
@@ -93,12 +93,12 @@ def test_every_kind_of_image_has_the_right_shape(mode: str, preprocessing: Prepr
     assert np.isfinite(array).all()
 
 
-def test_sixteen_bit_grey_keeps_its_scale() -> None:
+def test_array_of_sixteen_bit_grey_keeps_its_scale() -> None:
     array = GREY.array([encode(Image.new("I;16", (28, 28), 128 * 257))])
     np.testing.assert_allclose(array, (128 / 255 - 0.1307) / 0.3081, rtol=1e-6)
 
 
-def test_a_rotated_photograph_is_turned_upright() -> None:
+def test_array_of_a_rotated_photograph_is_upright() -> None:
     image = noise(8, 12)
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -137,11 +137,11 @@ def test_from_dict_of_json_restores_the_preprocessing(preprocessing: Preprocessi
         {"interpolation": ["bilinear"]},
     ],
 )
-def test_values_that_do_not_fit_are_refused(change: dict[str, object]) -> None:
+def test_preprocessing_of_unfit_values_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="preprocessing"):
         Preprocessing.from_dict(GREY.to_dict() | change)
 
 
-def test_a_missing_value_is_refused() -> None:
+def test_from_dict_without_a_value_is_refused() -> None:
     with pytest.raises(ConfigError, match="needs mode, size, mean, std"):
         Preprocessing.from_dict({"mode": "L"})

@@ -1,4 +1,4 @@
-"""Only plain files up to a size are read."""
+"""Tests of xda.data.regular_files: other files than plain ones, and large files, are refused."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def noise(width: int, height: int) -> Image.Image:
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_a_small_image_of_any_kind_is_shown_as_it_is_decoded(name: str) -> None:
+def test_rendition_of_a_small_image_shows_it_as_decoded(name: str) -> None:
     data = GOOD[name]()
     shown = rendition(data, "thumb")
     np.testing.assert_array_equal(np.asarray(decode(shown)), np.asarray(decode(data)))
@@ -28,7 +28,7 @@ def test_a_small_image_of_any_kind_is_shown_as_it_is_decoded(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("size", [(3000, 2000), (200, 1999), (2500, 10)])
-def test_renditions_are_bounded_and_keep_their_aspect(kind: str, size: tuple[int, int]) -> None:
+def test_rendition_of_a_large_image_is_bounded_and_keeps_its_aspect(kind: str, size: tuple[int, int]) -> None:
     data = encode(noise(*size), kind)
     for which in ("thumb", "view"):
         assert not original_will_do(data, which)
@@ -40,7 +40,7 @@ def test_renditions_are_bounded_and_keep_their_aspect(kind: str, size: tuple[int
         assert len(shown) < (30_000 if which == "thumb" else 600_000)
 
 
-def test_an_original_with_too_many_bytes_is_not_shown_as_a_thumbnail() -> None:
+def test_original_will_do_refuses_too_many_bytes() -> None:
     data = encode(noise(160, 160))
     assert len(data) > 30_000
     assert not original_will_do(data, "thumb")
@@ -48,7 +48,7 @@ def test_an_original_with_too_many_bytes_is_not_shown_as_a_thumbnail() -> None:
     assert len(rendition(data, "thumb")) < 30_000
 
 
-def test_transparency_and_rotation_are_not_left_to_the_browser() -> None:
+def test_original_will_do_refuses_transparency_and_rotation() -> None:
     assert original_will_do(encode(Image.fromarray(halves())), "thumb")
     for name in ("transparent.png", "transparent-palette.png", "rotated.jpg", "sixteen-bit.png", "animated.gif"):
         assert not original_will_do(GOOD[name](), "thumb")

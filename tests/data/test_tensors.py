@@ -1,4 +1,4 @@
-"""Labelled images as a notebook has them: each form gives the same set, what cannot be meant is refused."""
+"""Tests of xda.data.tensors: each form gives the same set, and unusable images are refused."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Stream(IterableDataset[tuple[torch.Tensor, int]]):
     ],
     ids=["dataset", "shuffled loader", "tensors", "arrays", "a column of floats", "items of three"],
 )
-def test_every_form_gives_the_same_images_in_order(data: Any) -> None:
+def test_prepared_set_of_every_form_gives_the_same_images_in_order(data: Any) -> None:
     images = PreparedSet(data)
     assert len(images) == N
     assert images.shape == (2, 5, 4)
@@ -60,7 +60,7 @@ def test_every_form_gives_the_same_images_in_order(data: Any) -> None:
     np.testing.assert_allclose(images.image(7), IMAGES[7])
 
 
-def test_a_loader_keeps_its_batch_size_and_its_way_to_put_batches_together() -> None:
+def test_prepared_set_of_a_loader_keeps_its_batch_size_and_collate_fn() -> None:
     def collate(items: list[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
         return torch.stack([x for x, _ in items]), torch.stack([y for _, y in items]) + 1
 
@@ -105,14 +105,14 @@ def test_prepared_set_with_an_unfit_item_is_refused_when_read(item: Any, words: 
         list(PreparedSet(Pairs(item)).batches())
 
 
-def test_images_to_explain_may_be_one_or_several_of_the_common_shape() -> None:
+def test_as_batch_accepts_one_or_several_images_of_the_common_shape() -> None:
     assert as_batch(IMAGES[0], (2, 5, 4)).shape == (1, 2, 5, 4)
     assert as_batch(IMAGES.numpy(), (2, 5, 4)).shape == (N, 2, 5, 4)
     with pytest.raises(DataError, match=r"\(B, 2, 5, 4\)"):
         as_batch(IMAGES[:, :1], (2, 5, 4))
 
 
-def test_images_as_given_are_stacked_and_held_to_their_shape() -> None:
+def test_prepared_images_are_stacked_and_must_have_one_shape() -> None:
     given = AsGiven((2, 5, 4))
     assert (given.channels, given.size) == (2, (5, 4))
     np.testing.assert_array_equal(given.array([IMAGES[1].numpy(), IMAGES[0].numpy()]), IMAGES[[1, 0]].numpy())
@@ -120,7 +120,7 @@ def test_images_as_given_are_stacked_and_held_to_their_shape() -> None:
         given.array([IMAGES[0].numpy(), IMAGES[0, :1].numpy()])
 
 
-def test_origins_are_known_of_files_and_of_parts_of_a_set_of_files(tmp_path: Path) -> None:
+def test_origin_of_files_and_subsets_of_files_is_their_path(tmp_path: Path) -> None:
     from torchvision.datasets import ImageFolder
     from torchvision.transforms import ToTensor
 

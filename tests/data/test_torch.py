@@ -58,12 +58,12 @@ def pixels(data: bytes) -> np.ndarray[Any, Any]:
         GOOD["sixteen-bit.png"](),
     ],
 )
-def test_every_form_of_an_image_becomes_a_file_of_the_same_pixels(image: Any) -> None:
+def test_encode_of_every_form_of_an_image_has_the_same_pixels(image: Any) -> None:
     decoded = np.asarray(decode(encode(image), "L"))
     np.testing.assert_array_equal(decoded, halves())
 
 
-def test_files_stay_as_they_are(tmp_path: Path) -> None:
+def test_from_torch_of_files_keeps_the_files_as_they_are(tmp_path: Path) -> None:
     data = GOOD["photo.jpg"]()
     (tmp_path / "a.jpg").write_bytes(data)
     assert encode(tmp_path / "a.jpg") == encode(str(tmp_path / "a.jpg")) == encode(data) == data
@@ -87,7 +87,7 @@ def test_from_torch_item_without_image_names_the_reason(image: Any, words: str) 
     assert words in caught.value.reason
 
 
-def test_labels_may_be_numbers_tensors_or_names() -> None:
+def test_from_torch_accepts_labels_as_numbers_tensors_or_names() -> None:
     train = Listed([(halves(), 0), (halves(), torch.tensor(2)), [halves(), np.int64(1)], (halves(), "owl")])
     dataset = from_torch("x", "X", train, train, classes=["cat", "dog", "owl"])
     assert dataset.train.labels.tolist() == [0, 2, 1, 2]
@@ -96,7 +96,7 @@ def test_labels_may_be_numbers_tensors_or_names() -> None:
     assert from_torch("x", "X", named, named).train.labels.tolist() == [1, 0]
 
 
-def test_own_names_in_another_order_are_the_order_of_the_labels() -> None:
+def test_from_torch_with_classes_reordered_reorders_the_labels() -> None:
     train = Listed([(halves(), 0), (halves(), 1)])
     train.classes = ["cat", "dog"]
     plain, turned = (from_torch("x", "X", train, train, classes=names) for names in (None, ["dog", "cat"]))
@@ -106,31 +106,31 @@ def test_own_names_in_another_order_are_the_order_of_the_labels() -> None:
         from_torch("x", "X", train, train, classes=["dog", "owl"])
 
 
-def test_class_names_are_those_of_the_data_set_also_of_a_subset() -> None:
+def test_from_torch_of_a_subset_keeps_the_class_names_of_the_data_set() -> None:
     whole = Listed([(halves(), 0), (halves(), 1)], classes=["cat", "dog"])
     subset = torch.utils.data.Subset(whole, [1])
     assert from_torch("x", "X", subset, subset).classes == ("cat", "dog")
 
 
 @pytest.mark.parametrize("label", [-1, 2, "bird"])
-def test_an_unknown_label_is_named(label: Any) -> None:
+def test_from_torch_with_an_unknown_label_names_it(label: Any) -> None:
     train = Listed([(halves(), 0), (halves(), 1)], classes=["cat", "dog"])
     with pytest.raises(DataError, match="test image 0 of the data set has the label"):
         from_torch("x", "X", train, Listed([(halves(), label)]))
 
 
 @pytest.mark.parametrize("item", [{"image": 1}, 7, (1,)])
-def test_items_must_be_pairs(item: Any) -> None:
+def test_from_torch_of_items_that_are_no_pairs_is_refused(item: Any) -> None:
     with pytest.raises(DataError, match=r"must be \(image, label\)"):
         from_torch("x", "X", Listed([item]), Listed([]))
 
 
-def test_a_label_must_be_a_number_or_a_name() -> None:
+def test_from_torch_with_a_label_of_another_kind_is_refused() -> None:
     with pytest.raises(DataError, match="The label of the train image 0 is a list"):
         from_torch("x", "X", Listed([(halves(), [1, 2])]), Listed([]))
 
 
-def test_bad_items_are_named_and_left_out(tmp_path: Path) -> None:
+def test_from_torch_with_bad_items_leaves_them_out_and_names_them(tmp_path: Path) -> None:
     path = tmp_path / "truncated.jpg"
     path.write_bytes(BAD["truncated.jpg"][0]())
     lazy = Image.open(io.BytesIO(BAD["truncated.jpg"][0]()))
@@ -142,7 +142,7 @@ def test_bad_items_are_named_and_left_out(tmp_path: Path) -> None:
     assert "disk on fire" in split.left_out[0].reason
 
 
-def test_data_set_that_normalises_is_refused_in_one_sentence() -> None:
+def test_from_torch_of_normalised_images_is_refused_in_one_sentence() -> None:
     rng = np.random.default_rng(0)
     images = [torch.from_numpy(rng.normal(size=(3, 8, 8)).astype(np.float32)) for _ in range(80)]
     items = Listed([(image, k % 2) for k, image in enumerate(images)], classes=["a", "b"])
@@ -157,7 +157,7 @@ def test_data_set_that_normalises_is_refused_in_one_sentence() -> None:
     assert "(train image 0, train image 1, train image 2 and 157 more)" in line
 
 
-def test_the_fingerprint_tells_contents_and_labels() -> None:
+def test_fingerprint_changes_with_contents_and_with_labels() -> None:
     def fingerprint(*items: Any) -> str:
         return from_torch("x", "X", Listed(items), Listed([]), classes=["a", "b"]).train.fingerprint
 
@@ -185,7 +185,9 @@ def broken(split): return {}["no " + split]
 """
 
 
-def test_a_factory_is_called_for_both_splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_factory_dataset_calls_the_function_for_both_splits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "my_stripes.py").write_text(MODULE)
     monkeypatch.syspath_prepend(tmp_path)
     steps: list[tuple[str, int, int]] = []
@@ -202,7 +204,7 @@ def test_a_factory_is_called_for_both_splits(tmp_path: Path, monkeypatch: pytest
         load_factory_dataset("my_stripes:none")
 
 
-def test_origins_are_paths_or_positions_before_anything_was_left_out(tmp_path: Path) -> None:
+def test_origins_count_positions_before_anything_was_left_out(tmp_path: Path) -> None:
     train = Listed([(halves(), 0), (b"damaged", 0), (halves(), 1)])
     assert list(from_torch("x", "X", train, train).train.origins("train")) == ["train[0]", "train[2]"]
     paths = []

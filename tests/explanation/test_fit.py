@@ -374,7 +374,7 @@ def test_explain_unusable_input_is_refused(options: dict[str, object], error: ty
         (lambda e, x: e.explain(x[:, :, :5]), DataError, "is what the training images have"),
         (lambda e, x: e.explain(x * float("nan")), DataError, "features of image 0 are not finite"),
         (lambda e, x: e.relevance(x, [0]), InvalidRequestError, "one image at a time"),
-        (lambda e, x: e.explain("a.png"), DataError, "The str that is given cannot be read as numbers"),
+        (lambda e, x: e.explain("a.png"), DataError, "The given str cannot be read as numbers"),
         (lambda e, x: e.relevance(x[0], 0), InvalidRequestError, r"such as \[0, 7\], and not 0"),
         (lambda e, x: e.relevance(x[0], [0.5]), InvalidRequestError, "a whole one, and not by 0.5"),
         (lambda e, x: e.relevance(x[0], [N_TRAIN]), NotFoundError, "no training image 600"),

@@ -1,1 +1,1 @@
-"""Images from anywhere, checked, decoded and preprocessed; NumPy arrays and bytes leave this package."""
+"""Loads images from any source, checks, decodes and preprocesses them; gives NumPy arrays and bytes."""

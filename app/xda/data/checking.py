@@ -24,15 +24,15 @@ from xda.data.decoding import BadImageError, read
 from xda.progress import Progress, silent
 
 _SMALLEST = 64
-"""A JPEG need not be decoded at its full size for the check; every bit of it is read all the same."""
+"""The check decodes a JPEG at a fraction of its size, which still reads every bit of it."""
 _SETTLED_SECONDS = 2.0
-"""A file that changed just now may change again without its time changing; what it holds is not kept."""
+"""A file may change twice within the clock's resolution, so verdicts on files younger than this are not kept."""
 _BYTES_AT_ONCE = 4 * 2**20
 _IMAGES_AT_ONCE = 64
 _BYTES_WAITING = 2**28
-"""Bytes of images that are read ahead of the threads, about."""
+"""About so many bytes of images are read ahead of the threads."""
 _WORTH_A_THREAD = 20_000
-"""Bytes of an image from which on threads help; on smaller ones they wait for Python's lock more than they decode."""
+"""Threads help only for images of at least so many bytes; on smaller ones they mostly wait for Python's lock."""
 _FORMAT = 2
 
 Stamp = tuple[int, int]
@@ -46,13 +46,13 @@ class Verdict:
     sha256: bytes
     """SHA-256 of the file, 32 bytes."""
     problem: str
-    """Why it cannot be used; empty where it can."""
+    """The reason why it cannot be used; empty if it can."""
     otherwise: bool = False
     """Whether torchvision's default loader gives other pixels (``decoding.read``)."""
 
 
 def examine(data: bytes | None) -> Verdict:
-    """Decode an image and hash its bytes; None stands for an image that is not there."""
+    """Decode an image and hash its bytes; None stands for a missing image."""
     if data is None:
         return Verdict(bytes(32), "there are no bytes")
     problem, otherwise = "", False
@@ -80,7 +80,7 @@ def examine_files(
     read : callable
         Yields the encoded images of a file, in order; None for one without bytes. May raise OSError.
     kept : Path, optional
-        File in which the verdicts are kept between calls.
+        File that keeps the verdicts between calls.
     progress : Progress
         Told how many files are done.
     stage : str
@@ -187,7 +187,7 @@ def _stamp(path: str) -> Stamp | None:
 
 
 def _version() -> bytes:
-    # another Pillow may decode what this one cannot
+    # another version of Pillow may decode files that this one cannot
     return f"{_FORMAT} {PIL.__version__}".encode()
 
 
@@ -237,7 +237,7 @@ def is_text(path: str) -> bool:
 
 
 def for_people(path: str) -> str:
-    """Return a path that can be printed: characters that are not printable, or no text, are escaped as in Python."""
+    """Return a printable path: unprintable characters and bytes that are no text are escaped as in Python."""
     return path if path.isprintable() else "".join(each if each.isprintable() else _escaped(each) for each in path)
 
 

@@ -1,4 +1,4 @@
-"""Labelled images as they came, in two splits: the only form in which a data set travels through the product."""
+"""Labelled images as they came, in two splits; every part of the product takes a data set in this form."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from xda.errors import BadImagesError, ConfigError
 
 _NUMBER = re.compile(r"[-+]?\d[\d.,e+-]*")
 MOST_ALIKE = 3
-"""Images of one reason that are named one by one; of more, the first ones in one line."""
+"""At most so many images of one reason get a line each; more share one line that names the first."""
 MOST_NAMED = 20
-"""Bad images that a message names; of more it gives the number."""
+"""A message names at most so many bad images and counts the rest."""
 MOST_SAMPLES = 3
-"""Images that stand for many of a kind."""
+"""So many images are named as examples of many."""
 MOST_CLASSES = 10
-"""Classes that a message names."""
+"""A message names at most so many classes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class ReadOtherwise:
 
     @classmethod
     def of(cls, names: Sequence[str]) -> ReadOtherwise:
-        """Return the images with these names, few of which are kept."""
+        """Return the number of these images and the names of the first."""
         return cls(len(names), tuple(names[:MOST_SAMPLES]))
 
 
@@ -61,7 +61,7 @@ class ImageSource(Protocol):
         ...
 
     def pixels(self, indices: NDArray[np.int64]) -> NDArray[np.uint8] | None:
-        """Return decoded images, (n, H, W) grey or (n, H, W, 3) RGB, where that is cheaper than decoding files."""
+        """Return decoded images, (n, H, W) grey or (n, H, W, 3) RGB, if the source holds pixels; else None."""
         ...
 
 
@@ -130,7 +130,7 @@ class ImageDataset:
     train: ImageSplit
     test: ImageSplit
     own_classes: tuple[str, ...] = field(default=(), kw_only=True)
-    """The data set's own names of its classes, (K,), if ``classes`` are other names; else empty."""
+    """The data set's own class names, (K,), if ``classes`` renames them; else empty."""
 
     def with_classes(self, names: Sequence[str]) -> ImageDataset:
         """Return the data set with its classes in another order, or under other names.
@@ -138,14 +138,14 @@ class ImageDataset:
         Parameters
         ----------
         names : sequence of str
-            The data set's own names of its classes in another order, which is then that of the labels; or, in its own
-            order, other names.
+            The data set's own class names in another order, which the labels then follow; or other names, in the data
+            set's own order.
 
         Raises
         ------
         ConfigError
-            If there are more or fewer names than classes, or a name that the data set has for one class is given to
-            another: such a list is a mistake in the order or in the spelling, and would exchange classes silently.
+            There are more or fewer names than classes, or the list gives one class's own name to another class. Such a
+            list has a mistake in order or spelling and would exchange classes silently.
         """
         own, names = self.classes, tuple(names)
         if len(names) != len(own):
@@ -174,7 +174,7 @@ class ImageDataset:
 
     @property
     def left_out(self) -> tuple[LeftOut, ...]:
-        """The images of both splits that cannot be used, those of the training split first."""
+        """Return the unusable images of both splits, those of the training split first."""
         return self.train.left_out + self.test.left_out
 
 
@@ -188,7 +188,7 @@ def by_reason(bad: Sequence[tuple[str, str]]) -> list[str]:
     Parameters
     ----------
     bad : sequence of (str, str)
-        Name and reason of each image. Reasons that differ in their numbers only count as one; the first one is told.
+        Name and reason of each image. Reasons that differ only in their numbers count as one; the first is shown.
 
     Returns
     -------

@@ -1,7 +1,6 @@
 """Decoding of image files to pixels: upright, eight bits a channel, without transparency.
 
-The one way in which files become pixels: the network sees what this module gives, and so do the pages, the check of a
-data set and the pictures that are shared.
+All files become pixels here: the network, the pages, the check of a data set and shared pictures use the same pixels.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from xda.errors import DataError
 
 MOST_PIXELS = 89_478_485
-"""Larger images are taken for decompression bombs and refused: Pillow's own limit, 256 MiB of RGB."""
+"""Images with more pixels are refused as decompression bombs: Pillow's own limit, 256 MiB of RGB."""
 
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-"""The formats that are tried, in Pillow's names. Some others run programs (EPS: Ghostscript); few are ever reviewed."""
+"""The formats that are tried, in Pillow's names. Some of the others run programs (EPS: Ghostscript)."""
 
 _ORIENTATION = int(ExifTags.Base.Orientation)
 _BITS_PER_SAMPLE, _SAMPLE_FORMAT = 258, 339
@@ -29,7 +28,7 @@ _SHOWN_BY_BROWSERS = {"PNG": ("1", "L", "RGB", "P"), "JPEG": ("L", "RGB"), "WEBP
 
 
 class BadImageError(DataError):
-    """The bytes are no image that can be used.
+    """The bytes are not a usable image.
 
     Parameters
     ----------
@@ -43,7 +42,7 @@ class BadImageError(DataError):
 
 
 def decode(data: bytes, mode: Literal["L", "RGB"] | None = None, *, longest: int | None = None) -> Image.Image:
-    """Decode the first frame of an image file; what it is follows from its content, not from its name.
+    """Decode the first frame of an image file, whose format is recognised by its content.
 
     Turned upright as its EXIF data say. Grey of 9 to 16 bits is
     scaled to 8 by the depth that the file declares (Pillow would cut it off at 255). Transparency
@@ -91,13 +90,13 @@ def read(
                 image.draft(None, (longest, longest))
             image.load()
             white = _white(image)
-            # those of TIFF files Pillow has turned already, for everybody
+            # Pillow has already turned TIFF files
             turned = _orientation(image) != 1
             flat = eight_bit(ImageOps.exif_transpose(image) if turned else image, white)
             return flat.convert(mode or flat.mode), turned or image.mode.startswith("I")
     except (BadImageError, MemoryError):
         raise
-    # The decoders of damaged files raise whatever they stumble over: OSError, SyntaxError, struct.error, IndexError ...
+    # Given a damaged file, decoders raise OSError, SyntaxError, struct.error, IndexError and more
     except Exception as error:
         raise BadImageError(_reason(error)) from None
 
@@ -114,7 +113,7 @@ def eight_bit(image: Image.Image, white: int | None = None) -> Image.Image:
     Raises
     ------
     BadImageError
-        If its values are on a scale that is not known.
+        If the scale of its values is unknown.
     """
     if image.mode.startswith("I"):
         values = np.asarray(image).astype(np.int64)
@@ -126,7 +125,7 @@ def eight_bit(image: Image.Image, white: int | None = None) -> Image.Image:
     if image.mode == "F":
         raise BadImageError("it holds floating-point numbers, whose range is not known")
     if "transparency" in image.info:
-        # with it, Pillow warns that the conversion drops what it is asked to drop
+        # with it, Pillow warns that the conversion drops transparency, which is intended
         image = image.copy()
         del image.info["transparency"]
     if image.mode == "PA":
@@ -135,7 +134,7 @@ def eight_bit(image: Image.Image, white: int | None = None) -> Image.Image:
 
 
 def dimensions(data: bytes) -> tuple[int, int]:
-    """Return (width, height) in pixels of an image file once it is upright, from its header.
+    """Return (width, height) in pixels of the upright image, from the file's header.
 
     Raises
     ------
@@ -199,7 +198,7 @@ def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:
-        # damaged EXIF data do not make the image useless
+        # an image with damaged EXIF data is still usable
         return 1
 
 

@@ -19,7 +19,7 @@ from xda.errors import DataError
 from xda.progress import Progress, silent
 
 SUFFIXES = (".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-"""Files with these names, in either case, are images, whatever format they are of; others are passed over."""
+"""Files with these suffixes, in either case, are taken for images of any format; others are passed over."""
 
 _OUTWARD = "it is a link that leads out of the folder; set follow_links = true under [data] to follow such links"
 
@@ -32,12 +32,12 @@ class FileSource:
 
     paths: tuple[str, ...]
     folder: str = ""
-    """Below which they are; their origins leave it out."""
+    """The folder that holds them; their origins leave it out."""
     name: str = ""
     """Name of the folder in the images' origins."""
 
     def origin(self, index: int) -> str:
-        """Return the path as seen from the data set."""
+        """Return the path relative to the data set."""
         path = self.paths[index]
         inner = path.removeprefix(self.folder + os.sep) if self.folder else path
         return f"{self.name}/{inner}" if self.name else inner
@@ -100,11 +100,11 @@ def load_split(
     classes : tuple of str
         Names of the class folders; the label is the position.
     base : Path, optional
-        Folder of the data set, from which origins are seen; default the one that the split's folder is in.
+        Folder of the data set, to which origins are relative; by default the parent of the split's folder.
     follow_links : bool
         Whether to follow links that lead out of the folder; those to what is inside are followed in any case.
     kept : Path, optional
-        File in which what is known of each image is kept, so that only new ones are read.
+        File that keeps the verdict on each image, so that only new images are read.
     progress : Progress
         Told how many files are checked.
 
@@ -135,7 +135,7 @@ def load_split(
         labels += [label] * len(images)
     if other:
         logger.warning(
-            "%s: %d file(s) that are not called like images were passed over, such as %s.",
+            "%s: passed over %d file(s) without the suffix of an image, for example %s.",
             folder,
             len(other),
             for_people(other[0]),
@@ -201,7 +201,7 @@ def _is_below(real: str, folder: str) -> bool:
 
 
 def _files(folder: Path, inside: str | None) -> tuple[list[str], list[str]]:
-    """Return the images below a folder, and the files that are passed over; links to folders are followed, once."""
+    """Return the images below a folder and the files passed over; each link to a folder is followed once."""
     images: list[str] = []
     other: list[str] = []
     visited: set[str] = set()
@@ -213,7 +213,7 @@ def _files(folder: Path, inside: str | None) -> tuple[list[str], list[str]]:
                 f"The folder {for_people(root)} is a link that leads out of {inside}; copy what it holds, or set "
                 "follow_links = true under [data] if you trust whoever made the link."
             )
-        # a link to a folder above would be walked through for ever
+        # a link to a folder above would be walked for ever
         folders[:] = [] if real in visited else [name for name in folders if not name.startswith(".")]
         if real not in visited:
             found.append((root, names))

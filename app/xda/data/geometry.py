@@ -1,4 +1,4 @@
-"""The part of an original image that the network sees, where its heat-map must lie.
+"""Finds the part of an original image that the network sees; the heat-map is placed over it.
 
 The network's input is the original, resized and cropped; a heat-map has the size of that input. ``seen_region`` runs
 the two steps backwards.
@@ -11,7 +11,7 @@ from typing import Protocol
 
 
 class Resizing(Protocol):
-    """The steps of a preprocessing that decide the region (``xda.data.preprocessing.Preprocessing``)."""
+    """The steps of a ``xda.data.preprocessing.Preprocessing`` that decide the region."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -33,7 +33,7 @@ class Box:
 
 
 def resized_size(original: tuple[int, int], shorter: int) -> tuple[int, int]:
-    """Return (width, height) of an image whose shorter side is resized, as torchvision's ``Resize(int)`` makes it.
+    """Return (width, height) of an image after its shorter side is resized, as by torchvision's ``Resize(int)``.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def resized_size(original: tuple[int, int], shorter: int) -> tuple[int, int]:
 
 
 def crop_offset(outer: int, inner: int) -> int:
-    """Return the first pixel of a centred crop, as torchvision's ``CenterCrop`` puts it; negative if it pads."""
+    """Return the first pixel of a centred crop, as in torchvision's ``CenterCrop``; negative if the crop pads."""
     if outer >= inner:
         return round((outer - inner) / 2)
     return -((inner - outer) // 2)
@@ -92,11 +92,11 @@ class Place:
     seen: Box
     """The part that the network saw, in pixels of the original."""
     grid: tuple[int, int]
-    """(width, height) of the network's input, and so of the heat-map."""
+    """(width, height) of the network's input and of the heat-map."""
 
     @property
     def is_whole(self) -> bool:
-        """Whether the heat-map covers the original and has its aspect: the two align by themselves."""
+        """Whether the heat-map covers the whole original in the same aspect ratio."""
         width, height = self.original
         return self.seen == Box(0.0, 0.0, float(width), float(height)) and width * self.grid[1] == height * self.grid[0]
 

@@ -1,7 +1,7 @@
 """Images in Parquet files as Hugging Face writes them: encoded images in one column, labels in another, many shards.
 
-The image column holds bytes, or a struct with ``bytes`` and ``path``; the names of the classes stand in the metadata of
-the schema. Only pyarrow is needed. Images are read in their order a few at a time, never all at once.
+The image column holds bytes, or a struct with ``bytes`` and ``path``; the schema's metadata hold the class names. Only
+pyarrow is needed. Images are read in order, a few at a time.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from xda.progress import Progress, silent
 _BYTES_AT_ONCE = 4 * 2**20
 _MOST_ROWS_AT_ONCE = 256
 _AHEAD = 64
-"""Rows that are rather read and passed over than the shard opened anew."""
+"""Skipping up to so many rows is cheaper than opening the shard anew."""
 _IMAGE_NAMES = ("image", "img")
 _LABEL_NAMES = ("label", "labels", "fine_label")
 
@@ -46,7 +46,7 @@ class Columns:
 
 
 class ParquetSource:
-    """Images in rows of Parquet files; cheapest when they are asked for in ascending order.
+    """Images in rows of Parquet files; access in ascending order is cheapest.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class ParquetSource:
         Row over all shards with which each shard begins.
     columns : Columns
     names : sequence of str, optional
-        What origins call the shards; default their paths.
+        Names of the shards in origins; by default their paths.
     """
 
     def __init__(
@@ -213,7 +213,7 @@ def load(
 
 
 def find_shards(patterns: Sequence[str]) -> list[str]:
-    """Return the files that patterns mean, each pattern's in the order of their names.
+    """Return the files that match patterns; each pattern's files in the order of their names.
 
     Raises
     ------
@@ -245,7 +245,7 @@ def find_columns(shard: str, image: str | None = None, label: str | None = None)
 def _column(
     shard: str, schema: pa.Schema, what: str, asked: str | None, usual: tuple[str, ...], fitting: list[str]
 ) -> str:
-    """Return the column that was asked for, else one with a usual name, else the only one that fits."""
+    """Return the requested column, else one with a usual name, else the only one that fits."""
     found = asked or next((name for name in usual if name in fitting), fitting[0] if len(fitting) == 1 else None)
     if found is None or found not in fitting:
         needed = {"image": "bytes, or a struct with bytes", "label": "whole numbers or text"}[what]
@@ -289,14 +289,14 @@ def _holds_labels(kind: pa.DataType) -> bool:
 def _open(shard: str) -> pq.ParquetFile:
     try:
         open_regular(shard).close()
-        # mapped, so that a row group is read page by page and not as a whole
+        # mapped into memory, so that a row group is read page by page
         return pq.ParquetFile(shard, pre_buffer=False, memory_map=True)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{shard} cannot be read as Parquet ({error}); fetch it again.") from None
 
 
 def _rows_at_once(file: pq.ParquetFile, group: int) -> int:
-    """Return the number of rows of a row group to decode at a time, by their size in bytes."""
+    """Return how many rows of a row group to decode at a time, judged by their size in bytes."""
     about = file.metadata.row_group(group)
     return int(max(1, min(_MOST_ROWS_AT_ONCE, _BYTES_AT_ONCE * about.num_rows // max(1, about.total_byte_size))))
 

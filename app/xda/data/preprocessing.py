@@ -16,9 +16,9 @@ from xda.errors import ConfigError, DataError
 
 Interpolation = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 NEEDED = ("mode", "size", "mean", "std")
-"""Fields without which no preprocessing can be made."""
+"""Required fields of a preprocessing."""
 MOST_PIXELS = 2**24
-"""Pixels of a network's input, H x W: 4,096 x 4,096, which takes 200 MB an image in colour."""
+"""A network's input may have so many pixels, 4,096 x 4,096: a colour image then takes 200 MB."""
 LONGEST_SIDE = 10_000
 CHANNELS = {"L": 1, "RGB": 3}
 """Channels of each mode."""
@@ -42,12 +42,12 @@ class Preprocessing:
     """Per channel, on the scale [0, 1]."""
     std: tuple[float, ...]
     resize: int | None = None
-    """Pixels that the shorter side is resized to before the centre of ``size`` is cropped; None: the whole image is
+    """The shorter side is resized to so many pixels and the centre cropped to ``size``; None: the whole image is
     resized to ``size``."""
     interpolation: Interpolation = "bilinear"
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot be meant."""
+        """Refuse impossible values."""
         if self.mode not in ("L", "RGB"):
             raise ConfigError(f"The preprocessing mode must be 'L' or 'RGB', not '{self.mode}'.")
         if len(self.mean) != self.channels or len(self.std) != self.channels:
@@ -57,7 +57,7 @@ class Preprocessing:
         height, width = self.size
         if max(height, width) > LONGEST_SIDE or height * width > MOST_PIXELS:
             raise ConfigError(
-                f"The preprocessing size {height} x {width} is more than a network can be given here: "
+                f"The preprocessing size {height} x {width} is too large for a network here: at most "
                 f"{MOST_PIXELS:,} pixels, and {LONGEST_SIDE:,} on a side."
             )
         if self.resize is not None and self.resize > LONGEST_SIDE:
@@ -77,7 +77,7 @@ class Preprocessing:
         return CHANNELS[self.mode]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-ready dictionary; entries that older runs lack are left out if they have the old values."""
+        """Return a JSON-ready dictionary; an entry unknown to older runs is left out if it has its old value."""
         chosen = {f.name for f in fields(self) if f.name not in _LATER or getattr(self, f.name) != f.default}
         values = {key: value for key, value in asdict(self).items() if key in chosen}
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
@@ -96,7 +96,7 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the preprocessing that ``to_dict`` described.
+        """Return the preprocessing from a dictionary of ``to_dict``.
 
         Raises
         ------
@@ -148,7 +148,7 @@ class Preprocessing:
         return whole and pixels.shape[1:] == ((height, width) if self.mode == "L" else (height, width, 3))
 
     def from_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Preprocess decoded images for which ``fits`` holds; returns shape (n, C, H, W)."""
+        """Preprocess decoded images accepted by ``fits``; returns shape (n, C, H, W)."""
         return self._normalize(pixels)
 
     def _normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -162,13 +162,13 @@ class Preprocessing:
         return self._resized(decoding.decode(data, self.mode))
 
     def _resized(self, image: Image.Image) -> NDArray[np.uint8]:
-        """Resize and crop to pixels that equal those of torchvision's transforms on the same image."""
+        """Resize and crop an image to the same pixels as torchvision's transforms."""
         height, width = self.size
         target = (width, height) if self.resize is None else resized_size(image.size, self.resize)
         if target[0] * target[1] > decoding.MOST_PIXELS:
             raise DataError(
                 f"An image of {image.width} x {image.height} pixels would be resized to {target[0]} x {target[1]} "
-                "before it is cropped; leave it out, or choose a smaller `resize`."
+                "before the crop; leave the image out, or choose a smaller `resize`."
             )
         if image.size != target:
             image = image.resize(target, _FILTERS[self.interpolation])
@@ -179,7 +179,7 @@ class Preprocessing:
 
 
 _LATER = ("resize", "interpolation")
-"""Entries that the manifests of older runs do not have, with their values."""
+"""Entries missing in manifests of older runs, with the values that those runs used."""
 
 
 def _numbers(values: tuple[float, ...]) -> str:

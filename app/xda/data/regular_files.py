@@ -1,4 +1,4 @@
-"""Files from outside: only plain ones are read, up to a size."""
+"""Reads files from outside if they are plain files of limited size."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import stat
 from typing import BinaryIO
 
 MOST_BYTES = 2**29
-"""Bytes that the file of one image may have: as many as the most pixels that are decoded take in 48 bits each."""
+"""An image file may have so many bytes: 48 bits for each of the most pixels that are decoded."""
 
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
-    """Open a file for reading if it is a plain one; links to one are followed.
+    """Open a plain file, or a link to one, for reading.
 
     A named pipe would wait for somebody to write, and a device such as ``/dev/zero`` never ends.
 
@@ -33,13 +33,13 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
 
 
 def read_regular(path: str | os.PathLike[str], most: int = MOST_BYTES) -> bytes:
-    """Return all of a plain file that is not too large.
+    """Return the content of a plain file of limited size.
 
     Parameters
     ----------
     path : str or path-like
     most : int
-        Bytes that it may have.
+        Most bytes allowed.
 
     Raises
     ------

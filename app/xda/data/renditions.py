@@ -1,7 +1,7 @@
 """Images for the page: the original if browsers show it as the network sees it, else a copy of bounded size.
 
-A gallery of photographs sends thumbnails, not sixty originals; formats that browsers do not know, and transparency,
-which the network does not see, are shown as they are decoded for the network.
+A gallery of photographs sends thumbnails, not sixty originals. Transparent images, and formats that browsers do not
+know, are shown as the network's decoder gives them.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from xda.data.decoding import decode, dimensions, is_shown_alike
 
 Size = Literal["view", "thumb"]
 LONGEST: dict[Size, int] = {"view": 1024, "thumb": 168}
-"""Most pixels of the longer side; a thumbnail is shown at 84, on screens with two pixels for one."""
+"""Most pixels of the longer side; the page shows thumbnails 84 wide, which screens may draw with twice the pixels."""
 MOST_BYTES: dict[Size, int] = {"view": 600_000, "thumb": 30_000}
-"""Originals with more bytes are not shown as they are."""
+"""An original with more bytes is replaced by a rendition."""
 _LOSSLESS_PIXELS = 128 * 128
 _QUALITY = 88
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def original_will_do(data: bytes, size: Size) -> bool:
-    """Whether a page can show an original itself: its format and its size suit."""
+    """Whether a page can show the original itself, by its format and size."""
     if len(data) > MOST_BYTES[size]:
         return False
     if _is_plain_png(data):
@@ -35,7 +35,7 @@ def original_will_do(data: bytes, size: Size) -> bool:
 
 
 def rendition(data: bytes, size: Size) -> bytes:
-    """Return an image as a PNG or JPEG of bounded size, upright, in its own aspect.
+    """Return an image as a PNG or JPEG of bounded size, upright, with its aspect ratio kept.
 
     Parameters
     ----------

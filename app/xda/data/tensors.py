@@ -1,7 +1,7 @@
-"""Labelled images in the form that the network takes: a torch Dataset, a DataLoader, or two arrays.
+"""Labelled images ready for the network, from a torch Dataset, a DataLoader or two arrays.
 
-This is what a notebook has. Images keep the position that the data set gives them, since a training image is named by
-it; they are asked for once while features are computed and again, one by one, where a picture or a heat-map needs them.
+Notebooks pass images in this form. Images keep their position in the data set, because a training image is named by it.
+Each is read once while features are computed, and again when a picture or a heat-map needs it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, default_colla
 from xda.errors import DataError
 
 LabelledImages = Dataset[Any] | DataLoader[Any] | tuple[ArrayLike | torch.Tensor, ArrayLike | torch.Tensor]
-"""Everything that ``PreparedSet`` takes."""
+"""The arguments that ``PreparedSet`` accepts."""
 Images = ArrayLike | torch.Tensor
-"""One image (C, H, W) or several (B, C, H, W), as the network takes them."""
+"""One preprocessed image (C, H, W) or several (B, C, H, W)."""
 
 _BATCH = 256
 _PROBES = 3
@@ -30,7 +30,7 @@ _ITEM = "each item must be (image tensor as the network takes it, label)"
 
 @dataclass(frozen=True, slots=True)
 class AsGiven:
-    """The preparation of images that need none.
+    """Passes preprocessed images on, checking their shape.
 
     Attributes
     ----------
@@ -71,22 +71,22 @@ class PreparedSet:
     ----------
     data : Dataset, DataLoader or pair of arrays
         Items (image, label), where the image is a floating-point tensor or array (C, H, W) as the network takes it and
-        the label a whole number from 0, also as 1.0 or [1.0], as a loss of one logit needs it. Of a DataLoader its
-        data set is read in order, in batches of its size, by its workers and put together by its ``collate_fn``; its
-        shuffling and sampling are left out. A pair is images (N, C, H, W) and labels (N,) or (N, 1).
+        the label a whole number from 0, also as 1.0 or [1.0], as a loss of one logit needs it. A DataLoader's data
+        set is read in order; its batch size, workers and ``collate_fn`` are used, its shuffling and sampling are not.
+        A pair is images (N, C, H, W) and labels (N,) or (N, 1).
 
     Attributes
     ----------
     shape : tuple of int
         (C, H, W) of every image.
     classes : tuple of str
-        Names of the classes where the data set has them (``classes``, as in torchvision), else empty.
+        Class names if the data set has them (``classes``, as in torchvision), else empty.
 
     Raises
     ------
     DataError
-        If there are no items, if they are of another kind, or if an image asked for twice is not the same (random
-        augmentation): then no attribution to it would mean anything.
+        There are no items, they are of another kind, or reading an image twice gives different pixels (random
+        augmentation), so that an attribution to it would mean nothing.
     """
 
     def __init__(self, data: LabelledImages) -> None:
@@ -114,7 +114,7 @@ class PreparedSet:
             shuffle=False,
             num_workers=loader.num_workers if loader is not None else 0,
             collate_fn=loader.collate_fn if loader is not None else default_collate,
-            # Without one of its own, a loader draws the seed of its workers from torch's global generator.
+            # Without its own generator, a loader draws its workers' seed from torch's global generator.
             generator=torch.Generator().manual_seed(0),
         )
 
@@ -136,7 +136,7 @@ class PreparedSet:
         return image
 
     def origin(self, index: int) -> str | None:
-        """Return the path of an image where the data set is one of files, such as torchvision's ``ImageFolder``."""
+        """Return the path of an image if the data set consists of files, like torchvision's ``ImageFolder``."""
         dataset, place = self._dataset, index
         while hasattr(dataset, "dataset") and hasattr(dataset, "indices"):
             dataset, place = dataset.dataset, dataset.indices[place]
@@ -195,7 +195,7 @@ class PreparedSet:
 
 
 class _ArrayPairs(Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Images and labels from two arrays of one length."""
+    """Images and labels from two arrays of the same length."""
 
     def __init__(self, images: torch.Tensor, labels: torch.Tensor) -> None:
         labels = _one_each(labels)
@@ -244,7 +244,7 @@ def as_batch(images: ArrayLike | torch.Tensor, shape: tuple[int, int, int]) -> t
 
 
 def _class_names(dataset: Any) -> tuple[str, ...]:
-    """Look for names in a data set, or in the one that it is a part of."""
+    """Look for class names in a data set, or in the data set behind a subset."""
     while not hasattr(dataset, "classes") and hasattr(dataset, "dataset"):
         dataset = dataset.dataset
     names = getattr(dataset, "classes", ())
@@ -274,13 +274,13 @@ def _tensor(values: Any) -> torch.Tensor:
         return torch.as_tensor(values)
     except (TypeError, ValueError, RuntimeError):
         raise DataError(
-            f"The {type(values).__name__} that is given cannot be read as numbers of one shape; give a tensor or an "
+            f"The given {type(values).__name__} cannot be read as numbers of one shape; give a tensor or an "
             "array, or a list of tensors of one shape."
         ) from None
 
 
 def _pixels(images: Any) -> torch.Tensor:
-    """Refuse whole numbers: whether 255 means 1, and with which mean and spread, only the user knows."""
+    """Refuse whole numbers: only the user knows their scale and normalisation."""
     tensor = _tensor(images)
     if not tensor.dtype.is_floating_point:
         raise DataError(

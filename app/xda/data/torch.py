@@ -1,4 +1,4 @@
-"""Images that a torch ``Dataset`` gives out: one of the user's own, made by a factory, or one of torchvision's.
+"""Images from a torch ``Dataset``, made by the user's factory or by torchvision.
 
 An item is (image, label). The image may be a path, the bytes of a file, a PIL image, a NumPy array (H, W) or (H, W, 3)
 of uint8, or a tensor (H, W), (1, H, W) or (3, H, W) of uint8 or of floating-point numbers from 0 to 1. The label is a
@@ -33,25 +33,25 @@ _SPLITS = ("train", "test")
 
 @dataclass(frozen=True, slots=True)
 class ItemSource:
-    """Images that are items of a data set, fetched when they are asked for."""
+    """Images that are items of a torch data set, fetched on demand."""
 
     dataset: Any
     indices: NDArray[np.int64]
     """Positions of the items, shape (N,)."""
     paths: Mapping[int, str]
-    """Files of the items whose image is a file, by position."""
+    """Path of each item whose image is a file, by position."""
 
     def encoded(self, index: int) -> bytes:
-        """Return the bytes of an image file: the file itself where the item is one, else a PNG of its pixels."""
+        """Return the item's own image file if it is one, else its pixels as PNG bytes."""
         return encode(self.dataset[int(self.indices[index])][0])
 
     def origin(self, index: int) -> str | int:
-        """Return the path where the item is one, else its position among all items."""
+        """Return the item's path if it is a file, else its position among all items."""
         number = int(self.indices[index])
         return self.paths.get(number, number)
 
     def pixels(self, indices: NDArray[np.int64]) -> NDArray[np.uint8] | None:
-        """Return None: what the items are is known only one by one."""
+        """Return None: items may differ in kind and are read one by one."""
         return None
 
 
@@ -85,7 +85,7 @@ def encode(image: Any) -> bytes:
         eight_bit(image).save(buffer, "PNG", compress_level=1)
     except BadImageError:
         raise
-    # an image that is opened but not yet read fails only here, with whatever its decoder stumbles over
+    # Pillow reads an opened image only here, and its decoders raise errors of many types
     except Exception as error:
         raise BadImageError(f"it is damaged: {error}") from None
     return buffer.getvalue()
@@ -94,7 +94,7 @@ def encode(image: Any) -> bytes:
 def load_factory_dataset(
     factory: str, *, classes: Sequence[str] | None = None, progress: Progress = silent
 ) -> ImageDataset:
-    """Load the data set that a function of the user's makes.
+    """Load the data set that the user's own function makes.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def from_torch(
     classes: Sequence[str] | None = None,
     progress: Progress = silent,
 ) -> ImageDataset:
-    """Return two torch data sets as one of ours; every item is read once, to check it.
+    """Return two torch data sets as an ``ImageDataset``; every item is read once and checked.
 
     Parameters
     ----------
@@ -149,8 +149,8 @@ def from_torch(
     train, test : torch.utils.data.Dataset
         With a length and items (image, label).
     classes : sequence of str, optional
-        Names of the classes, or their order (``ImageDataset.with_classes``); by default the training set's ``classes``,
-        else the labels themselves.
+        Class names, or their order (``ImageDataset.with_classes``); by default the training set's ``classes``, else
+        the labels themselves.
     progress : Progress
 
     Raises
@@ -174,7 +174,7 @@ class _Item:
     sha256: bytes
     bad: LeftOut | None
     otherwise: str = ""
-    """Its name, where torchvision's loader gives other pixels."""
+    """The image's name if torchvision's loader gives other pixels, else empty."""
     path: str = ""
     """Path of the image, if it is a file."""
 
@@ -192,7 +192,7 @@ def _examined(split: str, dataset: Any, place: int) -> _Item:
     name = f"{split} image {place}"
     try:
         item = dataset[place]
-    # whatever other people's code raises for a file that it cannot read
+    # other people's code may raise any error for a file that it cannot read
     except Exception as error:
         words = " ".join(str(error).split())
         return _Item(None, b"", LeftOut(name, f"it cannot be loaded: {type(error).__name__}: {words[:160]}"))
@@ -212,7 +212,7 @@ def _examined(split: str, dataset: Any, place: int) -> _Item:
 
 
 def _plain(label: Any) -> Any:
-    """Return a label as a whole number or text, where it is one in some disguise."""
+    """Return a label as a whole number or text, unwrapping arrays and tensors of one value."""
     if isinstance(label, torch.Tensor):
         label = label.numpy(force=True)
     if isinstance(label, np.generic | np.ndarray) and label.size == 1:
@@ -221,7 +221,7 @@ def _plain(label: Any) -> Any:
 
 
 def _own_classes(dataset: Any) -> Any:
-    """Return the ``classes`` of a data set, or of that which it is a subset of."""
+    """Return the ``classes`` of a data set, or of the data set behind a subset."""
     while not hasattr(dataset, "classes") and hasattr(dataset, "dataset"):
         dataset = dataset.dataset
     return getattr(dataset, "classes", None)
@@ -265,7 +265,7 @@ def _split(split: str, dataset: Any, items: Sequence[_Item], classes: tuple[str,
 
 
 def _relative(items: Sequence[_Item]) -> dict[int, str]:
-    """Return the paths of items by position; absolute ones as seen from the folder that all of them are in."""
+    """Return the paths of items by position; absolute paths become relative to their common folder."""
     paths = {place: item.path for place, item in enumerate(items) if item.path}
     if not paths or not all(map(os.path.isabs, paths.values())):
         return paths

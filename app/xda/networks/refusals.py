@@ -63,6 +63,6 @@ def refuse_scripted(network: nn.Module) -> None:
     """
     if is_scripted(network):
         raise ConfigError(
-            "The network is a TorchScript program (scripted or traced), into whose layers nobody can look; load the "
+            "The network is a TorchScript program (scripted or traced), whose layers are hidden; load the "
             "model that it was made from, and the weights into that."
         )

@@ -20,7 +20,7 @@ from xda.progress import silent
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Expect three and one image of each class; torchvision's download fails unless a test says else."""
+    """Expect three and one image of each class; torchvision's download fails unless a test replaces it."""
 
     def offline(root: str, **options: object) -> None:
         raise URLError("no network")
@@ -41,7 +41,7 @@ def write_archive(path: Path, counts: dict[str, int]) -> None:
                     tar.addfile(member, io.BytesIO(data))
 
 
-def test_an_archive_in_the_data_folder_is_unpacked(tmp_path: Path) -> None:
+def test_fetch_with_an_archive_in_the_data_folder_unpacks_it(tmp_path: Path) -> None:
     write_archive(tmp_path / "cifar10.tar", cifar10.PER_CLASS)
     last = {}
     registry.fetch("cifar10", tmp_path, lambda stage, done, total: last.update({stage: (done, total)}))
@@ -54,7 +54,7 @@ def test_an_archive_in_the_data_folder_is_unpacked(tmp_path: Path) -> None:
     registry.fetch("cifar10", tmp_path, silent)
 
 
-def test_torchvisions_images_are_written_losslessly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch_from_torchvision_writes_images_losslessly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images = np.random.default_rng(0).integers(0, 256, (30, 32, 32, 3)).astype(np.uint8)
 
     def download(root: str, *, train: bool, download: bool) -> list[tuple[Image.Image, int]]:
@@ -69,27 +69,27 @@ def test_torchvisions_images_are_written_losslessly(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("counts", [{"train": 3, "test": 2}, {"train": 3}, {}])
-def test_an_archive_of_something_else_is_refused(tmp_path: Path, counts: dict[str, int]) -> None:
+def test_fetch_with_an_archive_of_something_else_is_refused(tmp_path: Path, counts: dict[str, int]) -> None:
     write_archive(tmp_path / "cifar10.tar", counts)
     with pytest.raises(DataError, match="images are missing"):
         registry.fetch("cifar10", tmp_path, silent)
     assert [path.name for path in tmp_path.iterdir()] == ["cifar10.tar"]
 
 
-def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
+def test_fetch_with_a_damaged_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cifar10.tar").write_bytes(b"no archive" * 100)
     with pytest.raises(DataError, match=r"cifar10\.tar \(.*Put cifar10\.tar"):
         registry.fetch("cifar10", tmp_path, silent)
 
 
-def test_without_any_source_the_message_says_what_to_do(tmp_path: Path) -> None:
+def test_fetch_without_any_source_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"torchvision \(<urlopen error no network>\)\. Put cifar10\.tar"):
         registry.fetch("cifar10", tmp_path / "data", silent)
     with pytest.raises(DataError, match="run `xda data cifar10`"):
         registry.load("cifar10", tmp_path)
 
 
-def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+def test_fetch_beside_a_folder_of_something_else_leaves_it_alone(tmp_path: Path) -> None:
     (tmp_path / "cifar10").mkdir()
     (tmp_path / "cifar10" / "mine.txt").write_text("mine")
     with pytest.raises(DataError, match="move it away"):

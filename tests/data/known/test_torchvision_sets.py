@@ -45,7 +45,7 @@ def write_kmnist(root: Path, train: NDArray[np.uint8], test: NDArray[np.uint8]) 
 
 
 def write_cifar100(root: Path, train: NDArray[np.uint8], test: NDArray[np.uint8], patch: pytest.MonkeyPatch) -> None:
-    """Write the pickles of CIFAR-100 and have torchvision know their checksums."""
+    """Write the pickles of CIFAR-100 and tell torchvision their checksums."""
     folder = root / "cifar-100-python"
     folder.mkdir(parents=True)
     names = [f"class {k}" for k in range(100)]
@@ -73,7 +73,7 @@ def write_svhn(root: Path, train: NDArray[np.uint8], test: NDArray[np.uint8], pa
     patch.setattr(torchvision.datasets.SVHN, "split_list", splits)
 
 
-def test_a_grey_set_is_read_by_torchvision(tmp_path: Path) -> None:
+def test_load_of_a_grey_set_gives_torchvisions_images(tmp_path: Path) -> None:
     train, test = noise(20, 28, 28), noise(10, 28, 28, seed=1)
     write_kmnist(tmp_path / "torchvision", train, test)
     dataset = registry.load("KMNIST", tmp_path)
@@ -85,7 +85,7 @@ def test_a_grey_set_is_read_by_torchvision(tmp_path: Path) -> None:
     np.testing.assert_array_equal(images(dataset.test), test)
 
 
-def test_a_colour_set_is_read_by_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_of_a_colour_set_gives_torchvisions_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train, test = noise(200, 32, 32, 3), noise(100, 32, 32, 3, seed=1)
     write_cifar100(tmp_path / "torchvision", train, test, monkeypatch)
     dataset = registry.load("CIFAR-100", tmp_path)
@@ -93,10 +93,12 @@ def test_a_colour_set_is_read_by_torchvision(tmp_path: Path, monkeypatch: pytest
     assert dataset.train.labels.tolist() == [k % 100 for k in range(200)]
     np.testing.assert_array_equal(images(dataset.train), train)
     np.testing.assert_array_equal(images(dataset.test), test)
-    registry.fetch("cifar100", tmp_path, silent)  # it is there: nothing to do, and no network needed
+    registry.fetch("cifar100", tmp_path, silent)  # it is there, so fetch does nothing and needs no network
 
 
-def test_a_set_with_its_channels_first_is_read_by_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_of_a_channels_first_set_gives_torchvisions_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     train, test = noise(20, 32, 32, 3), noise(10, 32, 32, 3, seed=1)
     write_svhn(tmp_path / "torchvision", train, test, monkeypatch)
     dataset = registry.load("svhn", tmp_path)
@@ -105,7 +107,7 @@ def test_a_set_with_its_channels_first_is_read_by_torchvision(tmp_path: Path, mo
     np.testing.assert_array_equal(images(dataset.train), train)
 
 
-def test_files_of_a_set_are_kept_as_they_are(tmp_path: Path) -> None:
+def test_load_of_a_set_of_files_keeps_the_files_as_they_are(tmp_path: Path) -> None:
     data = GOOD["photo.jpg"]()
     for split, n in (("train", 2), ("val", 1)):
         for wnid in torchvision.datasets.Imagenette._WNID_TO_CLASS:
@@ -119,14 +121,14 @@ def test_files_of_a_set_are_kept_as_they_are(tmp_path: Path) -> None:
     assert dataset.train.encoded(3) == data
 
 
-def test_a_set_that_is_absent_says_how_to_fetch_it(tmp_path: Path) -> None:
+def test_load_of_an_absent_set_says_how_to_fetch_it(tmp_path: Path) -> None:
     for name in torchvision_sets.SETS:
         with pytest.raises(DataError, match=f"run `xda data {name}`"):
             registry.load(name, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["cifar100", "emnist-letters"])
-def test_a_download_that_fails_says_where_the_files_belong(name: str, tmp_path: Path) -> None:
+def test_fetch_with_a_failing_download_says_where_the_files_belong(name: str, tmp_path: Path) -> None:
     """The real download, whose first connection is refused: there is no network in tests."""
     with pytest.raises(DataError, match=r"could not be fetched by torchvision .*Put the files of") as caught:
         registry.fetch(name, tmp_path, silent)
@@ -134,7 +136,7 @@ def test_a_download_that_fails_says_where_the_files_belong(name: str, tmp_path: 
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_every_known_set_is_a_class_of_torchvision_with_these_options() -> None:
+def test_known_sets_are_classes_of_torchvision_with_these_options() -> None:
     import inspect
 
     for known in torchvision_sets.SETS.values():
@@ -144,7 +146,7 @@ def test_every_known_set_is_a_class_of_torchvision_with_these_options() -> None:
             assert option in parameters or open_ended, (known.cls, option)
 
 
-def test_classes_without_images_are_left_out() -> None:
+def test_load_with_empty_classes_leaves_them_out() -> None:
     split = ImageSplit(np.array([1, 3]), "", ArraySource(noise(2, 4, 4)))
     dataset = ImageDataset("x", "X", ("N/A", "a", "b", "c"), split, split)
     compact = torchvision_sets._without_empty_classes(dataset)
@@ -153,13 +155,13 @@ def test_classes_without_images_are_left_out() -> None:
 
 
 @pytest.mark.parametrize(("name", "known"), [("FashionMNIST", "fashion-mnist"), ("cifar_100", "cifar100")])
-def test_names_may_be_written_as_people_write_them(name: str, known: str) -> None:
+def test_canonical_accepts_other_spellings_of_a_name(name: str, known: str) -> None:
     assert registry.canonical(name) == known
     with pytest.raises(ConfigError, match="known are: mnist, fashion-mnist, cifar10, cifar100"):
         registry.canonical("imagenet22k")
 
 
-def test_files_of_a_set_are_checked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_of_a_set_of_files_twice_checks_each_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for split, n in (("train", 2), ("val", 1)):
         for wnid in torchvision.datasets.Imagenette._WNID_TO_CLASS:
             for number in range(n):

@@ -1,1 +1,1 @@
-"""The data sets that the product knows by name, one module each."""
+"""Data sets known by name, one module each."""

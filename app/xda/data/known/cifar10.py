@@ -22,7 +22,7 @@ _CHECKED = ".cifar10-checked"
 
 
 def fetch(data_dir: Path, progress: Progress) -> None:
-    """Put the image files into ``data_dir / "cifar10"``; the folder appears when all are there.
+    """Put the image files into ``data_dir / "cifar10"``; the folder appears once it is complete.
 
     Sources, in this order: ``cifar10.tar`` in the data folder (``train/<class>/*``, ``test/<class>/*``); torchvision's
     download, whose checksums torchvision verifies, written as PNG.
@@ -43,7 +43,7 @@ def fetch(data_dir: Path, progress: Progress) -> None:
     if _is_complete(folder):
         return
     if folder.exists():
-        raise DataError(f"{folder} exists but is not the whole of CIFAR-10; move it away and try again.")
+        raise DataError(f"{folder} exists but does not hold all of CIFAR-10; move it away and try again.")
     shutil.rmtree(unfinished, ignore_errors=True)
     archive = data_dir / "cifar10.tar"
     try:
@@ -74,7 +74,7 @@ def load(data_dir: Path, progress: Progress = silent) -> ImageDataset:
     data_dir : Path
         The data folder.
     progress : Progress
-        Told how many images are checked; what is known of them is kept.
+        Told how many images are checked; the verdicts are kept.
 
     Returns
     -------

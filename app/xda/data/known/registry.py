@@ -1,6 +1,6 @@
-"""The data sets that have a name: each module of this package registers its own, and here they are found.
+"""Registry of the data sets known by name; each module of this package registers its own.
 
-Adding one takes one new module beside this one and its test; see ``docs/how-to/add-a-data-set.md``.
+To add a data set, write one module beside this one and its test; see ``docs/how-to/add-a-data-set.md``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Fetch(Protocol):
     """A function that brings a data set into the data folder."""
 
     def __call__(self, data_dir: Path, *, progress: Progress) -> None:
-        """Do nothing if the data set is there and whole; raise DataError if no source has it."""
+        """Do nothing if the data set is complete; raise DataError if no source has it."""
         ...
 
 
@@ -36,7 +36,7 @@ class Load(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class KnownDataset:
-    """A data set with a name, as its module describes it."""
+    """A named data set as its module describes it."""
 
     name: str
     """Lower case with hyphens; people may write it with other capitals, hyphens and underscores."""
@@ -46,7 +46,7 @@ class KnownDataset:
     fetch: Fetch
     load: Load
     position: int = 99
-    """Place in lists; those of one position stand in the order of their modules."""
+    """Place in lists; equal positions follow the order of the modules' names."""
 
 
 _registered: dict[str, KnownDataset] = {}
@@ -72,7 +72,7 @@ def known_datasets() -> dict[str, KnownDataset]:
 
 
 def fetch(name: str, data_dir: Path, progress: Progress) -> None:
-    """Bring a data set into the data folder; does nothing if it is there and whole.
+    """Bring a data set into the data folder; do nothing if it is complete there.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def load(name: str, data_dir: Path, *, progress: Progress = silent) -> ImageData
 
 
 def canonical(name: str) -> str:
-    """Return a data set's name as it was registered: ``FashionMNIST`` is fashion-mnist.
+    """Return the registered spelling of a data set's name: fashion-mnist for ``FashionMNIST``.
 
     Raises
     ------

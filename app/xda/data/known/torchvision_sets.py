@@ -1,7 +1,7 @@
 """torchvision's data sets by name, through its own classes and downloads, in ``<data folder>/torchvision``.
 
-Its checksums decide whether a download is whole. Sets that it keeps in memory as one array are taken as that array; of
-others the files are read one by one.
+torchvision's checksums decide whether a download is complete. Sets that torchvision keeps in memory as one array are
+used as that array; the others are read file by file.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from xda.progress import Progress, silent
 
 @dataclass(frozen=True, slots=True)
 class TorchvisionSet:
-    """A class of torchvision's, with its arguments for the two splits."""
+    """A class of torchvision and its arguments for the two splits."""
 
     cls: str
     title: str
@@ -64,11 +64,11 @@ SETS: Mapping[str, TorchvisionSet] = {
     "rendered-sst2": _by_name("RenderedSST2", "Rendered SST2"),
     "imagenette": _by_name("Imagenette", "Imagenette", test="val"),
 }
-"""The known names; those that have a split for training and one for testing."""
+"""The data sets of torchvision with a training split and a test split, by name."""
 
 
 def fetch(name: str, data_dir: Path, progress: Progress) -> None:
-    """Have torchvision download a data set, if it is not there already.
+    """Let torchvision download a data set unless it is already there.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def fetch(name: str, data_dir: Path, progress: Progress) -> None:
     Raises
     ------
     DataError
-        If the download fails, or what came has other checksums.
+        The download fails or has other checksums.
     """
     known = SETS[name]
     stage = f"Fetching {known.title} (torchvision)"
@@ -92,7 +92,7 @@ def fetch(name: str, data_dir: Path, progress: Progress) -> None:
                 with well_behaved():
                     _make(known, _root(data_dir), options, download=True)
             progress(stage, number + 1, 2)
-    # torchvision and what it calls raise RuntimeError, URLError, zipfile's and tarfile's errors and more
+    # torchvision and its libraries raise RuntimeError, URLError, errors of zipfile and tarfile, and more
     except Exception as error:
         progress(stage, 2, 2)
         raise DataError(
@@ -102,7 +102,7 @@ def fetch(name: str, data_dir: Path, progress: Progress) -> None:
 
 
 def load(name: str, data_dir: Path, *, progress: Progress = silent) -> ImageDataset:
-    """Load a data set of torchvision's that is in the data folder.
+    """Load a downloaded data set of torchvision.
 
     Classes without an image in either split (EMNIST's letters have one) are left out.
 
@@ -122,7 +122,7 @@ def load(name: str, data_dir: Path, *, progress: Progress = silent) -> ImageData
     known = SETS[name]
     train, test = (_opened(known, data_dir, options) for options in (known.train, known.test))
     if train is None or test is None:
-        raise DataError(f"{known.title} is not (or not whole) in {_root(data_dir)}; run `xda data {name}` to fetch it.")
+        raise DataError(f"{known.title} is not complete in {_root(data_dir)}; run `xda data {name}` to fetch it.")
     if isinstance(train[0][0], Path):
         splits = [
             _file_split(dataset, data_dir, _root(data_dir) / f".{name}-checked" / f"{split}.parquet", progress)
@@ -131,7 +131,7 @@ def load(name: str, data_dir: Path, *, progress: Progress = silent) -> ImageData
         return _named(name, known, train, splits)
     arrays = _arrays(train), _arrays(test)
     if arrays[0] is None or arrays[1] is None:
-        # only here: most data sets do not need it
+        # imported here: most data sets do not need it
         from xda.data.torch import from_torch
 
         return _without_empty_classes(from_torch(name, known.title, train, test, progress=progress))
@@ -172,13 +172,13 @@ def _make(known: TorchvisionSet, root: Path, options: Mapping[str, Any], *, down
     cls = getattr(torchvision.datasets, known.cls)
     if download:
         root.mkdir(parents=True, exist_ok=True)
-    # a loader that gives back the path: the original files are kept, and none is decoded twice
+    # a loader that returns the path: the original files are kept and none is decoded twice
     loader = {"loader": Path} if "loader" in inspect.signature(cls.__init__).parameters else {}
     return cls(str(root), **options, download=download, **loader)
 
 
 def _arrays(dataset: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64]] | None:
-    """Return images (N, H, W) or (N, H, W, 3) and labels (N,) of a set that is in memory, or None."""
+    """Return images (N, H, W) or (N, H, W, 3) and labels (N,) of a set in memory; None for a set of files."""
     images = getattr(dataset, "data", None)
     labels = getattr(dataset, "targets", getattr(dataset, "labels", None))
     if images is None or labels is None or isinstance(images, list) or not len(dataset):
