@@ -1,4 +1,4 @@
-"""Architectures that have heat-maps, one small network of each family, and those of torchvision that have none."""
+"""A small network of each family with heat-maps, and the families of torchvision without."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WITHOUT_HEAD = "squeezenet1_."
 
 
 def with_statistics(network: nn.Module) -> nn.Module:
-    """Give the batch norms what a training would have given them, some scales negative."""
+    """Give the batch norms statistics and weights as after a training, with some negative scales."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             assert module.running_mean is not None
@@ -38,7 +38,7 @@ def with_statistics(network: nn.Module) -> nn.Module:
 
 
 def _lively(network: nn.Module) -> nn.Module:
-    """Give a network without batch norms weights at which activations do not fade from layer to layer."""
+    """Give a network without batch norms larger weights, so that activations do not fade from layer to layer."""
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             nn.init.kaiming_normal_(module.weight)
@@ -50,7 +50,7 @@ def _plain() -> nn.Module:
 
 
 def _of_torchvision(name: str, **options: Any) -> Callable[[], nn.Module]:
-    """Return what makes a network of torchvision with random weights."""
+    """Return a function that makes a network of torchvision with random weights."""
 
     def build() -> nn.Module:
         network: nn.Module = models.get_model(name, num_classes=5, **options)
@@ -92,14 +92,14 @@ def _as_layers(network: nn.Module) -> nn.Module:
 
 @dataclass(frozen=True)
 class Family:
-    """An architecture, how zennit is used on it by hand, and what the page says of it."""
+    """An architecture, its use with zennit by hand, and the page's words about it."""
 
     name: str
     build: Callable[[], nn.Module]
     canonizers: Callable[[nn.Module], Sequence[Canonizer]]
     words: tuple[str, ...]
     members: str
-    """What the names of torchvision's models of this family match."""
+    """Pattern for the names of torchvision's models of this family."""
     layers: Callable[[nn.Module], nn.Module] = _as_it_is
     size: int = 32
 
@@ -210,7 +210,7 @@ FAMILIES = (
 
 @dataclass(frozen=True)
 class RefusedFamily:
-    """An architecture without heat-maps, and a part of the sentence that says why."""
+    """An architecture without heat-maps, and a part of its refusal."""
 
     name: str
     build: Callable[[], nn.Module]

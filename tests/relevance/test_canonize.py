@@ -1,4 +1,4 @@
-"""Tests of heat-maps through real architectures: against zennit by hand, their sums, and that they are linear."""
+"""Tests of heat-maps through real architectures: equal to zennit by hand, right sums, linear in relevance."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Image = NDArray[np.float32]
 
 CHECKS = ("sums", "zennit", "partners")
 LARGE = ("EfficientNetV2", "ResNet-50", "wide ResNet", "Inception v3")
-"""Families of which a check takes seconds: by default one of the checks of them all; of every other family, one."""
+"""Each check of these families takes seconds: by default all of them share one check; each other family gets one."""
 SWEEP = [(family, check) for family in FAMILIES for check in CHECKS]
 DRAWN = drawn(SWEEP, seed=11, share=len(SWEEP), family=lambda case: case[0].name not in LARGE and case[0].name)
 
@@ -85,7 +85,7 @@ def assert_sums(maps: NDArray[np.floating], relevance: NDArray[np.floating]) -> 
 
 
 @each_family("sums")
-def test_both_sides_sum_to_the_attribution(family: Family) -> None:
+def test_maps_of_both_sides_sum_to_the_attribution(family: Family) -> None:
     _, model, images = made(family, torch.float32)
     assert model.refusal == ""
     assert model.composite == ", ".join((BASE, *family.words))
@@ -97,13 +97,13 @@ def test_both_sides_sum_to_the_attribution(family: Family) -> None:
 
 
 @each_family("zennit")
-def test_zennit_by_hand_agrees(family: Family) -> None:
+def test_maps_agree_with_zennit_by_hand(family: Family) -> None:
     network, model, images = made(family, torch.float64, n=3)
     z, logits = model.features(images)
     relevance = np.array([[2.0], [-1.0]]) * z[0].astype(np.float64) * z[1:]
     layers = family.layers(network)
     with torch.no_grad():
-        # what is compared is the network itself
+        # the comparison covers the network itself
         np.testing.assert_allclose(layers(torch.from_numpy(np.stack(images)).double()), logits, rtol=1e-5, atol=1e-6)
     on_image, on_partners = model.pair_maps(images[0], images[1:], relevance)
     both = np.stack([*[images[0]] * 2, *images[1:]])
@@ -113,7 +113,7 @@ def test_zennit_by_hand_agrees(family: Family) -> None:
 
 
 @each_family("partners")
-def test_maps_of_partners_add_up_to_the_logits_own_map(family: Family) -> None:
+def test_maps_of_all_partners_add_up_to_the_map_of_the_logit(family: Family) -> None:
     _, model, images = made(family, torch.float64, n=4)
     z = model.features(images)[0].astype(np.float64)
     alpha = np.random.default_rng(0).normal(size=3)
@@ -122,7 +122,7 @@ def test_maps_of_partners_add_up_to_the_logits_own_map(family: Family) -> None:
     assert_same_maps(maps.sum(axis=0, dtype=np.float64)[None], own, 1e-5)
 
 
-def test_every_family_of_torchvision_is_supported_or_refused() -> None:
+def test_families_of_torchvision_are_supported_or_refused() -> None:
     patterns = [family.members for family in (*FAMILIES, *REFUSED_FAMILIES) if family.members]
     names = models.list_models(module=models)
     for name in names:
@@ -132,13 +132,13 @@ def test_every_family_of_torchvision_is_supported_or_refused() -> None:
 
 
 @pytest.mark.parametrize("groups", [2, 6])
-def test_the_matrix_twin_of_grouped_convolutions_agrees(groups: int) -> None:
+def test_maps_of_grouped_convolutions_agree_with_the_matrix_twin(groups: int) -> None:
     torch.manual_seed(3)
     network = nn.Sequential(
         *(nn.Conv2d(1, 6, 2), nn.ReLU(), nn.Conv2d(6, 6, 3, groups=groups), nn.ReLU(), nn.Conv2d(6, 4, 1), nn.ReLU()),
         *(nn.Conv2d(4, 5, 2), nn.ReLU(), nn.Flatten(), nn.Linear(125, 3)),
     ).double()
-    # outputs that only their bias makes active: nothing that they see speaks for them
+    # only their bias makes these outputs active: no input speaks for them
     for layer, first in (("2", 3), ("4", 2)):
         network.get_parameter(f"{layer}.weight").data[:first].abs_().neg_()
         network.get_parameter(f"{layer}.bias").data[:first] = 5
@@ -186,19 +186,19 @@ def trained_lite() -> nn.Module:
     return network.eval()
 
 
-def test_trained_efficientnet_lite_conserves_relevance(trained_lite: nn.Module) -> None:
+def test_maps_of_trained_efficientnet_lite_conserve_relevance(trained_lite: nn.Module) -> None:
     images = photographs(5, 160)
     model = RelevanceModel(trained_lite, AsGiven((3, 160, 160)), CPU)
     assert model.composite == ", ".join((BASE, MERGED, SUMS, GROUPED))
     z, logits = model.features(images)
-    # what these photographs show, in ImageNet's numbering: a palace or temple, and a flower or its insects
+    # the photographs' classes in ImageNet: a palace or temple, and a flower or its insects
     assert len(set(logits.argmax(axis=1).tolist())) > 1
     relevance = z[:1] * z[1:]
     for maps in model.pair_maps(images[0], images[1:], relevance):
         assert_sums(maps, relevance)
 
 
-def test_a_trained_efficientnet_agrees_with_zennit_by_hand(trained_lite: nn.Module) -> None:
+def test_maps_of_trained_efficientnet_agree_with_zennit_by_hand(trained_lite: nn.Module) -> None:
     images = photographs(3, 96)
     network = copy.deepcopy(trained_lite).double()
     model = RelevanceModel(network, AsGiven((3, 96, 96)), CPU)
@@ -210,7 +210,7 @@ def test_a_trained_efficientnet_agrees_with_zennit_by_hand(trained_lite: nn.Modu
     assert_same_maps(alone[1:] - alone[:1], alone[:1], 1e-5)
 
 
-def test_trained_residual_network_agrees_with_zennit_by_hand() -> None:
+def test_maps_of_trained_residual_network_agree_with_zennit_by_hand() -> None:
     folder = Path(__file__).resolve().parents[3] / "shared" / "data"
     if not (folder / "cifar10.tar").is_file():
         pytest.skip("the trained ResNet-18 and its images are not beside this checkout")
@@ -227,7 +227,7 @@ def test_trained_residual_network_agrees_with_zennit_by_hand() -> None:
     preprocessing = get_preset("cifar10-resnet18").preprocessing
     model = RelevanceModel(network, preprocessing, CPU)
     z, logits = model.features(images)
-    # the first class is that of aeroplanes
+    # the first class is aeroplanes
     assert (logits.argmax(axis=1) == 0).mean() > 0.8
     relevance = z[:1] * z[1:]
     for maps in model.pair_maps(images[0], images[1:], relevance):

@@ -1,4 +1,4 @@
-"""Tests of what networks do between their layers: done right, or refused with the reason."""
+"""Tests of operations between a network's layers: they are handled right, or refused with the reason."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Forward = Callable[["Net", torch.Tensor], Any]
 
 
 class Net(nn.Module):
-    """A small network whose forward pass, up to its head, is given."""
+    """A small network with a given forward pass before its head."""
 
     def __init__(self, forward: Forward, *, pooled: bool = True) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ def maps_of(model: RelevanceModel, size: int = 12) -> np.ndarray[tuple[int, ...]
 
 
 def plain(net: Net, x: torch.Tensor) -> Any:
-    """The network that the variants below are other ways to write."""
+    """The network that the variants below write in other ways."""
     x = net.relu(net.bn1(net.conv1(x)))
     return net.relu(net.bn2(net.conv2(x)) + x)
 
@@ -99,14 +99,14 @@ def scaled(net: Net, x: torch.Tensor) -> Any:
 
 
 @pytest.mark.parametrize("variant", [functions, in_place, reshaped, split_and_joined])
-def test_the_same_network_has_the_same_maps(variant: Forward) -> None:
+def test_maps_of_equivalent_networks_are_the_same(variant: Forward) -> None:
     expected = model_of(Net(plain))
     model = model_of(Net(variant))
     assert model.composite == expected.composite == ", ".join((BASE, MERGED, SUMS))
     assert_same_maps(maps_of(model), maps_of(expected), 1e-9)
 
 
-def test_scaling_by_positive_constants_passes_relevance() -> None:
+def test_maps_behind_positive_constants_are_the_same() -> None:
     model = model_of(Net(scaled))
     assert model.refusal == ""
     maps_of(model)
@@ -127,13 +127,13 @@ def silu(net: Net, x: torch.Tensor) -> Any:
     return net.conv2(F.silu(net.bn1(net.conv1(x))))
 
 
-def test_a_gate_takes_no_relevance() -> None:
+def test_maps_of_a_gated_network_give_the_gate_no_relevance() -> None:
     model = model_of(Net(gated))
     assert model.composite == ", ".join((BASE, MERGED, SUMS, GATES))
     maps_of(model)
 
 
-def test_an_activation_written_as_a_gate_is_that_activation() -> None:
+def test_maps_of_an_activation_written_as_a_gate_are_its_own() -> None:
     written, called = model_of(Net(swish)), model_of(Net(silu))
     assert written.composite == ", ".join((BASE, MERGED, GATES))
     assert_same_maps(maps_of(written), maps_of(called), 1e-9)
@@ -144,7 +144,7 @@ def pooled(net: Net, x: torch.Tensor) -> Any:
     return F.adaptive_avg_pool2d(F.avg_pool2d(net.relu(net.conv2(x)), 2), 1).flatten(1)
 
 
-def test_pooling_functions_are_pooling_layers() -> None:
+def test_maps_of_pooling_functions_equal_those_of_pooling_layers() -> None:
     network = Net(pooled, pooled=False)
     layers = nn.Sequential(
         *(network.conv1, nn.ReLU(), nn.MaxPool2d(2), network.conv2, nn.ReLU(), nn.AvgPool2d(2)),
@@ -153,7 +153,7 @@ def test_pooling_functions_are_pooling_layers() -> None:
     assert_same_maps(maps_of(model_of(network)), maps_of(model_of(layers)), 1e-9)
 
 
-def test_frozen_batch_norms_are_merged() -> None:
+def test_maps_with_frozen_batch_norms_merge_them() -> None:
     frozen = Net(plain)
     frozen.bn1 = _frozen(frozen.bn1)  # type: ignore[assignment]
     model = model_of(frozen)
@@ -234,13 +234,13 @@ def _unequal(net: Net, x: torch.Tensor) -> Any:
         (
             _branching,
             r"its forward pass \(Net\) asks about its input while it runs .*functional.py, line \d+\)"
-            r".* no fixed sequence of layers\. Attributions do without this",
+            r".* no fixed sequence of layers\. Attributions do not need this",
         ),
         (_resized, "operation 'interpolate'"),
         (_unequal, "operation 'add'"),
     ],
 )
-def test_an_operation_without_a_rule_is_refused(body: Forward, reason: str) -> None:
+def test_network_with_an_operation_without_a_rule_is_refused(body: Forward, reason: str) -> None:
     refused(Net(body), reason)
 
 
@@ -262,8 +262,8 @@ def test_refusal_names_the_part_that_asks_about_its_input_in_plain_words() -> No
     network.append(nn.Linear(6, 4))
     reason = (
         r"its part 'embedder' \(_Asking\) asks about its input while it runs \(an if, a loop or an assertion\) "
-        r"\(test_canonize_functional.py, line \d+\), so what it computes is no fixed sequence of layers. "
-        "Attributions do without this: they are complete, only the heat-maps are missing"
+        r"\(test_canonize_functional.py, line \d+\), so it is no fixed sequence of layers. "
+        "Attributions do not need this: they are complete, only the heat-maps are missing"
     )
     refused(network, reason)
     model = RelevanceModel(network.eval(), AsGiven((3, 12, 12)), CPU)
@@ -291,7 +291,7 @@ def refused(network: nn.Module, reason: str, size: int = 12) -> None:
 
 
 @pytest.mark.parametrize("family", REFUSED_FAMILIES, ids=lambda family: family.name)
-def test_architectures_that_do_not_suit_the_rules_are_refused(family: RefusedFamily) -> None:
+def test_network_unsuited_to_the_rules_is_refused(family: RefusedFamily) -> None:
     torch.manual_seed(0)
     refused(family.build(), family.reason, family.size)
 
@@ -304,7 +304,7 @@ class _Standardized(nn.Conv2d):
         return F.conv2d(x, weight, self.bias, self.stride, self.padding)
 
 
-def test_a_layer_that_computes_with_other_weights_is_refused() -> None:
+def test_network_with_a_layer_of_other_weights_is_refused() -> None:
     network = Net(plain)
     network.conv1 = _Standardized(3, 6, 3, padding=1)
     refused(network, "operation 'conv2d'")
@@ -317,16 +317,16 @@ def test_a_layer_that_computes_with_other_weights_is_refused() -> None:
     refused(network, "'conv2' .* has hooks or parametrizations")
 
 
-def test_a_batch_norm_over_the_batch_is_refused() -> None:
+def test_network_with_a_batch_norm_over_the_batch_is_refused() -> None:
     network = Net(plain)
     network.bn1 = nn.BatchNorm2d(6, track_running_stats=False)
     refused(network, "the statistics of the batch")
 
 
-def test_a_network_that_does_not_conserve_relevance_is_refused() -> None:
+def test_network_that_loses_relevance_is_refused() -> None:
     network = Net(plain)
     for module in (network.bn1, network.bn2):
-        # signals so small that the stabiliser takes their relevance
+        # the stabiliser takes the relevance of such small signals
         module.weight.data.mul_(1e-6)
         module.bias.data.zero_()
     refused(network, r"relevance is not conserved through it \(.*% is lost or gained, at most 0.1% may")

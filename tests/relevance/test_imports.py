@@ -1,4 +1,4 @@
-"""torchvision stays out of a process that only draws heat-maps, and is there for whoever asks for it."""
+"""Tests of xda.relevance.imports: heat-maps do not load torchvision, and others can still load it."""
 
 from __future__ import annotations
 

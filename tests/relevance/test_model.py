@@ -1,4 +1,4 @@
-"""Tests of xda.relevance.model and the rules under it: against the dense-matrix twin, against zennit, and its sums."""
+"""Tests of xda.relevance.model and its rules: equal to the dense-matrix twin and to zennit, with right sums."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SMALL = Preprocessing(mode="L", size=(9, 9), mean=(0.3,), std=(0.4,))
 
 Array = NDArray[np.float64]
 UNTRAINED = ("mobilenet_v3_small", "mobilenet_v2", "mnasnet0_5", "efficientnet_b0")
-"""Models of depthwise convolutions, whose signal fades from layer to layer until their batch norms know statistics."""
+"""Models of depthwise convolutions; their signal fades from layer to layer until their batch norms have statistics."""
 
 
 def pictures(n: int, preprocessing: Preprocessing, seed: int = 0) -> list[bytes]:
@@ -72,7 +72,7 @@ def assert_same_maps(actual: NDArray[np.floating], expected: NDArray[np.floating
 
 
 def signed_seeds(features: NDArray[np.floating], n: int, seed: int = 0) -> Array:
-    """Return what stands for alpha phi(x) phi(x_i): signed, zero where the feature is, shape (n, d)."""
+    """Return stand-ins for alpha phi(x) phi(x_i): signed, zero for features of zero, shape (n, d)."""
     rng = np.random.default_rng(seed)
     seeds: Array = rng.normal(size=(n, 1)) * features * rng.random((n, features.shape[-1]))
     return seeds
@@ -93,7 +93,7 @@ def model(trained: nn.Module) -> RelevanceModel:
     return RelevanceModel(trained, GREY, CPU)
 
 
-def test_the_matrix_twin_agrees() -> None:
+def test_maps_agree_with_the_matrix_twin() -> None:
     torch.manual_seed(1)
     network = nn.Sequential(
         nn.Conv2d(1, 2, 3),
@@ -126,7 +126,7 @@ def test_the_matrix_twin_agrees() -> None:
     assert_same_maps(model.shared_maps(images[0], seeds), on_one)
 
 
-def test_zennit_by_hand_agrees(trained: nn.Module) -> None:
+def test_maps_agree_with_zennit_by_hand(trained: nn.Module) -> None:
     # float64, because the epsilon rule divides by outputs near zero and magnifies float32's rounding in either
     network = copy.deepcopy(trained).double()
     model = RelevanceModel(network, GREY, CPU)
@@ -136,13 +136,13 @@ def test_zennit_by_hand_agrees(trained: nn.Module) -> None:
     assert_same_maps(model.shared_maps(images[3], seeds), by_hand(network, GREY, [images[3]] * 12, seeds))
 
 
-def test_single_precision_is_close_to_zennit_by_hand(trained: nn.Module, model: RelevanceModel) -> None:
+def test_maps_in_single_precision_are_close_to_zennit_by_hand(trained: nn.Module, model: RelevanceModel) -> None:
     images = pictures(12, GREY)
     seeds = signed_seeds(model.features(images)[0], 12)
     assert_same_maps(model.maps(images, seeds), by_hand(trained, GREY, images, seeds), tolerance=0.02)
 
 
-def test_both_sides_sum_to_the_attribution(model: RelevanceModel, bars: ImageDataset) -> None:
+def test_maps_of_both_sides_sum_to_the_attribution(model: RelevanceModel, bars: ImageDataset) -> None:
     images = [bars.test.encoded(i) for i in range(17)]
     z, _ = model.features(images)
     rng = np.random.default_rng(0)
@@ -155,7 +155,7 @@ def test_both_sides_sum_to_the_attribution(model: RelevanceModel, bars: ImageDat
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_random_networks_and_images_conserve_relevance(seed: int) -> None:
+def test_maps_of_random_networks_and_images_conserve_relevance(seed: int) -> None:
     torch.manual_seed(seed)
     model = RelevanceModel(build_network(NetworkSpec("mnist-cnn", 10)), GREY, CPU)
     images = pictures(20, GREY, seed)
@@ -164,11 +164,11 @@ def test_random_networks_and_images_conserve_relevance(seed: int) -> None:
     maps = model.maps(images, relevance)
     errors = np.abs(maps.sum(axis=(1, 2), dtype=np.float64) / relevance.sum(axis=1) - 1)
     assert np.median(errors) < 1e-3
-    # outputs that are zero but for their bias, common before training, lose to the stabiliser
+    # before training, many outputs are zero except for their bias; the stabiliser takes their relevance
     assert errors.max() < 0.05
 
 
-def test_maps_of_partners_add_up_to_the_logits_own_map(trained: nn.Module) -> None:
+def test_maps_of_all_partners_add_up_to_the_map_of_the_logit(trained: nn.Module) -> None:
     model = RelevanceModel(copy.deepcopy(trained).double(), GREY, CPU)
     image, *partners = pictures(9, GREY)
     query = model.features([image])[0][0].astype(np.float64)
@@ -193,7 +193,9 @@ def test_maps_by_each_method_are_equal(model: RelevanceModel) -> None:
     assert_same_maps(on_partners, alone[1:], tolerance=0.01)
 
 
-def test_large_requests_are_split(trained: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_that_are_split_give_the_same_features_and_maps(
+    trained: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
     network = copy.deepcopy(trained).double()
     images = pictures(7, GREY)
     whole = RelevanceModel(network, GREY, CPU)
@@ -215,14 +217,14 @@ def test_large_requests_are_split(trained: nn.Module, monkeypatch: pytest.Monkey
         assert_same_maps(ours, theirs)
 
 
-def test_features_are_those_of_the_build(model: RelevanceModel, trained: nn.Module, bars: ImageDataset) -> None:
+def test_features_equal_those_of_extract(model: RelevanceModel, trained: nn.Module, bars: ImageDataset) -> None:
     features, logits = model.features(list(bars.test.all_encoded()))
     expected = extract(trained, GREY, bars.test, device=CPU, progress=silent)
     np.testing.assert_allclose(features, expected[0], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(logits, expected[1], rtol=1e-4, atol=1e-5)
 
 
-def test_no_relevance_gives_an_empty_map(model: RelevanceModel) -> None:
+def test_maps_of_zero_relevance_are_zero(model: RelevanceModel) -> None:
     images = pictures(2, GREY)
     assert not model.maps(images, np.zeros((2, 100))).any()
     assert model.shared_maps(images[0], np.zeros((0, 100))).shape == (0, 28, 28)
@@ -231,13 +233,13 @@ def test_no_relevance_gives_an_empty_map(model: RelevanceModel) -> None:
     assert [array.shape for array in model.features([])] == [(0, 100), (0, 10)]
 
 
-def test_a_blank_image_has_finite_maps(model: RelevanceModel) -> None:
+def test_maps_of_a_blank_image_are_finite(model: RelevanceModel) -> None:
     black = make_split(1, 0).encoded(0)
     z, _ = model.features([black])
     assert np.isfinite(model.maps([black], z * z)).all()
 
 
-def test_shapes_that_do_not_fit_are_refused(model: RelevanceModel) -> None:
+def test_maps_of_unfit_shapes_are_refused(model: RelevanceModel) -> None:
     images = pictures(2, GREY)
     with pytest.raises(ValueError, match=r"shape \(1, 100\), not \(2, 100\)"):
         model.maps(images, np.zeros((1, 100)))
@@ -248,7 +250,7 @@ def test_shapes_that_do_not_fit_are_refused(model: RelevanceModel) -> None:
             model.maps(images, np.zeros((2, 100)), np.array(shown))
 
 
-def test_the_network_is_left_as_it_was(trained: nn.Module) -> None:
+def test_model_leaves_the_given_network_as_it_was(trained: nn.Module) -> None:
     before = {name: value.clone() for name, value in trained.state_dict().items()}
     attributes = {name: set(vars(module)) for name, module in trained.named_modules()}
     images = pictures(2, GREY)
@@ -256,7 +258,7 @@ def test_the_network_is_left_as_it_was(trained: nn.Module) -> None:
         model.maps(images, np.ones((2, 100)))
         with pytest.raises(DataError):
             model.maps([b"no image"], np.ones((1, 100)))
-        # and the model still answers after an error
+        # the model still answers after an error
         assert np.isfinite(model.maps(images, np.ones((2, 100)))).all()
     assert {name: set(vars(module)) for name, module in trained.named_modules()} == attributes
     assert all(value.requires_grad and value.grad is None for value in trained.parameters())
@@ -266,7 +268,7 @@ def test_the_network_is_left_as_it_was(trained: nn.Module) -> None:
         assert not module._forward_pre_hooks
 
 
-def test_the_composite_is_named(model: RelevanceModel, trained: nn.Module) -> None:
+def test_composite_names_rules_and_canonizers(model: RelevanceModel, trained: nn.Module) -> None:
     assert model.composite == "EpsilonPlusFlat(zero_params='bias')"
     with pytest.raises(ConfigError, match="use 'EpsilonPlusFlat'"):
         RelevanceModel(trained, GREY, CPU, composite="Gradient")  # type: ignore[arg-type]
@@ -292,7 +294,7 @@ def test_maps_of_real_mnist_sum_to_the_attribution(real_mnist: ImageDataset, tmp
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
-def test_the_gpu_gives_the_same_maps(trained: nn.Module) -> None:
+def test_maps_on_the_gpu_equal_those_on_the_cpu(trained: nn.Module) -> None:
     images = pictures(9, GREY)
     on_cpu = RelevanceModel(copy.deepcopy(trained).double(), GREY, CPU)
     on_gpu = RelevanceModel(copy.deepcopy(trained).double(), GREY, torch.device("cuda"))

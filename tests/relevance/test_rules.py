@@ -1,4 +1,4 @@
-"""Tests of xda.relevance.rules: each rule against its slow twin, and no rule without one."""
+"""Tests of xda.relevance.rules: each rule has a slow twin and agrees with it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from xda.relevance.operations.registry import known_operations
 
 @dataclass(frozen=True)
 class Example:
-    """An operation under a rule, with small inputs; the twin gets the options."""
+    """An operation with its rule and small inputs; the twin gets the options."""
 
     layer: rules.Layer
     shapes: tuple[tuple[int, ...], ...]
@@ -63,15 +63,15 @@ EXAMPLES: dict[type[rules.Layer], Callable[[], Example]] = {
     rules.NormLayer: averaged,
     rules.EpsilonLayer: connected,
     rules.ZPlusLayer: lambda: convolved(ZPlus(zero_params="bias"), "z-plus"),
-    # the product adds the stabiliser to n_k too, so that a layer without inputs divides by no zero
+    # the product adds the stabiliser to n_k too, so that a layer without inputs does not divide by zero
     rules.ZPlusFlatLayer: lambda: convolved(rules.ZPlusFlat(), "z-plus-flat", groups=2, tolerance=1e-6),
     rules.FlatLayer: lambda: convolved(Flat(zero_params="bias"), "flat"),
 }
 
 
 def without_twin() -> list[str]:
-    """Return the names of the rules that no slow twin, or no example, checks."""
-    known_operations()  # imports all modules in which a rule may be
+    """Return the names of rules without a slow twin or without an example."""
+    known_operations()  # imports all modules that may define a rule
     return sorted(rule.__name__ for rule in every_rule() if rule not in TWINS or rule not in EXAMPLES)
 
 

@@ -1,9 +1,9 @@
-"""The rules of an architecture: one for every operation that relevance passes, or the reason why there is none.
+"""Chooses a rule for every operation that relevance passes, or refuses the network with the reason.
 
 The canonical form that the rules need is found in the graph of operations, not by the name of a network: a batch norm
 is merged into the layer before it where nothing else sees that layer's output, branches are added by rule ``Norm``, a
-gate counts as a constant. So it holds for VGG, ResNet, DenseNet, MobileNet, EfficientNet and their kin from any
-library. An operation without a rule refuses the network: a wrong heat-map would be worse than none.
+gate counts as a constant. This covers VGG, ResNet, DenseNet, MobileNet, EfficientNet and similar networks of any
+library. A network with an operation without a rule is refused: a wrong heat-map would be worse than none.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Step:
 
     layer: Layer
     inputs: tuple[fx.Node, ...]
-    """Nodes that it is computed from; relevance goes to the first ones, as many as ``layer.propagate`` returns."""
+    """Nodes that the operation reads; relevance goes to the first ones, as many as ``layer.propagate`` returns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Canonization:
 
     recorded: fx.GraphModule
     steps: dict[fx.Node, Step]
-    """The operations that relevance passes; all others only compute something."""
+    """The operations that relevance passes; all others only compute values for them."""
     name: str
     """Canonizers in words; empty where none is needed."""
 
@@ -66,7 +66,7 @@ def canonize(recorded: fx.GraphModule, composite: EpsilonPlusFlat) -> Canonizati
     Raises
     ------
     ConfigError
-        If there is an operation for which no rule is known.
+        An operation has no rule.
     """
     refuse_known(name_of(node) for node in recorded.graph.nodes)
     nodes = list(recorded.graph.nodes)
@@ -113,7 +113,7 @@ def _sources(node: fx.Node) -> tuple[fx.Node, ...]:
 
 
 def _step(node: fx.Node, merged: bool, separable: bool, composite: EpsilonPlusFlat, context: dict[str, object]) -> Step:
-    """Return a node with its rule; the context knows whether the first layer with weights is past.
+    """Return a node with its rule; the context knows whether the first layer with weights has its rule already.
 
     Separable convolutions take turns with pointwise ones, which mix the few channels.
     """
@@ -130,7 +130,7 @@ def _step(node: fx.Node, merged: bool, separable: bool, composite: EpsilonPlusFl
 
 
 def is_grouped(module: Any) -> bool:
-    """Whether each output of a layer sees only some of the channels, in a depthwise convolution one."""
+    """Whether each output of a layer sees only some of the channels; in a depthwise convolution it sees one."""
     return isinstance(module, Convolution) and module.groups > 1
 
 
@@ -140,7 +140,7 @@ def is_pointwise(module: Any) -> bool:
 
 
 def _merge_batch_norms(on_path: list[fx.Node]) -> set[fx.Node]:
-    """Merge each batch norm into the linear layer before it if nothing else uses that layer; return those merged."""
+    """Merge each batch norm into the linear layer before it if nothing else uses that layer; return those norms."""
     merged = set()
     targets = [node.target for node in on_path if node.op == "call_module"]
     for node in on_path:
@@ -149,8 +149,8 @@ def _merge_batch_norms(on_path: list[fx.Node]) -> set[fx.Node]:
             continue
         if norm.running_mean is None or norm.running_var is None:
             raise ConfigError(
-                f"{REFUSED}its batch norm '{node.target}' normalises with the statistics of the batch, so that what "
-                "it makes of an image depends on the others."
+                f"{REFUSED}its batch norm '{node.target}' normalises with the statistics of the batch, so its output "
+                "for an image depends on the other images."
             )
         (before,) = _sources(node)
         layer = module_of(before)

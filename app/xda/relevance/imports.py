@@ -1,4 +1,4 @@
-"""Import of zennit without torchvision, which takes 160 MiB and up to two seconds and which heat-maps do not need.
+"""Imports zennit without torchvision, which heat-maps do not need and which takes 160 MiB and up to two seconds.
 
 zennit's initialiser imports ``zennit.torchvision`` and with it all of torchvision. Here zennit is imported with a
 placeholder in that one place, which is then taken away again: ``from zennit.torchvision import …`` and the attribute
@@ -15,7 +15,7 @@ _NAME = "zennit.torchvision"
 
 
 def import_zennit() -> None:
-    """Import zennit without torchvision; does nothing more where either is imported already."""
+    """Import zennit without torchvision; if either is imported already, import zennit as usual."""
     if "zennit" in sys.modules or "torchvision" in sys.modules:
         return
     sys.modules[_NAME] = ModuleType(_NAME)

@@ -4,8 +4,8 @@ For a pair of test image x and training image x_i the relevance R_k = alpha_i^c 
 of phi and propagated by zennit's ``EpsilonPlusFlat(zero_params="bias")``; channels are summed. Each map then sums to
 sum_k R_k = tau_i(x, c), up to the stabiliser. Biases get no relevance because with them that sum would not hold.
 
-A network has heat-maps if a rule is known for each of its operations and if, measured, its maps add up; else the model
-says why not, and still computes features.
+A network has heat-maps if each of its operations has a rule and its maps, measured on images, add up. Otherwise the
+model gives the reason and still computes features.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from xda.relevance.propagation import Propagator
 from xda.relevance.tracing import trace
 
 Image = bytes | NDArray[np.floating]
-"""An image in a form that the model's preparation takes: an image file, or pixels as the network takes them."""
+"""An image as the model's preparation takes it: an image file, or preprocessed pixels."""
 
 _BYTES_AT_ONCE = 512 * 2**20
 _LARGEST_BATCH = 256
 _LARGEST_WITHOUT_MAPS = 16
 _PROBES = 3
 _CONSERVED = 1e-3
-"""Largest loss or gain of relevance, relative to all of it."""
+"""Largest allowed loss or gain of relevance, relative to its sum."""
 _FAINT = 1e-3
-"""Features below which the stabiliser of the rules, 1e-6, takes more than a thousandth of the relevance."""
+"""From features below this, the rules' stabiliser of 1e-6 takes more than a thousandth of the relevance."""
 _SAME = 1e-3
-"""Largest deviation of features by the canonical form, relative to the largest one."""
+"""Largest allowed deviation of the canonical form's features, relative to the largest feature."""
 
 
 class Preparation(Protocol):
@@ -60,15 +60,15 @@ class Preparation(Protocol):
 class RelevanceModel:
     """A network with the rules for its heat-maps, prepared once and kept.
 
-    The network that is given in is moved to the device and put into eval mode, and otherwise left alone: the rules live
-    on a private copy of its feature extractor. Not thread-safe.
+    The given network is moved to the device, put into eval mode and otherwise left alone: the rules live on a private
+    copy of its feature extractor. Not thread-safe.
 
     Parameters
     ----------
     network : nn.Module
         Classifier with a linear head.
     preprocessing : Preparation
-        Its preprocessing; decides what an image is below: an image file, or pixels as the network takes them.
+        Its preprocessing; decides whether the images below are image files or preprocessed pixels.
     device : torch.device
     composite : {"EpsilonPlusFlat"}
         The only one offered.
@@ -76,9 +76,9 @@ class RelevanceModel:
     Attributes
     ----------
     refusal : str
-        Why there are no heat-maps, one sentence; empty where there are.
+        The reason for missing heat-maps in one sentence; empty if there are heat-maps.
     composite : str
-        Rules and canonizers in words, for the manifest; empty where there are no heat-maps.
+        Rules and canonizers in words, for the manifest; empty without heat-maps.
     conservation_error : float
         |sum of map - sum of relevance| / sum of relevance, median over images of noise; NaN if it was not measured.
     batch_size : int
@@ -129,7 +129,7 @@ class RelevanceModel:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(H, W) of the network's input and so of every map."""
+        """(H, W) of the network's input and of every map."""
         return self._preprocessing.size
 
     def features(self, images: Sequence[Image]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -302,17 +302,17 @@ class RelevanceModel:
         return noise.to(self._device, self._head.weight.dtype)
 
     def _measure(self, noise: torch.Tensor) -> None:
-        """Set the batch size by what one image occupies, and see whether features stay and relevance is conserved.
+        """Set the batch size by one image's memory; check that features stay the same and relevance is conserved.
 
         Raises
         ------
         ConfigError
-            If not.
+            If a check fails.
         """
         assert self._propagator is not None
         occupied = self._propagator.record(noise[:1]).nbytes
         self.batch_size = int(np.clip(_BYTES_AT_ONCE // max(1, occupied), 1, _LARGEST_BATCH))
-        # going back, a seed needs the relevance of some layers at a time where a forward pass keeps all of them
+        # a backward pass holds the relevance of a few layers at a time; a forward pass keeps all layers' values
         self._seeds_at_once = int(np.clip(4 * self.batch_size, 1, _LARGEST_BATCH))
         errors, largest = [], 0.0
         only = torch.zeros(1, dtype=torch.int64, device=noise.device)
@@ -323,7 +323,7 @@ class RelevanceModel:
             deviation = float((recording.features - features).abs().max())
             if not deviation <= _SAME * float(features.abs().max()):
                 raise ConfigError(
-                    f"{REFUSED}in the form that the rules need it computes something else (features differ by "
+                    f"{REFUSED}its canonical form, which the rules need, computes something else (features differ by "
                     f"{deviation:.2g}); its forward pass depends on more than its layers."
                 )
             largest = max(largest, float(recording.features.abs().max()))
@@ -331,7 +331,7 @@ class RelevanceModel:
             total = float(seed.sum(dtype=torch.float64))
             propagated = float(self._propagator.propagate(recording, seed, only).sum(dtype=torch.float64))
             errors.append(abs(propagated - total) / total if total > 0 else 0.0)
-        # on a single image the rules may lose more, where an output is zero but for its bias
+        # on a single image the rules may lose more, if only an output's bias is not zero
         self.conservation_error = float(np.median(errors))
         if not self.conservation_error <= _CONSERVED:
             raise ConfigError(

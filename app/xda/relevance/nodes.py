@@ -1,4 +1,4 @@
-"""Nodes of a recorded network (`torch.fx`): their names, layers and arguments, and the refusal of one."""
+"""Reads names, layers and arguments of a recorded network's nodes (`torch.fx`); refuses unsuitable nodes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def module_of(node: fx.Node) -> Any:
 
 
 def signals_of(node: fx.Node) -> list[fx.Node]:
-    """Return the arguments of a node that depend on the image, as often as they stand there."""
+    """Return the arguments of a node that depend on the image, repeated arguments repeatedly."""
     found: list[fx.Node] = []
     fx.node.map_arg((node.args, node.kwargs), found.append)
     return [value for value in found if "shape" in value.meta]
@@ -65,13 +65,13 @@ def require(node: fx.Node, holds: bool) -> None:
         kind = type(module_of(node)).__name__
         raise ConfigError(f"{REFUSED}no relevance rule is known for its layer '{node.target}' ({kind}).")
     raise ConfigError(
-        f"{REFUSED}no relevance rule is known for its operation '{name_of(node) or node.target}' as it stands in "
+        f"{REFUSED}no relevance rule is known for its operation '{name_of(node) or node.target}' as used in "
         f"'{node.name}'."
     )
 
 
 def function_of(node: fx.Node, source: fx.Node) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return a node as a function of one of its inputs, which the function leaves as it is.
+    """Return a node as a function of one of its inputs; the function does not change the input.
 
     Parameters
     ----------

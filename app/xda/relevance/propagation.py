@@ -1,4 +1,4 @@
-"""Relevance through a whole network: forward once per image, backward once per seed."""
+"""Propagates relevance through a whole network: forward once per image, backward once per seed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xda.relevance.canonize import Canonization
 from xda.relevance.rules import Terms
 
 _OWN_BLOCK = 4
-"""Number of seeds on one image from which on they share its activations without copies."""
+"""From so many seeds on one image, the seeds share its activations without copies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class Propagator:
         return relevance
 
     def _propagate_block(self, recording: Recording, seeds: torch.Tensor, images: Any) -> torch.Tensor:
-        """Propagate seeds that are on the images chosen by an index, or all on the one image of a slice."""
+        """Propagate seeds to their images, chosen by an index, or all to the one image of a slice."""
         relevance = {self._features: seeds}
         for node, step in reversed(self._steps.items()):
             arrived = relevance.pop(node, None)
@@ -122,7 +122,7 @@ class Propagator:
         return relevance[self._input]
 
     def _compute(self, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
-        """Compute a node that relevance does not pass."""
+        """Compute a node that passes no relevance."""
         args, kwargs = fx.node.map_arg((node.args, node.kwargs), values.__getitem__)
         if node.op == "placeholder":
             return node.args[0] if node.args else None
@@ -137,7 +137,7 @@ class Propagator:
 
 
 def _blocks(rows: torch.Tensor, m: int) -> Iterator[tuple[Any, Any]]:
-    """Group seeds so that activations need not be copied for each: yields which seeds, and which images they are on."""
+    """Group seeds that can share activations; yields the seeds of a group and the images that they belong to."""
     counts = torch.bincount(rows, minlength=m)
     crowded = (counts >= _OWN_BLOCK).nonzero().flatten().tolist()
     for image in crowded:

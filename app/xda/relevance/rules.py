@@ -1,19 +1,18 @@
 """Layer-wise relevance propagation through single operations: a forward pass per image, a backward pass per seed.
 
-Which rule a layer gets and what that rule computes is zennit's (`zennit.composites`, `zennit.rules`). Only the way a
-rule is run is ours, because zennit's hooks repeat the forward pass for every seed, run the ordinary backward pass
-besides their own, and modify the weights anew in every call. Here a layer keeps its modified weights and computes
-whatever depends on the activations alone once per image: for a fixed image, relevance is linear in what is put on the
-output.
+zennit chooses and defines the rules (`zennit.composites`, `zennit.rules`). This module runs them itself, because
+zennit's hooks repeat the forward pass for every seed, run the ordinary backward pass besides their own, and modify the
+weights anew in every call. Here a layer keeps its modified weights and computes the terms that depend on the
+activations alone once per image: for a fixed image, relevance is linear in the relevance of the output.
 
 The rules of layers with weights have the form R_in = x' * J^T(R_out / stabilised(z)), where x' is the modified input,
 J the layer with modified weights and z = J x' (`zennit.core.BasicHook`); ``ZPlus`` sums two such terms.
 
-Networks of grouped convolutions need one rule of our own, ``ZPlusFlat``. An output of such a layer sees few channels, a
-single one in a depthwise convolution, and often only its bias makes it active; the pointwise convolutions between them
-see one position, often of few channels, and where no activation follows an output may be negative because all that it
-sees speaks against it. ``ZPlus`` finds nothing that speaks for such an output and drops its relevance, in the depthwise
-convolutions of a trained EfficientNet-lite0 95 % of all of it.
+Networks with grouped convolutions need one rule of our own, ``ZPlusFlat``. An output of such a layer sees few channels,
+a single one in a depthwise convolution, and often only its bias makes it active. The pointwise convolutions between
+them see one position, often with few channels; without an activation behind it, an output may be negative because all
+its inputs speak against it. ``ZPlus`` finds no input that speaks for such an output and drops its relevance: in the
+depthwise convolutions of a trained EfficientNet-lite0, 95 % of all relevance.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from zennit.core import BasicHook, Hook, ParamMod, Stabilizer
 from zennit.rules import ClampMod, Epsilon, Flat, Norm, Pass, ZPlus
 
 Terms = tuple[torch.Tensor, ...]
-"""The values that an operation keeps of its forward pass, one row per image."""
+"""Values of its forward pass that an operation keeps, one row per image."""
 
 _EPSILON = 1e-6
 """The value that zennit's rules add to denominators by default."""
@@ -38,7 +37,7 @@ Function = Callable[[torch.Tensor], torch.Tensor]
 
 
 class ZPlusFlat(BasicHook):  # type: ignore[misc]
-    """Rule ``ZPlus``; the relevance that its stabiliser takes is spread evenly over an output's inputs, as in ``Flat``.
+    """Rule ``ZPlus``, with the relevance that its stabiliser takes spread evenly over an output's inputs.
 
     R_j = sum_k ((a_j w_kj)^+ / s_k + (1 - z_k / s_k) [k sees j] / n_k) R_k with z_k = sum_j (a_j w_kj)^+, s_k the
     stabilised z_k, and n_k the number of inputs that k sees. It is ``ZPlus`` where z_k is well above the stabiliser,
@@ -67,7 +66,7 @@ class ZPlusFlat(BasicHook):  # type: ignore[misc]
 
 
 class Layer:
-    """An operation of one or several tensors; the base class is one that relevance passes unchanged (rule ``Pass``)."""
+    """An operation on one or several tensors; the base class passes relevance unchanged (rule ``Pass``)."""
 
     def __init__(self, function: Callable[..., torch.Tensor]) -> None:
         self._function = function
@@ -95,7 +94,7 @@ class Layer:
 
 
 class GateLayer(Layer):
-    """A product of a signal and a gate: the signal takes all, the gate counts as a constant.
+    """A product of a signal and a gate: the signal gets all relevance, the gate counts as a constant.
 
     The rule for gates of Arras et al. 2019, "Explaining and interpreting LSTMs" (LRP-all).
     """
@@ -122,7 +121,7 @@ class ReshapeLayer(Layer):
 
 
 class SelectLayer(Layer):
-    """An operation whose output values are each one of the input values or zero, such as max pooling."""
+    """An operation, like max pooling, whose output values are each an input value or zero."""
 
     def run(self, *x: torch.Tensor) -> tuple[torch.Tensor, Terms]:
         """Return the ordinary output and the terms; see ``Layer.run``."""
@@ -134,7 +133,7 @@ class SelectLayer(Layer):
 
 
 class MaxPoolLayer(Layer):
-    """``torch.nn.MaxPool2d``, its maxima found once per image."""
+    """``torch.nn.MaxPool2d``; finds the maxima once per image."""
 
     def __init__(self, module: nn.MaxPool2d) -> None:
         stride = module.kernel_size if module.stride is None else module.stride
@@ -156,7 +155,7 @@ class MaxPoolLayer(Layer):
 
 
 class ConcatenateLayer(Layer):
-    """Concatenation along an axis other than that of the images."""
+    """Concatenation along any axis except the images' axis."""
 
     def __init__(self, axis: int) -> None:
         self._axis = axis
@@ -189,7 +188,7 @@ class SumLayer(Layer):
 
 
 class NormLayer(Layer):
-    """A linear operation without weights, such as average pooling, under rule ``Norm``."""
+    """A linear operation without weights (average pooling, for example) under rule ``Norm``."""
 
     def run(self, *x: torch.Tensor) -> tuple[torch.Tensor, Terms]:
         """Return the ordinary output and the terms; see ``Layer.run``."""
@@ -226,7 +225,7 @@ class EpsilonLayer(Layer):
 
 
 class ZPlusLayer(EpsilonLayer):
-    """Rule ``ZPlus``: its term of negative inputs is exactly zero after a ReLU, and then left out."""
+    """Rule ``ZPlus``; after a ReLU its term for negative inputs is zero and is skipped."""
 
     def run(self, *x: torch.Tensor) -> tuple[torch.Tensor, Terms]:
         """Return the ordinary output and the terms; see ``Layer.run``."""
@@ -248,9 +247,9 @@ class ZPlusLayer(EpsilonLayer):
 
 
 class ZPlusFlatLayer(EpsilonLayer):
-    """Rule ``ZPlusFlat``; its term of negative inputs is left out where there are none.
+    """Rule ``ZPlusFlat``; without negative inputs, their term is skipped.
 
-    What is spread evenly is the same for all channels of a group, so one channel stands for them.
+    The evenly spread part is the same for all channels of a group, so it is computed for one channel.
     """
 
     def __init__(self, module: nn.Module, hook: BasicHook) -> None:
@@ -338,7 +337,7 @@ def _inverse(z: torch.Tensor) -> torch.Tensor:
 
 
 def _modified(module: nn.Module, modifier: Any) -> nn.Module:
-    """Return a copy of the module with the weights that a zennit modifier makes, shared where it changes none."""
+    """Return a copy of the module with weights changed by a zennit modifier; unchanged weights are shared."""
     with ParamMod.ensure(modifier)(module) as changed:
         clone: nn.Module = copy.copy(changed)
         clone._parameters = {

@@ -1,7 +1,7 @@
-"""Recording of a network as a graph of operations, inside and between its layers (`torch.fx`).
+"""Records a network as a graph of operations, inside and between its layers (`torch.fx`).
 
-zennit sees the layers of a network only. What a forward method does between them, ``x + y``, ``F.relu``, ``torch.cat``,
-would get the ordinary gradient unnoticed; in the graph every operation has to be known or the network is refused.
+zennit sees only the layers of a network. Operations of a forward method between them (``x + y``, ``F.relu``,
+``torch.cat``) would get the ordinary gradient unnoticed. In the graph, an unknown operation refuses the network.
 """
 
 from __future__ import annotations
@@ -26,25 +26,24 @@ NEUTRAL = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn
 """Layers that do nothing in eval mode."""
 
 _SKIPPED_IN_TRAINING = ("StochasticDepth", "DropPath", "DropBlock2d")
-"""Layers of torchvision and timm that drop whole branches in training."""
+"""Layers of torchvision and timm that drop whole branches during training."""
 
 _SAME_PADDING = ("Conv2dSame", "Conv2dStaticSamePadding", "Conv2dDynamicSamePadding")
 """Convolutions of timm and efficientnet-pytorch that pad and then convolve: linear in input and weight."""
 
 _SWISH = ("Swish", "MemoryEfficientSwish", "SwishMe")
-"""Layers of timm and efficientnet-pytorch that are SiLU under other names."""
+"""Layers of timm and efficientnet-pytorch that compute SiLU under other names."""
 
 
 def trace(network: nn.Module, example: torch.Tensor) -> fx.GraphModule:
-    """Record what a network computes.
+    """Record a network's operations.
 
     Parameters
     ----------
     network : nn.Module
         In eval mode; left as it is.
     example : torch.Tensor
-        Inputs, shape (m, C, H, W), on its device. m must be at least 2, so that the axis of the images is told from
-        others.
+        Inputs, shape (m, C, H, W), on its device. m must be at least 2, so that the images' axis can be recognised.
 
     Returns
     -------
@@ -59,7 +58,7 @@ def trace(network: nn.Module, example: torch.Tensor) -> fx.GraphModule:
     """
     refuse_known(type(module).__name__ for module in network.modules())
     if is_scripted(network):
-        raise ConfigError(f"{REFUSED}a part of it is a TorchScript program, into whose layers nobody can look.")
+        raise ConfigError(f"{REFUSED}a part of it is a TorchScript program, whose layers are hidden.")
     _refuse_changed(network)
     root = _with_ordinary_layers(copy.deepcopy(network).requires_grad_(False))
     try:
@@ -68,16 +67,16 @@ def trace(network: nn.Module, example: torch.Tensor) -> fx.GraphModule:
             _Shapes(recorded).run(example)
     except ConfigError:
         raise
-    except Exception as error:  # whatever a forward method may raise when it is handed symbols instead of tensors
+    except Exception as error:  # given symbols instead of tensors, a forward method may raise any error
         raise ConfigError(f"{REFUSED}{_obstacle(error, root)}") from None
     return recorded
 
 
 def _obstacle(error: Exception, root: nn.Module) -> str:
-    """Say which part of a network could not be followed, and that attributions do without it."""
+    """Name the part of a network that could not be followed, and say that attributions do not need it."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if isinstance(_self_of(frame), nn.Module)]
     own = [frame for frame in frames if not frame.f_globals.get("__name__", "").startswith(("torch.", __package__))]
-    left = "Attributions do without this: they are complete, only the heat-maps are missing"
+    left = "Attributions do not need this: they are complete, only the heat-maps are missing"
     if not own:
         reason = " ".join(str(error).split())[:200]
         return f"its steps cannot be followed one by one ({reason}). {left}."
@@ -89,10 +88,10 @@ def _obstacle(error: Exception, root: nn.Module) -> str:
     does = (
         "asks about its input while it runs (an if, a loop or an assertion)"
         if branches
-        else "does something with its input that cannot be followed step by step"
+        else "uses its input in a way that cannot be followed step by step"
     )
     place = f"{os.path.basename(own[-1].f_code.co_filename)}, line {_line(error, own[-1])}"
-    return f"{part} {does} ({place}), so what it computes is no fixed sequence of layers. {left}."
+    return f"{part} {does} ({place}), so it is no fixed sequence of layers. {left}."
 
 
 def _self_of(frame: FrameType) -> Any:
@@ -105,7 +104,7 @@ def _line(error: Exception, frame: FrameType) -> int:
 
 
 class _Recorder(fx.Tracer):
-    """Takes layers with rules as they are and looks into everything else."""
+    """Records layers with rules as single operations and traces into all others."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Whether a module is one operation."""
@@ -118,7 +117,7 @@ class _Recorder(fx.Tracer):
 
 
 class _Shapes(fx.Interpreter):
-    """Notes the shape of every tensor that depends on the image and the value of everything else."""
+    """Stores the shape of every tensor that depends on the image, and every other value."""
 
     def run_node(self, n: fx.Node) -> Any:
         if n.target is torch._assert:
@@ -138,7 +137,7 @@ class _Shapes(fx.Interpreter):
 
 
 def _refuse_changed(network: nn.Module) -> None:
-    """Refuse a network with a layer whose weights are not what it computes with.
+    """Refuse a network with a layer that computes with other weights than its own.
 
     Raises
     ------
@@ -154,7 +153,7 @@ def _refuse_changed(network: nn.Module) -> None:
 
 
 def _with_ordinary_layers(root: nn.Module) -> nn.Module:
-    """Replace, in place, layers that compute the same as a layer of torch.nn by that layer."""
+    """Replace, in place, layers equivalent to a layer of torch.nn by that layer."""
     for name, module in reversed(list(root.named_modules())):
         ordinary = _ordinary(module)
         if ordinary is not None and name:
@@ -164,14 +163,14 @@ def _with_ordinary_layers(root: nn.Module) -> nn.Module:
 
 
 def _ordinary(module: nn.Module) -> nn.Module | None:
-    """Return the layer of torch.nn that computes the same in eval mode; None if a layer needs no replacement."""
+    """Return the equivalent layer of torch.nn in eval mode; None if the layer needs no replacement."""
     kind = type(module).__name__
     if kind in _SKIPPED_IN_TRAINING:
         return nn.Identity()
     if kind in _SWISH and not any(True for _ in module.parameters()):
         return nn.SiLU()
     if kind == "ConvMlp":
-        # timm's VGG; its forward pass asks how large the image is
+        # timm's VGG; its forward pass asks for the image's size
         return nn.Sequential(*(module.get_submodule(part) for part in ("fc1", "act1", "drop", "fc2", "act2")))
     if kind == "FrozenBatchNorm2d":
         return _batch_norm(module)
@@ -192,7 +191,7 @@ def _batch_norm(module: nn.Module) -> nn.BatchNorm2d:
 
 
 def _computes_as_its_base(module: nn.Module) -> bool:
-    """Whether the forward pass is that of a layer of torch itself."""
+    """Whether a layer of torch itself defines the forward pass."""
     bases = (base for base in type(module).__mro__ if base.__module__.startswith("torch.nn.modules"))
     return any(type(module).forward is base.__dict__.get("forward") for base in bases) and all(
         getattr(type(module), name, None) is getattr(nn.Conv2d, name)

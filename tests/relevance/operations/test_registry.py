@@ -25,7 +25,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "add-a-network-operation.
 
 
 class Shuffled(nn.Module):
-    """A convolution and an operation that the product does not know by itself."""
+    """A convolution and an operation unknown to the product."""
 
     def __init__(self, called: bool) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ def _pixel_shuffle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     """Write the module of the how-to page's second step beside the others."""
     (module,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
     (tmp_path / "pixel_shuffle.py").write_text(textwrap.dedent(module))
-    registry.known_operations()  # registers the real ones first, in the list that stays
+    registry.known_operations()  # registers the real operations first, in the list that stays
     monkeypatch.setattr(registry, "_registered", registry._registered.copy())
     monkeypatch.setattr(operations, "__path__", [*operations.__path__, str(tmp_path)])
     yield
@@ -77,7 +77,7 @@ def test_operation_added_by_the_how_to_page_has_maps_that_add_up() -> None:
 
 
 class Own(nn.Module):
-    """A layer of somebody else's, whose forward pass has operations without a rule."""
+    """A layer of another library, whose forward pass has operations without a rule."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.exp(torch.log(x))

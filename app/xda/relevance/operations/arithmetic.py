@@ -1,7 +1,7 @@
-"""Sums, differences, products and quotients: of two signals, or of a signal and a constant.
+"""Sums, differences, products and quotients of two signals, or of a signal and a constant.
 
-The sum of two branches follows rule ``Norm``; in a product with a gate the signal takes all. A constant passes
-relevance, as long as it does not turn what speaks for a feature into what speaks against it.
+The sum of two branches follows rule ``Norm``. In a product with a gate, the signal gets all relevance. An operation
+with a constant passes relevance, unless the constant turns evidence for a feature into evidence against it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SPREAD = RESHAPED | {"expand", "expand_as", "contiguous"}
 
 
 def _with_constant(node: fx.Node, *, first: bool = False, positive: bool = False) -> Sources:
-    """Return the one signal that is combined with constants; where asked, it stands first and they are positive."""
+    """Return the one signal combined with constants; on request, require that it comes first and they are positive."""
     signals = signals_of(node)
     require(node, len(signals) == 1 and signals[0].meta["shape"] == node.meta["shape"] and not node.kwargs)
     require(node, not first or node.args[0] is signals[0])
@@ -45,8 +45,7 @@ def _factors(node: fx.Node) -> Sources:
     gates = [_is_gate(value) for value in signals]
     if gates.count(True) != 1:
         raise ConfigError(
-            f"{REFUSED}it multiplies two signals with each other ('{node.name}'), and it cannot be told that one "
-            "of them is a gate."
+            f"{REFUSED}it multiplies two signals with each other ('{node.name}'), and neither is known to be a gate."
         )
     signal = signals[gates.index(False)]
     require(node, signal.meta["shape"] == node.meta["shape"])
@@ -62,7 +61,7 @@ def _passed(node: fx.Node, sources: Sources) -> Layer:
 
 
 def _is_gate(node: fx.Node) -> bool:
-    """Whether a value comes from a sigmoid, at most reshaped since."""
+    """Whether a value is a sigmoid's output, possibly reshaped."""
     while name_of(node) in _SPREAD and isinstance(node.args[0], fx.Node):
         node = node.args[0]
     return isinstance(module_of(node), (nn.Sigmoid, nn.Hardsigmoid)) or name_of(node) in _GATES

@@ -13,7 +13,7 @@ from xda.relevance.tracing import NEUTRAL
 
 
 def _dropped(node: fx.Node) -> Sources:
-    """Refuse a dropout that drops something in eval mode too."""
+    """Refuse a dropout that also drops values in eval mode."""
     require(node, (node.kwargs.get("training", node.args[2] if len(node.args) > 2 else True)) is False)
     return single_signal(node)
 
@@ -21,7 +21,7 @@ def _dropped(node: fx.Node) -> Sources:
 def _activation(node: fx.Node, sources: Sources) -> Layer:
     module = module_of(node)
     if getattr(module, "inplace", False):
-        # the layer before keeps its output
+        # the layer before needs its output unchanged
         module.inplace = False
     return Layer(module)
 

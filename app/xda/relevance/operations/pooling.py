@@ -1,4 +1,4 @@
-"""Pooling: averages follow rule ``Norm``; relevance of a maximum goes to the value that is the maximum."""
+"""Pooling: averages follow rule ``Norm``; a maximum passes its relevance to the largest value."""
 
 from __future__ import annotations
 

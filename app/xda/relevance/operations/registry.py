@@ -1,7 +1,7 @@
-"""The operations that relevance can pass: each module of this package registers its own, and here they are found.
+"""Registry of the operations that relevance can pass; each module of this package registers its own.
 
-Adding one takes one new module beside this one and its test; see ``docs/how-to/add-a-network-operation.md``. Layers
-with weights are not among them: the composite chooses their rule (``xda.relevance.canonize``).
+To add an operation, write one module beside this one and its test; see ``docs/how-to/add-a-network-operation.md``.
+Layers with weights are not registered: the composite chooses their rule (``xda.relevance.canonize``).
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ class Operation:
     layers: tuple[Any, ...] = ()
     """Classes of layers."""
     others: Callable[[fx.Node, Sources], Sources] = lambda node, sources: ()
-    """Return further nodes that the rule computes with, to which no relevance goes."""
+    """Return further nodes that the rule reads but that get no relevance."""
 
 
 _registered: list[Operation] = []
 
 
 def register(operation: Operation) -> None:
-    """Make an operation known."""
+    """Register an operation."""
     _registered.append(operation)
 
 
@@ -62,7 +62,7 @@ def operation_of(node: fx.Node) -> Operation | None:
     """Return the registered operation of a node; None if there is none."""
     module, name = module_of(node), name_of(node)
     for operation in known_operations():
-        # one by one, since isinstance does not take zennit's types in a tuple with others
+        # one by one: isinstance refuses a tuple that mixes zennit's types with others
         if name in operation.functions or any(isinstance(module, kind) for kind in operation.layers):
             return operation
     return None

@@ -1,4 +1,4 @@
-"""Operations that move values without changing them: reshape, permute, take a part, concatenate."""
+"""Operations that move values without changing them: reshape, permute, select a part, concatenate."""
 
 from __future__ import annotations
 
