@@ -59,7 +59,7 @@ EXAMPLES: dict[type[rules.Layer], Callable[[], Example]] = {
     ),
     rules.MaxPoolLayer: lambda: Example(rules.MaxPoolLayer(nn.MaxPool2d(2)), ((2, 4, 6),), {"size": 2}),
     rules.ConcatenateLayer: lambda: Example(rules.ConcatenateLayer(1), ((2, 3), (4, 3))),
-    rules.SumLayer: lambda: Example(rules.SumLayer(), ((3, 4), (3, 4))),
+    rules.SumLayer: lambda: Example(rules.SumLayer(torch.add), ((3, 4), (3, 4))),
     rules.NormLayer: averaged,
     rules.EpsilonLayer: connected,
     rules.ZPlusLayer: lambda: convolved(ZPlus(zero_params="bias"), "z-plus"),

@@ -71,7 +71,7 @@ def require(node: fx.Node, holds: bool) -> None:
 
 
 def function_of(node: fx.Node, source: fx.Node) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return a node as a function of one of its inputs; the function does not change the input.
+    """Return a node as a function of one of its inputs; the function does not change the input. A layer is one already.
 
     Parameters
     ----------
@@ -79,6 +79,9 @@ def function_of(node: fx.Node, source: fx.Node) -> Callable[[torch.Tensor], torc
         Recorded by ``tracing.trace``, so that the other arguments are known.
     source : fx.Node
     """
+    if node.op == "call_module":
+        layer: Callable[[torch.Tensor], torch.Tensor] = module_of(node)
+        return layer
 
     def evaluate(at: fx.Node, x: torch.Tensor) -> Any:
         def value(argument: fx.Node) -> Any:
@@ -86,17 +89,22 @@ def function_of(node: fx.Node, source: fx.Node) -> Callable[[torch.Tensor], torc
                 return x
             return argument.meta["constant"] if "constant" in argument.meta else evaluate(argument, x)
 
-        args, kwargs = fx.node.map_arg((at.args, at.kwargs), value)
-        if at.op == "call_method":
-            return getattr(args[0], str(at.target))(*args[1:], **kwargs)
-        assert callable(at.target)
-        return at.target(*args, **kwargs)
+        return call(at, *fx.node.map_arg((at.args, at.kwargs), value))
 
-    name = name_of(node)
-    changes = name.endswith("_") or "inplace" in node.kwargs
+    changes = name_of(node).endswith("_") or "inplace" in node.kwargs
 
     def function(x: torch.Tensor) -> torch.Tensor:
         output: torch.Tensor = evaluate(node, x.clone() if changes else x)
         return output
 
     return function
+
+
+def call(node: fx.Node, args: Any, kwargs: Any) -> Any:
+    """Return the value of a function, a method or a layer of a node for arguments."""
+    if node.op == "call_module":
+        return module_of(node)(*args, **kwargs)
+    if node.op == "call_method":
+        return getattr(args[0], str(node.target))(*args[1:], **kwargs)
+    assert callable(node.target)
+    return node.target(*args, **kwargs)

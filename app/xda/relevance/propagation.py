@@ -10,6 +10,7 @@ import torch
 from torch import fx
 
 from xda.relevance.canonize import Canonization
+from xda.relevance.nodes import call
 from xda.relevance.rules import Terms
 
 _OWN_BLOCK = 4
@@ -42,7 +43,6 @@ class Propagator:
 
     def __init__(self, canonization: Canonization) -> None:
         self._steps = canonization.steps
-        self._root = canonization.recorded
         nodes = list(canonization.recorded.graph.nodes)
         self._input = next(node for node in nodes if node.op == "placeholder")
         (self._features,) = nodes[-1].args
@@ -128,12 +128,7 @@ class Propagator:
             return node.args[0] if node.args else None
         if node.op == "get_attr":
             return node.meta["constant"]
-        if node.op == "call_module":
-            return self._root.get_submodule(str(node.target))(*args, **kwargs)
-        if node.op == "call_method":
-            return getattr(args[0], str(node.target))(*args[1:], **kwargs)
-        assert callable(node.target)
-        return node.target(*args, **kwargs)
+        return call(node, args, kwargs)
 
 
 def _blocks(rows: torch.Tensor, m: int) -> Iterator[tuple[Any, Any]]:

@@ -25,7 +25,7 @@ import torch
 from torch import nn
 from torch.nn.grad import conv2d_input
 from zennit.core import BasicHook, Hook, ParamMod, Stabilizer
-from zennit.rules import ClampMod, Epsilon, Flat, Norm, Pass, ZPlus
+from zennit.rules import ClampMod, Epsilon, Flat, ZPlus
 
 Terms = tuple[torch.Tensor, ...]
 """Values of its forward pass that an operation keeps, one row per image."""
@@ -99,11 +99,6 @@ class GateLayer(Layer):
     The rule for gates of Arras et al. 2019, "Explaining and interpreting LSTMs" (LRP-all).
     """
 
-    def run(self, *x: torch.Tensor) -> tuple[torch.Tensor, Terms]:
-        """Return signal * gate; see ``Layer.run``."""
-        signal, gate = x
-        return signal * gate, ()
-
 
 class ReshapeLayer(Layer):
     """An operation that keeps every value of an image and their order, such as flatten."""
@@ -169,24 +164,6 @@ class ConcatenateLayer(Layer):
         return torch.split(relevance, [term.shape[self._axis] for term in terms], self._axis)
 
 
-class SumLayer(Layer):
-    """The sum of two branches under rule ``Norm``: each gets relevance in proportion to its share of the sum."""
-
-    def __init__(self) -> None:
-        super().__init__(torch.add)
-
-    def run(self, *x: torch.Tensor) -> tuple[torch.Tensor, Terms]:
-        """Return the ordinary output and the terms; see ``Layer.run``."""
-        z = x[0] + x[1]
-        return z, (*x, _inverse(z))
-
-    def propagate(self, terms: Terms, relevance: torch.Tensor) -> Sequence[torch.Tensor]:
-        """Return the relevance of the inputs; see ``Layer.propagate``."""
-        first, second, inverse = terms
-        share = relevance * inverse
-        return first * share, second * share
-
-
 class NormLayer(Layer):
     """A linear operation without weights (average pooling, for example) under rule ``Norm``."""
 
@@ -199,6 +176,16 @@ class NormLayer(Layer):
         """Return the relevance of the inputs; see ``Layer.propagate``."""
         x, inverse = terms
         return (x * _pulled(self._function, x, relevance * inverse),)
+
+
+class SumLayer(NormLayer):
+    """The sum of two branches under rule ``Norm``: each gets relevance in proportion to its share of the sum."""
+
+    def propagate(self, terms: Terms, relevance: torch.Tensor) -> Sequence[torch.Tensor]:
+        """Return the relevance of the inputs; see ``Layer.propagate``."""
+        first, second, inverse = terms
+        share = relevance * inverse
+        return first * share, second * share
 
 
 class EpsilonLayer(Layer):
@@ -307,28 +294,19 @@ def ruled_layer(module: nn.Module, hook: Hook) -> Layer:
     module : nn.Module
         Its weights must not change any more.
     hook : zennit.core.Hook
-        One of ``Pass``, ``Epsilon``, ``ZPlus``, ``ZPlusFlat``, ``Flat``, ``Norm``.
+        One of ``Epsilon``, ``ZPlus``, ``ZPlusFlat``, ``Flat``.
 
     Raises
     ------
     TypeError
         If the hook is another one.
     """
-    if isinstance(hook, Pass):
-        return Layer(module)
-    if isinstance(hook, ZPlusFlat):
-        return ZPlusFlatLayer(module, hook)
-    if isinstance(hook, ZPlus):
-        return ZPlusLayer(module, hook)
-    if isinstance(hook, Flat):
-        return FlatLayer(module, hook)
-    if isinstance(hook, Epsilon):
-        return EpsilonLayer(module, hook)
-    if isinstance(hook, Norm):
-        return NormLayer(module)
-    raise TypeError(
-        f"the rule {type(hook).__name__} cannot be run on {type(module).__name__} with a shared forward pass"
-    )
+    kinds = {Epsilon: EpsilonLayer, ZPlus: ZPlusLayer, ZPlusFlat: ZPlusFlatLayer, Flat: FlatLayer}
+    if type(hook) not in kinds:
+        raise TypeError(
+            f"the rule {type(hook).__name__} cannot be run on {type(module).__name__} with a shared forward pass"
+        )
+    return kinds[type(hook)](module, hook)
 
 
 def _inverse(z: torch.Tensor) -> torch.Tensor:

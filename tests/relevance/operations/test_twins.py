@@ -139,7 +139,7 @@ def test_operations_all_have_a_slow_twin_and_an_example() -> None:
 
 
 def test_operation_without_twin_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    own = registry.Operation(functions=frozenset({"own"}), sources=single_signal, rule=lambda node, _: Layer(torch.exp))
+    own = registry.Operation(single_signal, lambda node, _: Layer(torch.exp), ("own",))
     monkeypatch.setattr(registry, "_registered", [*registry.known_operations(), own])
     assert without_twin() == ["own"]
 

@@ -52,6 +52,14 @@ def _factors(node: fx.Node) -> Sources:
     return (signal,)
 
 
+def _minuend(node: fx.Node) -> Sources:
+    return _with_constant(node, first=True)
+
+
+def _dividend(node: fx.Node) -> Sources:
+    return _with_constant(node, first=True, positive=True)
+
+
 def _gate(node: fx.Node, sources: Sources) -> Sources:
     return tuple(value for value in signals_of(node) if value is not sources[0])
 
@@ -73,32 +81,15 @@ def _is_positive(value: object) -> bool:
     return bool(torch.as_tensor(constant).gt(0).all()) if isinstance(constant, (int, float, torch.Tensor)) else False
 
 
-register(
-    Operation(
-        functions=frozenset({"add", "add_"}),
-        sources=_terms,
-        rule=lambda node, sources: SumLayer() if len(sources) == 2 else _passed(node, sources),
-    )
-)
-register(
-    Operation(
-        functions=frozenset({"sub", "sub_", "subtract"}),
-        sources=lambda node: _with_constant(node, first=True),
-        rule=_passed,
-    )
-)
-register(
-    Operation(
-        functions=frozenset({"mul", "mul_", "multiply"}),
-        sources=_factors,
-        rule=lambda node, sources: GateLayer(torch.mul) if _gate(node, sources) else _passed(node, sources),
-        others=_gate,
-    )
-)
-register(
-    Operation(
-        functions=frozenset({"div", "div_", "truediv", "divide", "true_divide"}),
-        sources=lambda node: _with_constant(node, first=True, positive=True),
-        rule=_passed,
-    )
-)
+def _sum(node: fx.Node, sources: Sources) -> Layer:
+    return SumLayer(torch.add) if len(sources) == 2 else _passed(node, sources)
+
+
+def _product(node: fx.Node, sources: Sources) -> Layer:
+    return GateLayer(torch.mul) if _gate(node, sources) else _passed(node, sources)
+
+
+register(Operation(_terms, _sum, functions=("add", "add_")))
+register(Operation(_minuend, _passed, functions=("sub", "sub_", "subtract")))
+register(Operation(_factors, _product, functions=("mul", "mul_", "multiply"), others=_gate))
+register(Operation(_dividend, _passed, functions=("div", "div_", "truediv", "divide", "true_divide")))

@@ -18,38 +18,20 @@ def _dropped(node: fx.Node) -> Sources:
     return single_signal(node)
 
 
-def _activation(node: fx.Node, sources: Sources) -> Layer:
+def _passed(node: fx.Node, sources: Sources) -> Layer:
     module = module_of(node)
     if getattr(module, "inplace", False):
         # the layer before needs its output unchanged
         module.inplace = False
-    return Layer(module)
-
-
-def _function(node: fx.Node, sources: Sources) -> Layer:
     return Layer(function_of(node, sources[0]))
 
 
-register(
-    Operation(
-        functions=frozenset(
-            {
-                *("relu", "relu_", "relu6", "hardtanh", "hardtanh_", "leaky_relu", "leaky_relu_", "elu", "selu"),
-                *("celu", "silu", "hardswish", "gelu", "mish", "softplus", "tanh", "sigmoid", "hardsigmoid"),
-                *("clamp", "clamp_", "contiguous", "clone", "detach", "stochastic_depth"),
-            }
-        ),
-        sources=single_signal,
-        rule=_function,
-    )
+_ACTIVATIONS = (
+    *("relu", "relu_", "relu6", "hardtanh", "hardtanh_", "leaky_relu", "leaky_relu_", "elu", "selu"),
+    *("celu", "silu", "hardswish", "gelu", "mish", "softplus", "tanh", "sigmoid", "hardsigmoid"),
+    *("clamp", "clamp_", "contiguous", "clone", "detach", "stochastic_depth"),
 )
-register(
-    Operation(
-        functions=frozenset({"dropout", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout"}),
-        sources=_dropped,
-        rule=_function,
-    )
-)
-register(Operation(layers=(Activation, nn.Mish), sources=single_signal, rule=_activation))
-register(Operation(layers=NEUTRAL, sources=single_signal, rule=lambda node, sources: Layer(nn.Identity())))
-register(Operation(layers=(_BatchNorm,), sources=single_signal, rule=lambda node, sources: Layer(module_of(node))))
+_DROPOUTS = ("dropout", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout")
+
+register(Operation(single_signal, _passed, functions=_ACTIVATIONS, layers=(Activation, nn.Mish, _BatchNorm, *NEUTRAL)))
+register(Operation(_dropped, _passed, functions=_DROPOUTS))

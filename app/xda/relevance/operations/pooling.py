@@ -10,31 +10,15 @@ from xda.relevance.operations.registry import Operation, Sources, register
 from xda.relevance.rules import Layer, MaxPoolLayer, NormLayer, SelectLayer
 
 
+def _average(node: fx.Node, sources: Sources) -> Layer:
+    return NormLayer(function_of(node, sources[0]))
+
+
 def _maximum(node: fx.Node, sources: Sources) -> Layer:
     module = module_of(node)
     plain = type(module) is nn.MaxPool2d and not module.return_indices
-    return MaxPoolLayer(module) if plain else SelectLayer(module)
+    return MaxPoolLayer(module) if plain else SelectLayer(function_of(node, sources[0]))
 
 
-register(
-    Operation(
-        functions=frozenset({"mean", "avg_pool2d", "adaptive_avg_pool2d"}),
-        sources=single_signal,
-        rule=lambda node, sources: NormLayer(function_of(node, sources[0])),
-    )
-)
-register(
-    Operation(
-        layers=(AvgPool,),
-        sources=single_signal,
-        rule=lambda node, sources: NormLayer(module_of(node)),
-    )
-)
-register(
-    Operation(
-        functions=frozenset({"max_pool2d", "adaptive_max_pool2d"}),
-        sources=single_signal,
-        rule=lambda node, sources: SelectLayer(function_of(node, sources[0])),
-    )
-)
-register(Operation(layers=(MaxPool,), sources=single_signal, rule=_maximum))
+register(Operation(single_signal, _average, functions=("mean", "avg_pool2d", "adaptive_avg_pool2d"), layers=(AvgPool,)))
+register(Operation(single_signal, _maximum, functions=("max_pool2d", "adaptive_max_pool2d"), layers=(MaxPool,)))

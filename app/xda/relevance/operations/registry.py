@@ -30,7 +30,7 @@ class Operation:
     """Return the nodes to which the relevance of a node goes, or refuse the node (``nodes.require``)."""
     rule: Callable[[fx.Node, Sources], Layer]
     """Return the node with its rule; ``Layer.run`` gets the values of the sources, then those of ``others``."""
-    functions: frozenset[str] = frozenset()
+    functions: tuple[str, ...] = ()
     """Names of functions and tensor methods."""
     layers: tuple[Any, ...] = ()
     """Classes of layers."""

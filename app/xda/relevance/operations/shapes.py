@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import fx, nn
 
-from xda.relevance.nodes import function_of, keeps_images, module_of, name_of, require, signals_of, single_signal
+from xda.relevance.nodes import function_of, keeps_images, name_of, require, signals_of, single_signal
 from xda.relevance.operations.registry import Operation, Sources, register
-from xda.relevance.rules import ConcatenateLayer, ReshapeLayer, SelectLayer
+from xda.relevance.rules import ConcatenateLayer, Layer, ReshapeLayer, SelectLayer
 
 RESHAPED = frozenset({"flatten", "view", "reshape", "squeeze", "unsqueeze", "unflatten"})
 _SPLIT = frozenset({"chunk", "split", "tensor_split", "unbind"})
@@ -43,45 +43,20 @@ def _axis(node: fx.Node) -> int:
     return int(value) % len(node.meta["shape"])
 
 
+def _selected(node: fx.Node, sources: Sources) -> Layer:
+    return SelectLayer(function_of(node, sources[0]))
+
+
 register(
     Operation(
-        functions=RESHAPED,
-        sources=_reshaped,
-        rule=lambda node, sources: ReshapeLayer(node.meta["shape"]),
-    )
-)
-register(
-    Operation(
+        _reshaped,
+        lambda node, sources: ReshapeLayer(node.meta["shape"]),
+        functions=tuple(RESHAPED),
         layers=(nn.Flatten, nn.Unflatten),
-        sources=single_signal,
-        rule=lambda node, sources: ReshapeLayer(node.meta["shape"]),
     )
 )
-register(
-    Operation(
-        functions=frozenset({"permute", "transpose", "swapaxes", "narrow"}),
-        sources=single_signal,
-        rule=lambda node, sources: SelectLayer(function_of(node, sources[0])),
-    )
-)
-register(
-    Operation(
-        functions=frozenset({"getitem"}),
-        sources=_whole,
-        rule=lambda node, sources: SelectLayer(function_of(node, sources[0])),
-    )
-)
-register(
-    Operation(
-        functions=frozenset({"cat", "concat", "concatenate"}),
-        sources=_concatenated,
-        rule=lambda node, sources: ConcatenateLayer(_axis(node)),
-    )
-)
-register(
-    Operation(
-        layers=(nn.ZeroPad2d,),
-        sources=single_signal,
-        rule=lambda node, sources: SelectLayer(module_of(node)),
-    )
-)
+_MOVED = ("permute", "transpose", "swapaxes", "narrow")
+register(Operation(single_signal, _selected, functions=_MOVED, layers=(nn.ZeroPad2d,)))
+register(Operation(_whole, _selected, functions=("getitem",)))
+_JOINED = ("cat", "concat", "concatenate")
+register(Operation(_concatenated, lambda node, sources: ConcatenateLayer(_axis(node)), functions=_JOINED))
