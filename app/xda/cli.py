@@ -316,8 +316,7 @@ def _explain(options: argparse.Namespace) -> int:
         elif options.json:
             sys.stdout.buffer.write(explanation_json(explainer, decision, limit=options.limit))
         else:
-            limit = explainer.n_train if options.limit is None else options.limit
-            print(explanation_text(explainer, explainer.explain(decision, limit=limit)))
+            print(explanation_text(explainer, explainer.explain(decision, limit=options.limit)))
     return 0
 
 

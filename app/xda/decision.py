@@ -18,6 +18,9 @@ from xda.numerals import parameter
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, Split] = ("train", "test")
 
+ClassesAsked = int | str | Sequence[int] | Sequence[str] | NDArray[np.int64]
+"""One class for all images, by number or name, or one for each."""
+
 V = TypeVar("V", float, NDArray[np.float64])
 V_co = TypeVar("V_co", covariant=True)
 
@@ -116,6 +119,16 @@ class Bounds:
         if limit < least:
             raise InvalidRequestError(f"limit is {limit}; it must be at least {least}.")
 
+    def check_listed(self, limit: int | None, train_class: int | str | None, names: Sequence[str]) -> int | None:
+        """Return the number of the class whose training images alone are listed; check it, and the limit if any."""
+        if limit is not None:
+            self.check_limit(limit)
+        if train_class is None:
+            return None
+        number = class_number(train_class, names)
+        self.check_class(number)
+        return number
+
     def check_class(self, number: int) -> None:
         """Raise NotFoundError if the class does not exist."""
         if not 0 <= number < self.n_classes:
@@ -166,6 +179,22 @@ def class_number(given: int | str, names: Sequence[str]) -> int:
     near = [by_lower[name] for name in difflib.get_close_matches(given.lower(), by_lower, n=3)]
     advice = f"did you mean {' or '.join(repr(name) for name in near)}?" if near else _listed(names)
     raise NotFoundError(f"No class is called '{given}'; {advice}")
+
+
+def class_numbers(given: ClassesAsked, names: Sequence[str], n: int) -> list[int]:
+    """Return the class asked for of each of n images, from one for all or one for each.
+
+    Raises
+    ------
+    NotFoundError, InvalidRequestError
+        As for ``class_number``, and if there is not one class for each image.
+    """
+    asked = np.asarray(given)
+    mixed = isinstance(given, list | tuple) and any(isinstance(each, bool | np.bool_) for each in given)
+    if asked.ndim > 1 or asked.dtype.kind not in "iuU" or mixed or (asked.ndim and len(asked) != n):
+        raise InvalidRequestError(f"target is {given}; one class is needed, or one for each of the {n} images.")
+    numbers = [class_number(each, names) for each in asked.ravel().tolist()]
+    return numbers if asked.ndim else numbers * n
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from xda.decision import Decision
 from xda.explanation.run import Explainer
 from xda.explanation.surrogate import ServedSurrogate
 from xda.storage.run import layout
@@ -54,7 +55,7 @@ def sparse(
     result = []
     for target in np.unique(classes).tolist():
         members = np.flatnonzero(classes == target)
-        rows, values = served.values(queries[members], target, None)
+        rows, values = served.values(queries[members], Decision(0, served.c, target))
         result.append((members, served.support.index[rows], values))
     return result
 
@@ -110,7 +111,7 @@ def main(path: Path) -> None:
 
             def on_demand(served: ServedSurrogate, n: int) -> None:
                 for test in range(n):
-                    served.values(features[test], int(classes[test]), None)
+                    served.values(features[test], Decision(test, served.c, int(classes[test])))
 
             def dense_singly(dual_coef: torch.Tensor, n: int) -> None:
                 for test in range(n):

@@ -216,7 +216,7 @@ def test_notebook_of_one_logit_equals_the_run(
     assert explainer.fidelity(test_images) == pytest.approx(stored.manifest.surrogates[0].agreement)
     logits = np.array([told.test.network_logits for told in explainer.explain(test_images)])
     np.testing.assert_allclose(logits, stored.array(layout.logits("test")), rtol=1e-4, atol=1e-5)
-    (told,) = explainer.explain(test_images[4], target="green", against="red")
+    told = explainer.explain(test_images[4], target="green", against="red")
     pairs = explainer.relevance(test_images[4], [part.index for part in told.supporting[:3]], target=1, against=0)
     for pair, part in zip(pairs, told.supporting, strict=False):
         assert pair.test.sum() == pytest.approx(part.attribution, rel=1e-3)

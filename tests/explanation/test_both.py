@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import xda
 from tests.explanation.notebooks import NamedDataset, make_model, make_tensors
 from tests.reference import dualda
 from tests.world import C_VALUES, N_TRAIN, World
+from xda.attribution.collection import Explanations
 from xda.attribution.results import Explanation
 from xda.errors import InvalidRequestError, NotFoundError
 from xda.explanation.model import ModelExplainer
@@ -20,7 +21,7 @@ from xda.explanation.protocol import DecisionExplainer
 from xda.explanation.run import Explainer
 from xda.progress import silent
 
-TEST = 5
+TEST, SEVERAL = 5, 7
 ASKED: list[dict[str, Any]] = [{}, {"target": 3}, {"target": "3", "against": "8"}, {"c": C_VALUES[0], "against": 2}]
 
 
@@ -28,8 +29,10 @@ ASKED: list[dict[str, Any]] = [{}, {"target": 3}, {"target": "3", "against": "8"
 class Asked:
     """Something that explains, and how it is asked about test image ``TEST``."""
 
-    explainer: DecisionExplainer[Any]
+    explainer: DecisionExplainer[Any, list[Any]]
     query: Any
+    several: list[Any]
+    """Of the first images, as many as ``SEVERAL``."""
     features: NDArray[np.float64]
     """phi of that image."""
 
@@ -50,21 +53,22 @@ def in_memory(world: World) -> ModelExplainer:
     return xda.explain(make_model(world), train_set, c=C_VALUES, progress=silent)
 
 
-def of_run(explainer: Explainer, query: Any) -> Asked:
-    face: DecisionExplainer[int] = explainer
-    return Asked(face, query, explainer.test_features[TEST].astype(np.float64))
+def of_run(explainer: Explainer) -> Asked:
+    face: DecisionExplainer[int, list[int]] = explainer
+    return Asked(face, TEST, list(range(SEVERAL)), explainer.test_features[TEST].astype(np.float64))
 
 
-def of_model(in_memory: ModelExplainer, query: Any) -> Asked:
-    face: DecisionExplainer[Any] = in_memory
-    return Asked(face, query, in_memory._classifier.features(query)[0][0].astype(np.float64))
+def of_model(in_memory: ModelExplainer, images: Any) -> Asked:
+    face: DecisionExplainer[Any, Any] = in_memory
+    features = in_memory._classifier.features(images[TEST])[0][0].astype(np.float64)
+    return Asked(face, images[TEST], images[:SEVERAL], features)
 
 
 @pytest.fixture(params=["run", "model"])
 def asked(request: pytest.FixtureRequest, world: World) -> Asked:
     if request.param == "run":
-        return of_run(request.getfixturevalue("explainer"), TEST)
-    return of_model(request.getfixturevalue("in_memory"), make_tensors(world.dataset.test)[0][TEST])
+        return of_run(request.getfixturevalue("explainer"))
+    return of_model(request.getfixturevalue("in_memory"), make_tensors(world.dataset.test)[0])
 
 
 def test_training_facts_equal_the_world(asked: Asked, world: World) -> None:
@@ -104,13 +108,64 @@ def test_decomposition_and_explanation_equal_the_slow_twin(asked: Asked, how: di
     np.testing.assert_allclose(found, tau, rtol=1e-6, atol=1e-6 * np.abs(tau).max())
     assert decision.target == int(how.get("target", whole.test.predicted))
     assert decision.c == how.get("c", asked.explainer.default_c)
-    told = asked.explainer.explain(asked.query, limit=3, **how)
-    one = told if isinstance(told, Explanation) else told[0]
+    assert asked.explainer.decide(asked.query, **how) in (decision, replace(decision, test=TEST))
+    row = asked.explainer.attributions(asked.query, **how)
+    assert row.shape == (1, N_TRAIN)
+    np.testing.assert_allclose(row.toarray()[0], found, rtol=1e-12, atol=1e-15)
+    one = asked.explainer.explain(asked.query, limit=3, **how)
+    assert isinstance(one, Explanation)
     assert one.sum_supporting + one.sum_opposing == pytest.approx(whole.total, rel=1e-9, abs=1e-9)
     assert one.surrogate_logit == pytest.approx(whole.total, rel=1e-5, abs=1e-6)
     assert [part.index for part in one.supporting] == whole.index[whole.attribution > 0][:3].tolist()
     listed = sorted((part.attribution for part in (*one.supporting, *one.opposing)), key=abs, reverse=True)
-    assert told.to_pandas()["attribution"].tolist() == listed
+    assert one.to_pandas()["attribution"].tolist() == listed
+
+
+@pytest.mark.parametrize(
+    "how", [*ASKED, {"target": [3, 1, 4, 1, 5, 9, 2]}, {"target": list("3141592"), "against": "0"}]
+)
+def test_several_queries_give_what_each_gives_alone(asked: Asked, how: dict[str, Any]) -> None:
+    if "against" in how and "target" not in how:
+        how = {**how, "target": [1] * SEVERAL}  # else one of the images is predicted as the contrast class
+    face, several = asked.explainer, asked.several
+    together, decisions, matrix = (call(several, **how) for call in (face.explain, face.decide, face.attributions))
+    assert isinstance(together, Explanations)
+    assert together.classes == face.classes
+    assert matrix.shape == (SEVERAL, face.n_train)
+    assert len(together) == len(decisions) == SEVERAL
+    for place, (query, told, decision) in enumerate(zip(several, together, decisions, strict=True)):
+        own = how if isinstance(how.get("target"), str | int | None) else {**how, "target": how["target"][place]}
+        alone = face.explain(query, **own)
+        assert (
+            told.decision
+            == decision
+            == replace(alone.decision, test=place)
+            == replace(face.decide(query, **own), test=place)
+        )
+        assert (len(told.supporting), len(told.opposing)) == (len(alone.supporting), len(alone.opposing))
+        assert len(told.supporting) == min(12, told.n_supporting)
+        assert told.surrogate_logit == pytest.approx(alone.surrogate_logit, rel=1e-4, abs=1e-5)
+        assert matrix[[place]].sum() == pytest.approx(told.surrogate_logit, rel=1e-5, abs=1e-6)
+        every = face.explain(query, limit=None, **own)
+        assert (len(every.supporting), len(every.opposing)) == (every.n_supporting, every.n_opposing)
+    assert together.to_pandas()["test"].unique().tolist() == list(range(SEVERAL))
+
+
+def test_training_images_of_one_class_are_listed_alone(asked: Asked) -> None:
+    face = asked.explainer
+    whole = face.explain(asked.query, limit=None)
+    label = whole.supporting[0].label
+    part = face.explain(asked.query, limit=None, train_class=face.classes[label])
+    assert part.supporting == tuple(each for each in whole.supporting if each.label == label)
+    assert (part.sum_supporting, part.n_supporting) == (whole.sum_supporting, whole.n_supporting)
+    (same,) = face.explain(asked.several[TEST : TEST + 1], limit=2, train_class=label)
+    assert {each.label for each in (*same.supporting, *same.opposing)} == {label}
+
+
+def test_no_queries_give_no_answers(asked: Asked) -> None:
+    none = asked.several[:0]
+    assert len(asked.explainer.explain(none)) == len(asked.explainer.decide(none)) == 0
+    assert asked.explainer.attributions(none).shape == (0, N_TRAIN)
 
 
 @pytest.mark.parametrize("how", ASKED)
@@ -146,6 +201,7 @@ def test_panel_holds_images_and_maps(asked: Asked) -> None:
         ({"target": "owl"}, NotFoundError, "No class is called 'owl'"),
         ({"target": 10}, NotFoundError, "no class 10"),
         ({"target": 3, "against": 3}, InvalidRequestError, "choose two different classes"),
+        ({"against": "owl"}, NotFoundError, "No class is called 'owl'"),
     ],
 )
 def test_bad_request_is_refused_in_the_same_words(
@@ -155,7 +211,35 @@ def test_bad_request_is_refused_in_the_same_words(
     for call in (face.explain, face.decompose, face.own_map, face.panel, lambda q, **h: face.pair_maps(q, [0], **h)):
         with pytest.raises(error, match=words):
             call(query, **how)
+    for of_several in (face.explain, face.decide, face.attributions):
+        for queries in (query, asked.several):
+            with pytest.raises(error, match=words):
+                of_several(queries, **how)
     if "c" in how:
         for figure in (face.surrogate, face.certificate, face.slack, face.self_influence):
             with pytest.raises(error, match=words):
                 figure(7.0)
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ([1, 2], "one for each of the 7 images"),
+        ([1, 2, True, 3, 4, 5, 6], "one class is needed"),
+        ([1.5] * 7, "one class is needed"),
+        ([3, 1, 4, 1, 5, 9, 10], "no class 10"),
+    ],
+)
+def test_bad_targets_of_several_queries_are_refused_in_the_same_words(asked: Asked, target: Any, words: str) -> None:
+    for call in (asked.explainer.explain, asked.explainer.decide, asked.explainer.attributions):
+        with pytest.raises((InvalidRequestError, NotFoundError), match=words):
+            call(asked.several, target=target)
+
+
+@pytest.mark.parametrize(("how", "words"), [({"limit": -1}, "at least 0"), ({"limit": 1.5}, "must be a whole number")])
+def test_bad_limits_are_refused_in_the_same_words(asked: Asked, how: dict[str, Any], words: str) -> None:
+    for query in (asked.query, asked.several):
+        with pytest.raises(InvalidRequestError, match=words):
+            asked.explainer.explain(query, **how)
+    with pytest.raises(NotFoundError, match="no class 99"):
+        asked.explainer.explain(asked.query, train_class=99)

@@ -100,7 +100,7 @@ def test_explain_equals_the_run(
     target: int | None,
     against: int | None,
 ) -> None:
-    found = in_memory.explain(images[:6], c=c, target=target, against=against)
+    found = in_memory.explain(images[:6], c=c, target=target, against=against, limit=None)
     for test, mine in enumerate(found):
         stored = explainer.explain(test, c=c, target=target, against=against, limit=N_TRAIN)
         assert (mine.test.predicted, mine.target, mine.against) == (stored.test.predicted, stored.target, against)
@@ -117,7 +117,7 @@ def test_explain_without_limit_lists_everything_and_sums_exactly(
     which: str, against: int | None, images: torch.Tensor, request: pytest.FixtureRequest
 ) -> None:
     fitted: ModelExplainer = request.getfixturevalue(which)
-    for mine in fitted.explain(images[:8], target=5, against=against):
+    for mine in fitted.explain(images[:8], target=5, against=against, limit=None):
         listed = [part.attribution for part in mine.supporting + mine.opposing]
         assert len(listed) == mine.n_supporting + mine.n_opposing > 0
         assert sum(listed) == pytest.approx(mine.surrogate_logit, rel=1e-9, abs=1e-12)
@@ -141,21 +141,22 @@ def test_attributions_equal_the_definition(in_memory: ModelExplainer, images: to
 
 
 def test_explain_single_or_no_image_returns_as_many(in_memory: ModelExplainer, images: torch.Tensor) -> None:
-    (alone,) = in_memory.explain(images[2])
+    alone = in_memory.explain(images[2])
+    assert in_memory.explain(images[2:3])[0].supporting == alone.supporting
     assert alone.sum_supporting == pytest.approx(in_memory.explain(images[:3])[2].sum_supporting, rel=1e-4)
     assert len(in_memory.explain(images[:0])) == 0
     assert in_memory.attributions(images[:0]).shape == (0, N_TRAIN)
 
 
 def test_explain_limit_shortens_lists_and_keeps_totals(in_memory: ModelExplainer, images: torch.Tensor) -> None:
-    (whole,), (short,) = in_memory.explain(images[0]), in_memory.explain(images[0], limit=2)
+    whole, short = (in_memory.explain(images[0], limit=limit) for limit in (None, 2))
     assert short.supporting == whole.supporting[:2]
     assert short.opposing == whole.opposing[:2]
     assert short.sum_supporting == whole.sum_supporting
 
 
 def test_explain_known_labels_are_kept(in_memory: ModelExplainer, images: torch.Tensor) -> None:
-    assert in_memory.explain(images[0])[0].test.label == UNLABELLED
+    assert in_memory.explain(images[0]).test.label == UNLABELLED
     assert [e.test.label for e in in_memory.explain(images[:2], labels=[7, 1])] == [7, 1]
 
 
@@ -168,7 +169,7 @@ def test_explain_traced_model_is_refused_with_advice(world: World) -> None:
 
 
 def test_tables_of_several_images_are_one_table(in_memory: ModelExplainer, images: torch.Tensor) -> None:
-    found = in_memory.explain(images[:4])
+    found = in_memory.explain(images[:4], limit=None)
     frame = found.to_pandas()
     assert list(frame.columns) == [
         "test",
@@ -192,7 +193,7 @@ def test_tables_of_several_images_are_one_table(in_memory: ModelExplainer, image
 
 
 def test_heatmaps_sum_to_attributions_and_own_map(in_memory: ModelExplainer, images: torch.Tensor) -> None:
-    (told,) = in_memory.explain(images[5], against=8, c=1e-2)
+    told = in_memory.explain(images[5], against=8, c=1e-2, limit=None)
     parts = told.supporting + told.opposing
     pairs = in_memory.relevance(images[5], [part.index for part in parts], against=8, c=1e-2)
     for pair, part in zip(pairs[:10], parts, strict=False):
@@ -208,7 +209,7 @@ def test_heatmaps_sum_to_attributions_and_own_map(in_memory: ModelExplainer, ima
 
 
 def test_heatmaps_with_intercept_sum_to_the_rest(augmented: ModelExplainer, images: torch.Tensor) -> None:
-    (told,) = augmented.explain(images[1])
+    told = augmented.explain(images[1])
     coef = augmented.surrogate().coef
     own = augmented.own_relevance(images[1]).sum()
     assert own == pytest.approx(told.surrogate_logit - coef[told.target, -1], rel=2e-3, abs=1e-4)
@@ -400,7 +401,7 @@ def test_model_without_heatmaps_is_explained_with_the_reason() -> None:
             return scores
 
     fitted = xda.explain(Squared(), (IMAGES, LABELS), c=1.0, progress=silent)
-    (told,) = fitted.explain(IMAGES[0])
+    told = fitted.explain(IMAGES[0])
     assert told.sum_supporting + told.sum_opposing == pytest.approx(told.surrogate_logit, rel=1e-9, abs=1e-12)
     with pytest.raises(NoHeatmapsError, match="Heat-maps are not available for this network"):
         fitted.relevance(IMAGES[0], [0])

@@ -86,7 +86,7 @@ def test_decide_resolves_names_once_and_every_method_takes_the_decision(explaine
     assert explainer.decide(14) == Decision(14, explainer.default_c, explainer.predicted("test", 14))
     asked = {"c": c, "target": 4, "against": 9}
     told = explainer.explain(decision, limit=3)
-    assert told == explainer.explain(14, limit=3, **asked)  # type: ignore[arg-type]
+    assert told == explainer.explain(14, limit=3, **asked)  # type: ignore[call-overload]
     assert told.decision == decision
     np.testing.assert_array_equal(
         explainer.decompose(decision).attribution,

@@ -96,7 +96,7 @@ def test_run_with_intercept_has_one_attribution_of_a_pair_everywhere(
 def test_model_with_intercept_has_one_attribution_of_a_pair_everywhere(
     in_memory: ModelExplainer, image: torch.Tensor, target: int | None, against: int | None
 ) -> None:
-    (told,) = in_memory.explain(image, target=target, against=against, limit=5)
+    told = in_memory.explain(image, target=target, against=against, limit=5)
     train = [part.index for part in (*told.supporting, *told.opposing)]
     pairs = in_memory.relevance(image, train, target=target, against=against)
     support = in_memory.surrogate().support

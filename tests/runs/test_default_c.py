@@ -193,4 +193,4 @@ def test_model_in_memory_shows_middle_c(world: World) -> None:
     assert middle((1e-4, 1e-2)) == 1e-2
     fitted = xda.explain(make_model(world), make_tensors(world.dataset.train), c=[1e-1, 1e-4, 1e-2], progress=silent)
     assert fitted.default_c == 1e-2
-    assert fitted.explain(make_tensors(world.dataset.test)[0][0])[0].c == 1e-2
+    assert fitted.explain(make_tensors(world.dataset.test)[0][0]).c == 1e-2

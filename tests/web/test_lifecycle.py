@@ -129,7 +129,7 @@ def test_readiness_with_failing_run_serves_the_others(
     def explain(self: Explainer, *arguments: object, **more: object) -> object:
         if self is retrained:
             raise SystemExit(0)
-        return real(self, *arguments, **more)  # type: ignore[arg-type]
+        return real(self, *arguments, **more)  # type: ignore[call-overload]
 
     real = Explainer.explain
     monkeypatch.setattr(Explainer, "explain", explain)

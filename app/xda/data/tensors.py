@@ -243,6 +243,11 @@ def as_batch(images: ArrayLike | torch.Tensor, shape: tuple[int, int, int]) -> t
     return batch
 
 
+def is_one(images: Images | LabelledImages) -> bool:
+    """Return whether it is one image (C, H, W), and not several."""
+    return not isinstance(images, Dataset | DataLoader | tuple) and _tensor(images).ndim == 3
+
+
 def _class_names(dataset: Any) -> tuple[str, ...]:
     """Look for class names in a data set, or in the data set behind a subset."""
     while not hasattr(dataset, "classes") and hasattr(dataset, "dataset"):

@@ -1,20 +1,22 @@
 """The protocol of explainers: a run folder and a model in memory share it.
 
 Only the *query* differs: a run takes the position of a test image, a model in memory takes an image. Parameters and
-results are the same.
+results are the same: one result for one query, a sequence of results for several.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from xda.attribution.collection import Explanations
 from xda.attribution.decomposition import Decomposition
 from xda.attribution.results import Explanation, PairRelevance
+from xda.decision import ClassesAsked, Decision
 from xda.explanation.illustration import Panel
 from xda.explanation.surrogate import FittedSurrogate
 
@@ -22,10 +24,11 @@ if TYPE_CHECKING:
     from xda.storage.run.manifest import CertificateEntry
     from xda.surrogate import Certificate
 
-Query = TypeVar("Query", contravariant=True)
+One = TypeVar("One", contravariant=True)
+Several = TypeVar("Several", contravariant=True)
 
 
-class DecisionExplainer(Protocol[Query]):
+class DecisionExplainer(Protocol[One, Several]):
     """Explains decisions by training images; ``Explainer`` and ``ModelExplainer`` satisfy it.
 
     Everywhere, ``c`` is the regularisation parameter of the surrogate (default ``default_c``), ``target`` the class to
@@ -71,21 +74,68 @@ class DecisionExplainer(Protocol[Query]):
     def self_influence(self, c: float | None = None) -> NDArray[np.float64]:
         """Return the self-influence of every training image, shape (N,)."""
 
-    def explain(
+    # ``decide`` resolves a request to a decision, or to one for each of several queries, with one class for all or each.
+    @overload
+    def decide(
         self,
-        query: Query,
+        query: One,
         /,
         *,
         c: float | None = None,
         target: int | str | None = None,
         against: int | str | None = None,
-        limit: int = 12,
-    ) -> Explanation | Explanations:
-        """Return ranked contributions to one decision, or to several if the query holds several images."""
+    ) -> Decision: ...
+    @overload
+    def decide(
+        self,
+        query: Several,
+        /,
+        *,
+        c: float | None = None,
+        target: ClassesAsked | None = None,
+        against: int | str | None = None,
+    ) -> list[Decision]: ...
+
+    # ``explain`` returns ranked contributions; ``limit`` of each sign are listed, None for all.
+    @overload
+    def explain(
+        self,
+        query: One,
+        /,
+        *,
+        c: float | None = None,
+        target: int | str | None = None,
+        against: int | str | None = None,
+        limit: int | None = 12,
+        train_class: int | str | None = None,
+    ) -> Explanation: ...
+    @overload
+    def explain(
+        self,
+        query: Several,
+        /,
+        *,
+        c: float | None = None,
+        target: ClassesAsked | None = None,
+        against: int | str | None = None,
+        limit: int | None = 12,
+        train_class: int | str | None = None,
+    ) -> Explanations: ...
+
+    def attributions(
+        self,
+        query: One | Several,
+        /,
+        *,
+        c: float | None = None,
+        target: ClassesAsked | None = None,
+        against: int | str | None = None,
+    ) -> sparse.csr_array:
+        """Return every training image's contribution to each decision, shape (queries, N)."""
 
     def decompose(
         self,
-        query: Query,
+        query: One,
         /,
         *,
         c: float | None = None,
@@ -96,7 +146,7 @@ class DecisionExplainer(Protocol[Query]):
 
     def pair_maps(
         self,
-        query: Query,
+        query: One,
         train: Sequence[int],
         /,
         *,
@@ -108,7 +158,7 @@ class DecisionExplainer(Protocol[Query]):
 
     def own_map(
         self,
-        query: Query,
+        query: One,
         /,
         *,
         c: float | None = None,
@@ -119,7 +169,7 @@ class DecisionExplainer(Protocol[Query]):
 
     def panel(
         self,
-        query: Query,
+        query: One,
         /,
         *,
         c: float | None = None,

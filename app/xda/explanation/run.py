@@ -16,27 +16,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xda.attribution.decomposition import Decomposition, self_influence
-from xda.attribution.results import Explanation, PairRelevance, TestInfluence, TrainingSample
-from xda.decision import Decision, class_number
-from xda.errors import InvalidRequestError, NoHeatmapsError, NoNetworkError, RunError
+from xda.attribution.results import PairRelevance
+from xda.decision import Decision
+from xda.errors import NoHeatmapsError, NoNetworkError, RunError
+from xda.explanation.attributed_run import AttributedRun
 from xda.explanation.device_queue import DeviceQueue
 from xda.explanation.heatmaps import Heatmaps, MapCache, MapRequest
 from xda.explanation.illustration import Panel, run_panel
 from xda.explanation.map_requests import own_request, pair_requests
-from xda.explanation.open_run import OpenRun
-from xda.explanation.surrogate import ServedSurrogate
 from xda.networks.device import resolve_device
 from xda.relevance.model import RelevanceModel
-from xda.runs.copies import copies_of
 from xda.runs.foreign_errors import contained
 from xda.runs.network import open_model, refuse_foreign_weights
 from xda.settings import DeviceChoice
-from xda.storage.run import layout
 from xda.storage.run.folder import RunFolder
 
 
-class Explainer(OpenRun):
+class Explainer(AttributedRun):
     """An open run that explains its test images; ``Explainer.open`` makes it.
 
     Attributes
@@ -56,7 +52,7 @@ class Explainer(OpenRun):
         cache: MapCache | None,
         no_network: str = "",
     ) -> None:
-        super().__init__(run, cache)
+        super().__init__(run, device, cache)
         # the run's record wins, so shared links keep showing what they showed
         self.no_heatmaps = run.manifest.no_heatmaps or (no_network if model is None else model.refusal)
         self.composite = "" if self.no_heatmaps or model is None else model.composite
@@ -64,8 +60,6 @@ class Explainer(OpenRun):
         self._owns_queue = False
         self._queue = device_queue
         self.heatmaps = Heatmaps(model, device_queue, cache)
-        labels, sources = self.labels("train"), self.outcomes.sources["train"]
-        self._served = {c: ServedSurrogate(run, c, labels, device, sources.lookup) for c in self.c_values}
 
     @classmethod
     def open(
@@ -138,150 +132,6 @@ class Explainer(OpenRun):
     ) -> None:
         """Close it."""
         self.close()
-
-    # Attribution
-
-    def decide(
-        self,
-        test: int | Decision,
-        *,
-        c: float | None = None,
-        target: int | str | None = None,
-        against: int | str | None = None,
-    ) -> Decision:
-        """Resolve a person's request to a decision.
-
-        Parameters
-        ----------
-        test : int or Decision
-            Position in the test set; or a decision, which is checked and returned.
-        c : float, optional
-            Regularisation parameter of the surrogate; default ``default_c``.
-        target : int or str, optional
-            Class to explain, its number or name; default the class that the network predicts.
-        against : int or str, optional
-            Contrast class: explain why ``target`` and not ``against``.
-
-        Raises
-        ------
-        NotFoundError
-            If there is no such test image, class or C.
-        InvalidRequestError
-            If the contrast class is the target, or several classes have the name.
-        """
-        if isinstance(test, Decision):
-            if (c, target, against) != (None, None, None):
-                raise InvalidRequestError(f"{test} has C and classes already; leave c, target and against out.")
-            c, target, against, test = test.c, test.target, test.against, test.test
-        self.bounds.check_image("test", test)
-        c = self.bounds.resolve_c(c)
-        chosen = int(self.outcomes.predicted["test"][test]) if target is None else class_number(target, self.classes)
-        other = None if against is None else class_number(against, self.classes)
-        self.bounds.check_decision(chosen, other)
-        return Decision(int(test), c, chosen, other)
-
-    def explain(
-        self,
-        test: int | Decision,
-        *,
-        c: float | None = None,
-        target: int | str | None = None,
-        against: int | str | None = None,
-        limit: int = 12,
-        train_class: int | str | None = None,
-    ) -> Explanation:
-        """Explain the decision on a test image by ranked contributions of training images.
-
-        Parameters
-        ----------
-        test, c, target, against
-            As for ``decide``.
-        limit : int
-            Most contributions listed of each sign.
-        train_class : int or str, optional
-            List only training images with this label; the totals stay over all.
-
-        Raises
-        ------
-        NotFoundError, InvalidRequestError
-            As for ``decide``, and if the limit is negative.
-        """
-        decomposition = self.decompose(test, c=c, target=target, against=against)
-        self.bounds.check_limit(limit)
-        if train_class is not None:
-            train_class = class_number(train_class, self.classes)
-            self.bounds.check_class(train_class)
-        return decomposition.explanation(limit, train_class)
-
-    def decompose(
-        self,
-        test: int | Decision,
-        *,
-        c: float | None = None,
-        target: int | str | None = None,
-        against: int | str | None = None,
-    ) -> Decomposition:
-        """Return every non-zero contribution to a decision; parameters and errors as for ``decide``."""
-        decision = self.decide(test, c=c, target=target, against=against)
-        served = self._served[decision.c]
-        sample = self.outcomes.test_sample(decision.test, served.test_logits[decision.test].tolist())
-        return served.decompose(decision, self.test_features[decision.test], sample)
-
-    def training_sample(self, index: int, *, c: float | None = None, limit: int = 12) -> TrainingSample:
-        """Return a training image's dual variables, slack and prediction, and the test images that it moves most.
-
-        Parameters
-        ----------
-        index : int
-            Position in the training set.
-        c : float, optional
-            As for ``explain``.
-        limit : int
-            Test images listed of each sign.
-
-        Raises
-        ------
-        NotFoundError
-            If there is no such training image or C.
-        """
-        self.bounds.check_image("train", index)
-        self.bounds.check_limit(limit)
-        served = self.surrogate(c)
-        position = served.support.position(index)
-        row = served.support.row(index)
-        label = int(self.outcomes.labels["train"][index])
-        supports: tuple[TestInfluence, ...] = ()
-        opposes: tuple[TestInfluence, ...] = ()
-        norm = 0.0
-        if position is not None:
-            rows = np.array([position], dtype=np.int64)
-            own = np.array(self.run.array(layout.features("train"))[index])
-            norm = float(served.features.products(rows, own)[0])
-            if limit > 0:
-                values = served.influence(position, self.test_features, self.outcomes.predicted["test"])
-                supports, opposes = (self.outcomes.influences(values, limit, sign) for sign in (1, -1))
-        return TrainingSample(
-            index=index,
-            label=label,
-            predicted=int(self.outcomes.predicted["train"][index]),
-            network_logits=tuple(self.outcomes.logits["train"][index].tolist()),
-            c=served.c,
-            dual_coef=tuple(row.tolist()),
-            is_support=position is not None,
-            at_bound=position is not None and bool(served.support.at_bound[position]),
-            self_influence=float(self_influence(row[label : label + 1], np.array([norm]))[0]),
-            slack=float(served.slack[index]),
-            slack_rank=served.slack_rank(index),
-            source=self.outcomes.sources["train"].one(index),
-            supports=supports,
-            opposes=opposes,
-            copies=copies_of(
-                index,
-                self.outcomes.labels["train"],
-                self.outcomes.logits["train"],
-                self.run.array(layout.features("train")),
-            ),
-        )
 
     # Heat-maps
 
@@ -384,15 +234,3 @@ class Explainer(OpenRun):
             [PairRelevance(each.train_index, empty, empty, each.attribution, each.intercept) for each in requests]
         )
         return future
-
-    def surrogate(self, c: float | None = None) -> ServedSurrogate:
-        """Return the surrogate of a C, with weights, support set and slacks; NotFoundError if there is none."""
-        return self._served[self.bounds.resolve_c(c)]
-
-    def slack(self, c: float | None = None) -> NDArray[np.float32]:
-        """Return the hinge loss of every training image, shape (N,): large if mislabelled, ambiguous or hard."""
-        return self.surrogate(c).slack
-
-    def self_influence(self, c: float | None = None) -> NDArray[np.float64]:
-        """Return ``alpha_i^{y_i} |z_i|^2`` of every training image, shape (N,) (method section 2)."""
-        return self.surrogate(c).self_influence(self.train_features)

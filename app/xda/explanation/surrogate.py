@@ -6,11 +6,14 @@ In: what a fit gives (support set, weights, slacks) and the features of the supp
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import sparse
 
 from xda.attribution.decomposition import Decomposition, attributions, self_influence
 from xda.attribution.index import AttributionIndex
@@ -80,23 +83,21 @@ class FittedSurrogate:
         d = queries.shape[1]
         return np.asarray(np.asarray(queries, dtype=np.float64) @ self.coef[:, :d].T + self.coef[:, d:].sum(axis=1))
 
-    def values(
-        self, queries: NDArray[np.float32], target: int, against: int | None
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def values(self, queries: NDArray[np.float32], decision: Decision) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return support vectors (positions) and their attributions to one decision on each of several queries.
 
         Parameters
         ----------
         queries : ndarray of float32, shape (d,) or (n, d)
-        target, against : int
-            As for ``SupportSet.weights``.
+        decision : Decision
+            Its classes count; the image is that of the query.
 
         Returns
         -------
         rows : ndarray of int64, shape (m,)
         values : ndarray of float64, shape (m,) or (m, n)
         """
-        rows, weights = self.support.weights(target, against)
+        rows, weights = self.support.weights(decision.target, decision.against)
         return rows, attributions(weights, self.features.products(rows, queries))
 
     def influence(self, position: int, queries: NDArray[np.float32], targets: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -151,6 +152,43 @@ class FittedSurrogate:
             self.index if indexed else None,
             self.sources,
         )
+
+
+def attribution_matrix(
+    surrogate: Callable[[float], FittedSurrogate],
+    decisions: Sequence[Decision],
+    queries: NDArray[np.float32],
+    n_train: int,
+) -> sparse.csr_array:
+    """Return all attributions to several decisions as a sparse matrix.
+
+    Parameters
+    ----------
+    surrogate : callable
+        Returns the surrogate of a C.
+    decisions : sequence of Decision
+        B decisions; those of the same C and classes are attributed at once.
+    queries : ndarray of float32, shape (B, d)
+        phi of their images.
+    n_train : int
+
+    Returns
+    -------
+    csr_array of float64, shape (B, n_train)
+    """
+    alike: dict[Decision, list[int]] = {}
+    for row, decision in enumerate(decisions):
+        alike.setdefault(replace(decision, test=0), []).append(row)
+    nothing = np.empty(0, dtype=np.int64)
+    rows, columns, values = [nothing], [nothing], [np.empty(0)]
+    for decision, same in alike.items():
+        answering = surrogate(decision.c)
+        positions, tau = answering.values(queries[same], decision)
+        rows.append(np.repeat(same, len(positions)))
+        columns.append(np.tile(answering.support.index[positions], len(same)))
+        values.append(tau.T.ravel())
+    where = (np.concatenate(rows), np.concatenate(columns))
+    return sparse.coo_array((np.concatenate(values), where), shape=(len(decisions), n_train)).tocsr()
 
 
 class ServedSurrogate(FittedSurrogate):

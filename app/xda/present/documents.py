@@ -43,12 +43,9 @@ def explanation_json(
     train_class : int, optional
         List only training images with this label; the totals stay over all.
     """
-    if limit is not None:
-        explainer.bounds.check_limit(limit)
-    if train_class is not None:
-        explainer.bounds.check_class(train_class)
+    listed = explainer.bounds.check_listed(limit, train_class, explainer.classes)
     parts = explainer.decompose(decision)
-    told = parts.explanation(limit, train_class)
+    told = parts.explanation(limit, listed)
     return encode(
         {
             "run": {"id": explainer.id, "title": explainer.title, "digest": explainer.digest},
