@@ -239,7 +239,7 @@ class AttributedModel:
     def _one(self, image: Images) -> NDArray[np.float32]:
         pixels = self._classifier.pixels(image)
         if len(pixels) != 1:
-            raise InvalidRequestError(f"{len(pixels)} images were given; heat-maps take one at a time.")
+            raise InvalidRequestError(f"{len(pixels)} images were given; this takes one image at a time.")
         return np.asarray(pixels[0])
 
     def _decompose(self, asked: Queries, labels: Sequence[int] | None = None) -> list[Decomposition]:

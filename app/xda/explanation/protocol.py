@@ -74,7 +74,7 @@ class DecisionExplainer(Protocol[One, Several]):
     def self_influence(self, c: float | None = None) -> NDArray[np.float64]:
         """Return the self-influence of every training image, shape (N,)."""
 
-    # ``decide`` resolves a request to a decision, or to one for each of several queries, with one class for all or each.
+    # ``decide`` resolves a request to a decision, or to one for each of several queries (one class for all or each).
     @overload
     def decide(
         self,
