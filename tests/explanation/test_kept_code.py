@@ -140,7 +140,7 @@ def test_build_with_keep_code_prints_command_without_path(
 def test_collect_foreign_or_large_module_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch  # noqa: F401
 
-    with pytest.raises(ConfigError, match="'torch': it is no module or package of your own"):
+    with pytest.raises(ConfigError, match="'torch': it is not your own module or package"):
         collect("torch.nn:Linear")
     (tmp_path / "large_networks.py").write_text("#" * (MOST_BYTES + 1))
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -1,4 +1,4 @@
-"""Weights on disk: what the product writes, and the many forms in which people bring theirs."""
+"""Tests of xda.networks.checkpoints: the product's own files, and the many forms of other programs' files."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_weights_saved_and_loaded_are_equal(network: nn.Module, tmp_path: Path) 
     assert read_metadata(path) == {"note": "of a test"}
 
 
-def test_the_same_weights_are_the_same_bytes(network: nn.Module, tmp_path: Path) -> None:
+def test_save_weights_twice_writes_the_same_bytes(network: nn.Module, tmp_path: Path) -> None:
     save_weights(network, tmp_path / "a", {"x": "1", "y": "2", "z": "3"})
     save_weights(network, tmp_path / "b", {"x": "1", "y": "2", "z": "3"})
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
@@ -59,7 +59,7 @@ def test_weights_of_another_network_are_refused_with_both_sides(network: nn.Modu
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
 
 
-def test_missing_and_damaged_weights_are_refused(network: nn.Module, tmp_path: Path) -> None:
+def test_load_weights_missing_or_damaged_is_refused(network: nn.Module, tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     with pytest.raises(DataError, match="are missing"):
         load_weights(network, path)
@@ -84,7 +84,7 @@ def test_state_dict_under_any_key_prefix_and_suffix_is_read(network: nn.Module, 
         assert_same(network, other, path.name)
 
 
-def test_a_state_dict_in_the_old_format_of_torch_is_read(network: nn.Module, tmp_path: Path) -> None:
+def test_read_checkpoint_in_the_old_format_of_torch_is_read(network: nn.Module, tmp_path: Path) -> None:
     torch.save(network.state_dict(), tmp_path / "old.pt", _use_new_zipfile_serialization=False)
     other = fresh()
     load_weights(other, tmp_path / "old.pt")
@@ -108,7 +108,7 @@ def test_half_precision_weights_fill_a_float_network(network: nn.Module, tmp_pat
     torch.testing.assert_close(next(other.parameters()), next(network.parameters()), rtol=1e-3, atol=1e-4)
 
 
-def test_the_counter_that_old_checkpoints_lack_is_not_missed(tmp_path: Path) -> None:
+def test_load_weights_without_the_batch_counter_is_accepted(tmp_path: Path) -> None:
     network = build_network(NetworkSpec("cifar10-resnet18", 3))
     state = {n: v for n, v in network.state_dict().items() if not n.endswith("num_batches_tracked")}
     torch.save(state, tmp_path / "old.pt")
@@ -117,13 +117,13 @@ def test_the_counter_that_old_checkpoints_lack_is_not_missed(tmp_path: Path) -> 
     assert_same(network, other)
 
 
-def test_a_pickled_module_is_refused_with_the_way_out(network: nn.Module, tmp_path: Path) -> None:
+def test_read_checkpoint_of_a_pickled_module_is_refused_with_the_remedy(network: nn.Module, tmp_path: Path) -> None:
     torch.save(network, tmp_path / "module.pt")
     with pytest.raises(DataError, match=r"pickled object.*Sequential.*would run code.*torch\.save\(model\.state_dict"):
         read_checkpoint(tmp_path / "module.pt")
 
 
-def test_no_code_of_a_pickle_is_run(tmp_path: Path) -> None:
+def test_read_checkpoint_runs_no_code_of_a_pickle(tmp_path: Path) -> None:
     class Trap:
         def __reduce__(self) -> tuple[object, ...]:
             return (Path.touch, (tmp_path / "trapped",))
@@ -155,7 +155,7 @@ BESIDE: list[object] = [
 
 @pytest.mark.parametrize("modern", [True, False])
 @pytest.mark.parametrize("beside", BESIDE, ids=lambda value: type(value).__name__)
-def test_checkpoint_with_what_training_programs_keep_is_read(
+def test_checkpoint_with_arguments_and_scores_of_a_training_is_read(
     network: nn.Module, tmp_path: Path, beside: object, modern: bool
 ) -> None:
     content = {"args": beside, "net": network.state_dict(), "epoch": 3}
@@ -206,7 +206,9 @@ def test_checkpoint_with_several_state_dicts_is_refused_with_their_names(network
         read_checkpoint(tmp_path / "x.pt")
 
 
-def test_a_torchscript_archive_is_refused_with_the_way_out(network: nn.Module, tmp_path: Path) -> None:
+def test_read_checkpoint_of_a_torchscript_archive_is_refused_with_the_remedy(
+    network: nn.Module, tmp_path: Path
+) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.jit.save(torch.jit.trace(network, torch.zeros(1, 1, 28, 28)), tmp_path / "script.pt")  # type: ignore[no-untyped-call]
@@ -217,9 +219,9 @@ def test_a_torchscript_archive_is_refused_with_the_way_out(network: nn.Module, t
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ([1, 2], "no state dict but list"),
-        ({}, "no state dict but dict"),
-        ({"epoch": 3, "weights": {"a": torch.zeros(1), "b": 2}}, "'epoch', which is no tensor"),
+        ([1, 2], "a 'list', not a state dict"),
+        ({}, "a 'dict', not a state dict"),
+        ({"epoch": 3, "weights": {"a": torch.zeros(1), "b": 2}}, "'epoch', which is not a tensor"),
     ],
 )
 def test_checkpoint_without_state_dict_is_refused(content: object, reason: str, tmp_path: Path) -> None:
@@ -229,19 +231,19 @@ def test_checkpoint_without_state_dict_is_refused(content: object, reason: str, 
 
 
 @pytest.mark.parametrize("content", [b"PK\x03\x04 no archive", b"\x80\x02no pickle"])
-def test_a_damaged_torch_file_is_refused(content: bytes, tmp_path: Path) -> None:
+def test_read_checkpoint_of_a_damaged_file_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.pt").write_bytes(content)
     with pytest.raises(DataError, match=r"x\.pt"):
         read_checkpoint(tmp_path / "x.pt")
 
 
-def test_the_shapes_of_both_sides_are_named(network: nn.Module, tmp_path: Path) -> None:
+def test_load_weights_of_other_shapes_names_both(network: nn.Module, tmp_path: Path) -> None:
     torch.save(network.state_dict(), tmp_path / "x.pt")
     with pytest.raises(DataError, match=r"\(10,\) in the file and \(7,\) in the network.*number of classes"):
         load_weights(build_network(NetworkSpec("mnist-cnn", 7)), tmp_path / "x.pt")
 
 
-def test_tied_weights_are_written_twice_and_read_back() -> None:
+def test_save_weights_with_tied_weights_writes_them_twice() -> None:
     network = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
     network[1].weight = network[0].weight
     content = pack(network.state_dict(), {})
@@ -252,7 +254,7 @@ def test_tied_weights_are_written_twice_and_read_back() -> None:
 
 
 @pytest.mark.slow
-def test_the_files_of_torchvision_for_densenet_are_read(tmp_path: Path) -> None:
+def test_load_weights_of_torchvisions_densenet_files_fits(tmp_path: Path) -> None:
     spec = NetworkSpec("densenet121", 3, "torchvision")
     network, other = build_network(spec), build_network(spec)
     state = network.state_dict()
@@ -263,7 +265,7 @@ def test_the_files_of_torchvision_for_densenet_are_read(tmp_path: Path) -> None:
     assert_same(network, other)
 
 
-def test_weights_without_auxiliary_heads_are_answered_with_the_argument(tmp_path: Path) -> None:
+def test_load_weights_without_auxiliary_heads_names_the_argument(tmp_path: Path) -> None:
     without = build_network(NetworkSpec("googlenet", 3, "torchvision", {"aux_logits": False}))
     torch.save(without.state_dict(), tmp_path / "googlenet.pt")
     with pytest.raises(DataError, match="aux_logits = false"):
@@ -271,7 +273,7 @@ def test_weights_without_auxiliary_heads_are_answered_with_the_argument(tmp_path
     load_weights(without, tmp_path / "googlenet.pt")
 
 
-def test_a_named_pipe_or_device_is_no_checkpoint(tmp_path: Path) -> None:
+def test_read_checkpoint_of_a_named_pipe_or_device_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.pt")
     for path in (tmp_path / "pipe.pt", Path("/dev/zero")):
         with pytest.raises(DataError, match=r"cannot be read .it is not a plain file"):

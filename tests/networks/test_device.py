@@ -14,12 +14,14 @@ def test_device_cpu_is_always_available() -> None:
 
 
 @pytest.mark.parametrize(("available", "expected"), [(True, "cuda"), (False, "cpu")])
-def test_auto_takes_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch, available: bool, expected: str) -> None:
+def test_device_auto_takes_the_gpu_if_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, available: bool, expected: str
+) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
     assert resolve_device("auto").type == expected
 
 
-def test_cuda_without_a_device_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_device_cuda_without_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match="use 'cpu' or 'auto'"):
         resolve_device("cuda")

@@ -21,7 +21,7 @@ from xda.progress import silent
 PREPROCESSING = get_preset("mnist-cnn").preprocessing
 
 
-def test_features_and_logits_are_the_networks(network: nn.Module, bars: ImageDataset) -> None:
+def test_extract_gives_the_networks_features_and_logits(network: nn.Module, bars: ImageDataset) -> None:
     told: list[tuple[str, int, int]] = []
     features, logits = extract(
         network, PREPROCESSING, bars.test, device=CPU, progress=lambda *args: told.append(args), batch_size=32
@@ -36,26 +36,26 @@ def test_features_and_logits_are_the_networks(network: nn.Module, bars: ImageDat
     assert told == [("Features", done, 100) for done in (32, 64, 96, 100)]
 
 
-def test_the_network_is_put_into_eval_mode(network: nn.Module, bars: ImageDataset) -> None:
+def test_extract_puts_the_network_into_eval_mode(network: nn.Module, bars: ImageDataset) -> None:
     with_dropout = nn.Sequential(*list(network)[:-1], nn.Dropout(0.5), nn.Linear(100, 10)).train()  # type: ignore[call-overload]
     first, _ = extract(with_dropout, PREPROCESSING, bars.test, device=CPU, progress=silent)
     second, _ = extract(with_dropout, PREPROCESSING, bars.test, device=CPU, progress=silent)
     np.testing.assert_array_equal(first, second)
 
 
-def test_images_that_must_be_resized_are_decoded(network: nn.Module) -> None:
+def test_extract_of_other_image_sizes_resizes_them(network: nn.Module) -> None:
     split = make_split(3, 0, size=(40, 40))
     features, _ = extract(network, PREPROCESSING, split, device=CPU, progress=silent)
     expected = split_head(network)[0](torch.from_numpy(PREPROCESSING.array(list(split.all_encoded()))))
     np.testing.assert_allclose(features, expected.detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
-def test_features_that_are_not_finite_name_their_image(bars: ImageDataset) -> None:
+def test_extract_of_features_not_finite_names_the_image(bars: ImageDataset) -> None:
     class Overflowing(nn.Module):
         def forward(self, z: torch.Tensor) -> torch.Tensor:
             z = z.clone()
             self.seen = getattr(self, "seen", 0) + len(z)
-            if self.seen > 68:  # two batches, and twice two images for the check of the head
+            if self.seen > 68:  # two batches, and two images twice for the check of the head
                 z[5, 0] = torch.inf
             return z
 
@@ -64,7 +64,7 @@ def test_features_that_are_not_finite_name_their_image(bars: ImageDataset) -> No
         extract(network, PREPROCESSING, bars.test, device=CPU, progress=silent, batch_size=32)
 
 
-def test_batches_can_be_gone_on_with_from_any_image(network: nn.Module, bars: ImageDataset) -> None:
+def test_extract_batches_continues_from_any_image(network: nn.Module, bars: ImageDataset) -> None:
     told: list[tuple[str, int, int]] = []
     whole = extract(network, PREPROCESSING, bars.test, device=CPU, progress=silent, batch_size=32)
     batches = extract_batches(
@@ -89,32 +89,32 @@ def test_batches_can_be_gone_on_with_from_any_image(network: nn.Module, bars: Im
 @pytest.mark.parametrize(
     ("side", "device", "expected"), [(28, "cpu", 512), (224, "cpu", 10), (224, "cuda", 83), (4000, "cpu", 8)]
 )
-def test_batches_are_smaller_for_larger_images(side: int, device: str, expected: int) -> None:
+def test_batch_size_is_smaller_for_larger_images(side: int, device: str, expected: int) -> None:
     preprocessing = replace(PREPROCESSING, size=(side, side))
     assert fitting_batch_size(preprocessing, torch.device(device)) == expected
 
 
-def test_no_images_give_no_rows(network: nn.Module) -> None:
+def test_extract_of_no_images_gives_no_rows(network: nn.Module) -> None:
     empty = ImageSplit(np.empty(0, dtype=np.int64), "", ArraySource(np.empty((0, 28, 28), dtype=np.uint8)))
     features, logits = extract(network, PREPROCESSING, empty, device=CPU, progress=silent)
     assert features.shape == (0, 100)
     assert logits.shape == (0, 10)
 
 
-def test_something_after_the_head_is_refused(network: nn.Module, bars: ImageDataset) -> None:
+def test_extract_with_a_step_after_the_head_is_refused(network: nn.Module, bars: ImageDataset) -> None:
     scaled = nn.Sequential(network, nn.Sigmoid())
     with pytest.raises(ConfigError, match="after its last linear layer"):
         extract(scaled, PREPROCESSING, bars.test, device=CPU, progress=silent)
 
 
-def test_features_that_are_no_vector_are_refused(bars: ImageDataset) -> None:
+def test_extract_of_features_that_are_no_vector_is_refused(bars: ImageDataset) -> None:
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Linear(26, 10))
     with pytest.raises(ConfigError, match="one vector of 26 per image"):
         extract(network, PREPROCESSING, bars.test, device=CPU, progress=silent)
 
 
 @pytest.mark.parametrize(("n", "size", "expected"), [(0, 4, []), (4, 4, [4]), (5, 4, [4, 1]), (3, 4, [3])])
-def test_batches_cover_everything_once(n: int, size: int, expected: list[int]) -> None:
+def test_batches_of_positions_cover_every_image_once(n: int, size: int, expected: list[int]) -> None:
     batches = list(index_batches(n, size))
     assert [len(batch) for batch in batches] == expected
     assert [int(i) for batch in batches for i in batch] == list(range(n))

@@ -1,4 +1,4 @@
-"""Taking classifiers apart: phi and a linear head, found by running the network, or the reason why there is none."""
+"""Tests of xda.networks.heads: phi and a linear head, found by running the network, or the reason for a refusal."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_features_of_the_papers_network_follow_a_relu(network: nn.Module) -> Non
         nn.Sequential(OrderedDict(body=nn.Linear(4, 3), norm=nn.BatchNorm1d(3))),
     ],
 )
-def test_a_network_without_a_linear_head_is_refused(network: nn.Module) -> None:
+def test_split_head_without_a_linear_head_is_refused(network: nn.Module) -> None:
     with pytest.raises(ConfigError, match="must be linear"):
         split_head(network)
 
@@ -69,11 +69,11 @@ class Answer:
 
 
 class Net(nn.Module):
-    """A small network; what it makes of its head's output is given by name."""
+    """A small network; ``answer`` names the step after its head."""
 
     def __init__(self, answer: str = "plain", *, bias: bool = True, aux: bool = False) -> None:
         super().__init__()
-        # registered first although it comes last: the order of registration tells nothing
+        # registered first although it runs last: the order of registration must not matter
         self.head = nn.Linear(5, K, bias=bias)
         self.body = nn.Sequential(nn.Conv2d(2, 5, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.aux = nn.Linear(5, K) if aux else None
@@ -121,7 +121,7 @@ def logits_by_hand(network: Net) -> torch.Tensor:
 @pytest.mark.parametrize(
     "answer", ["plain", "tuple", "named tuple", "dataclass", "mapping", "nested", "softmax", "log softmax"]
 )
-def test_a_head_is_found_whatever_the_network_returns(answer: str) -> None:
+def test_find_head_in_any_form_of_output_finds_it(answer: str) -> None:
     torch.manual_seed(0)
     network = Net(answer).eval()
     assert find_head(network, IMAGES, K) == "head"
@@ -134,7 +134,7 @@ def test_a_head_is_found_whatever_the_network_returns(answer: str) -> None:
     check_head(classifier, head, features, IMAGES)
 
 
-def test_a_relu_behind_scores_that_are_all_positive_is_found_too() -> None:
+def test_find_head_with_a_relu_after_positive_scores_is_refused() -> None:
     network = OneByOne(rectified=True).eval()
     with torch.no_grad():
         network.classifier.bias.fill_(100.0)  # type: ignore[union-attr]
@@ -144,7 +144,7 @@ def test_a_relu_behind_scores_that_are_all_positive_is_found_too() -> None:
         find_head(network, IMAGES, K)
     named = Classifier(network, "classifier")
     phi, head = split_head(named)
-    with pytest.raises(ConfigError, match="does something after"):
+    with pytest.raises(ConfigError, match="other than a softmax after"):
         check_head(named, head, phi(IMAGES), IMAGES)
 
 
@@ -194,7 +194,7 @@ def test_refusal_of_a_cosine_head_calls_no_convolution_linear(channels: int) -> 
         find_head(network, IMAGES, K)
     assert str(caught.value) == (
         "The network has no linear layer (torch.nn.Linear or 1 x 1 convolution); its last layer with weights is 'head' "
-        "(Cosine); attribution needs a network whose output is that of a linear layer."
+        "(Cosine); attribution needs a network that returns the output of a linear layer."
     )
     embedding = nn.Sequential(*body, nn.Linear(channels, 7))
     with pytest.raises(ConfigError, match=r"\(the last one, 'body.4', has 7\).* is 'head' \(Cosine\)"):
@@ -203,7 +203,7 @@ def test_refusal_of_a_cosine_head_calls_no_convolution_linear(channels: int) -> 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit")
 @pytest.mark.parametrize("form", ["scripted", "traced"])
-def test_torchscript_is_refused_with_what_to_do(form: str) -> None:
+def test_find_head_of_torchscript_is_refused_with_the_remedy(form: str) -> None:
     plain = nn.Sequential(nn.Flatten(), nn.Linear(72, K)).eval()
     network = torch.jit.script(plain) if form == "scripted" else torch.jit.trace(plain, IMAGES)  # type: ignore[no-untyped-call]
     with pytest.raises(ConfigError, match=r"is a TorchScript program .* load the model that it was made from"):
@@ -212,7 +212,7 @@ def test_torchscript_is_refused_with_what_to_do(form: str) -> None:
         split_head(Classifier(network, "1"))
 
 
-def test_auxiliary_heads_do_not_matter_in_eval_mode() -> None:
+def test_find_head_ignores_auxiliary_heads_in_eval_mode() -> None:
     network = Net(aux=True).train()
     assert find_head(network, IMAGES, K) == "head"
     assert not network.training
@@ -220,7 +220,7 @@ def test_auxiliary_heads_do_not_matter_in_eval_mode() -> None:
     torch.testing.assert_close(phi(IMAGES), network.body(IMAGES))
 
 
-def test_two_heads_that_are_added_are_refused() -> None:
+def test_find_head_of_two_added_heads_is_refused() -> None:
     class Distilled(Net):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             assert self.aux is not None
@@ -233,7 +233,7 @@ def test_two_heads_that_are_added_are_refused() -> None:
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_a_one_by_one_convolution_before_the_average_is_the_linear_layer_that_it_is(bias: bool) -> None:
+def test_split_head_turns_a_one_by_one_convolution_into_a_linear_layer(bias: bool) -> None:
     torch.manual_seed(0)
     network = OneByOne(bias=bias).eval()
     assert find_head(network, IMAGES, K) == "classifier"
@@ -246,14 +246,14 @@ def test_a_one_by_one_convolution_before_the_average_is_the_linear_layer_that_it
     assert head.weight.data_ptr() == network.classifier.weight.data_ptr()
 
 
-def test_a_head_without_bias_stays_without() -> None:
+def test_split_head_without_bias_adds_none() -> None:
     network = Net(bias=False).eval()
     phi, head = split_head(Classifier(network, find_head(network, IMAGES, K)))
     assert head.bias is None
     torch.testing.assert_close(functional.linear(phi(IMAGES), network.head.weight), logits_by_hand(network))
 
 
-def test_a_layer_that_overrides_what_linear_means_is_no_head() -> None:
+def test_find_head_of_a_linear_subclass_with_another_forward_is_refused() -> None:
     class Cosine(nn.Linear):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return functional.linear(functional.normalize(x), functional.normalize(self.weight))
@@ -269,7 +269,7 @@ def test_softmax_behind_the_head_is_not_in_the_feature_extractor(network: nn.Mod
     assert not any(isinstance(module, nn.Softmax) for module in phi.modules())
 
 
-def test_layers_keep_their_names_and_copies_are_whole(network: nn.Module) -> None:
+def test_feature_extractor_keeps_names_and_can_be_copied(network: nn.Module) -> None:
     phi, _ = split_head(network)
     names = {name for name, _ in network.named_parameters()} - {"11.weight", "11.bias"}
     assert {name for name, _ in phi.named_parameters()} == names
@@ -281,7 +281,7 @@ def test_layers_keep_their_names_and_copies_are_whole(network: nn.Module) -> Non
     assert not torch.allclose(clone(images), expected)
 
 
-def test_the_mode_reaches_the_network() -> None:
+def test_feature_extractor_passes_its_mode_to_the_network() -> None:
     network = Net(aux=True).train()
     phi = split_head(Classifier(network, "head"))[0].eval()
     assert isinstance(phi, FeatureExtractor)
@@ -289,29 +289,29 @@ def test_the_mode_reaches_the_network() -> None:
     assert not phi._network.training
 
 
-def test_a_name_that_is_no_layer_is_answered_with_those_that_are() -> None:
+def test_split_head_with_an_unknown_name_lists_the_linear_layers() -> None:
     with pytest.raises(ConfigError, match="no layer 'fc' that could be its head; its last linear layers are: head"):
         split_head(Classifier(Net(), "fc"))
     with pytest.raises(ConfigError, match="'body' is Sequential"):
         split_head(Classifier(Net(), "body"))
 
 
-def test_a_head_that_is_never_reached_is_refused() -> None:
+def test_split_head_with_a_head_that_never_runs_is_refused() -> None:
     network = Net(aux=True).eval()
     with pytest.raises(ConfigError, match="does not come from the layer that was named"):
         split_head(Classifier(network, "aux"))[0](IMAGES)
 
 
 @pytest.mark.parametrize("answer", ["temperature", "sigmoid"])
-def test_something_after_a_named_head_is_refused(answer: str) -> None:
+def test_check_head_with_a_step_after_it_is_refused(answer: str) -> None:
     network = Classifier(Net(answer).eval(), "head")
     phi, head = split_head(network)
-    with pytest.raises(ConfigError, match="does something after its last linear layer"):
+    with pytest.raises(ConfigError, match="other than a softmax after its last linear layer"):
         check_head(network, head, phi(IMAGES), IMAGES)
 
 
 class OneLogit(nn.Module):
-    """A classifier of two classes with one output; what it makes of it is given by name."""
+    """A classifier of two classes with one output; ``answer`` names the step after it."""
 
     def __init__(self, answer: str, *, bias: bool = True, scale: float = 1.0) -> None:
         super().__init__()
@@ -344,7 +344,7 @@ class OneLogit(nn.Module):
 @pytest.mark.parametrize("answer", ["plain", "squeezed", "sigmoid", "squeezed sigmoid", "mapping"])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("scale", [1.0, 1e-4, 30.0])
-def test_head_of_one_logit_stands_for_two_rows(answer: str, bias: bool, scale: float) -> None:
+def test_split_head_of_one_logit_gives_two_rows(answer: str, bias: bool, scale: float) -> None:
     torch.manual_seed(0)
     network = OneLogit(answer, bias=bias, scale=scale).eval()
     assert find_head(network, IMAGES, 2) == "fc"
@@ -371,7 +371,7 @@ def test_head_of_one_logit_with_something_behind_is_refused(answer: str) -> None
         find_head(network, IMAGES, 2)
     named = Classifier(network, "fc")
     phi, head = split_head(named)
-    with pytest.raises(ConfigError, match="does something after its last linear layer"), torch.no_grad():
+    with pytest.raises(ConfigError, match="other than a softmax after its last linear layer"), torch.no_grad():
         check_head(named, head, phi(IMAGES), IMAGES)
 
 
@@ -380,7 +380,7 @@ def test_head_of_one_logit_for_three_classes_is_refused() -> None:
         find_head(OneLogit("plain").eval(), IMAGES, 3)
 
 
-def test_one_by_one_convolution_with_one_output_stands_for_two_rows() -> None:
+def test_split_head_of_a_convolution_with_one_output_gives_two_rows() -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(2, 5, 3), nn.Conv2d(5, 1, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
     phi, head = split_head(Classifier(network, find_head(network, IMAGES, 2)))
@@ -390,7 +390,7 @@ def test_one_by_one_convolution_with_one_output_stands_for_two_rows() -> None:
     assert not scores[:, 0].any()
 
 
-def test_difference_of_two_logits_is_that_of_their_layer() -> None:
+def test_find_head_of_a_difference_of_two_logits_finds_their_layer() -> None:
     class Difference(nn.Module):
         def __init__(self) -> None:
             super().__init__()

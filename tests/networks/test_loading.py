@@ -1,4 +1,4 @@
-"""A network from its checkpoint into a build, and out of a run again."""
+"""Tests of xda.networks.loading: a network is loaded from its checkpoint for a build, and from a run again."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_open_network_of_stored_parts_gives_the_same_network(checkpoint: Path) -
     assert not again.training
 
 
-def test_the_weights_are_the_same_bytes_each_time(checkpoint: Path) -> None:
+def test_load_network_twice_gives_the_same_bytes(checkpoint: Path) -> None:
     assert load_network(RESNET, checkpoint, SMALL).weights() == load_network(RESNET, checkpoint, SMALL).weights()
 
 
@@ -93,7 +93,7 @@ def test_given_preprocessing_replaces_the_models_own_transform(
     assert {key: getattr(preprocessing, key) for key in expected} == expected
 
 
-def test_a_factory_may_bring_its_weights_and_needs_a_preprocessing(factory: str) -> None:
+def test_load_network_of_a_factory_takes_its_weights_and_needs_a_preprocessing(factory: str) -> None:
     spec = NetworkSpec(factory, 3, "factory")
     with pytest.raises(ConfigError, match=r"without a preprocessing; give mode, std in \[network.preprocessing\]"):
         load_network(spec, None, {"size": [32, 32], "mean": [0.5] * 3})
@@ -104,12 +104,12 @@ def test_a_factory_may_bring_its_weights_and_needs_a_preprocessing(factory: str)
     torch.testing.assert_close(again(images), loaded.classifier(images))
 
 
-def test_a_network_of_another_precision_computes_in_float32(factory: str) -> None:
+def test_load_network_of_another_precision_converts_it_to_float32(factory: str) -> None:
     loaded = load_network(NetworkSpec(factory, 3, "factory", {"dtype": "bfloat16"}), None, SMALL)
     assert {value.dtype for value in loaded.classifier.parameters()} == {torch.float32}
 
 
-def test_a_network_for_other_classes_or_images_is_refused(factory: str, checkpoint: Path) -> None:
+def test_load_network_for_other_classes_or_images_is_refused(factory: str, checkpoint: Path) -> None:
     with pytest.raises(ConfigError, match=r"has the shape \(2, 7\), but there are 3 classes"):
         load_network(NetworkSpec("my_networks:too_many", 3, "factory"), None, SMALL)
     with pytest.raises(ConfigError, match="cannot take images of 1 × 32 × 32"):
@@ -119,7 +119,7 @@ def test_a_network_for_other_classes_or_images_is_refused(factory: str, checkpoi
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_not_finite_are_refused_by_name(tmp_path: Path, value: float) -> None:
+def test_load_network_with_weights_not_finite_names_them(tmp_path: Path, value: float) -> None:
     spec = NetworkSpec("mnist-cnn", 10)
     network = build_network(spec)
     with torch.no_grad():
@@ -140,7 +140,7 @@ def test_load_network_with_a_named_head_takes_it(factory: str) -> None:
         load_network(NetworkSpec("my_networks:too_many", 3, "factory", head="4"), None, SMALL)
 
 
-def test_a_run_whose_factory_is_gone_says_which(factory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_network_without_its_factory_names_the_module(factory: str, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = load_network(NetworkSpec(factory, 3, "factory"), None, SMALL)
     sys.modules.pop("my_networks")
     monkeypatch.setattr(sys, "path", sys.path[1:])
@@ -148,6 +148,6 @@ def test_a_run_whose_factory_is_gone_says_which(factory: str, monkeypatch: pytes
         open_network(loaded.spec, loaded.weights(), "run", ["my_networks"])
 
 
-def test_the_network_is_left_in_eval_mode(factory: str) -> None:
+def test_load_network_returns_it_in_eval_mode(factory: str) -> None:
     network: nn.Module = load_network(NetworkSpec(factory, 3, "factory"), None, SMALL).classifier
     assert not any(module.training for module in network.modules())

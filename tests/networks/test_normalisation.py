@@ -1,4 +1,4 @@
-"""Another mean and standard deviation: found where a network was trained with it, and never where it was not."""
+"""Tests of xda.networks.normalisation: it reports a normalisation only if the network was trained with it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def train(normalisation: Normalisation, seed: int, *, steps: int = 150) -> nn.Mo
     optimizer = torch.optim.Adam(network.parameters(), lr=2e-2)
     for _ in range(steps):
         optimizer.zero_grad()
-        # of spread one, so that all of them are learned alike; the first weights take the factor over
+        # scaled to spread one, so that all normalisations are learned alike; the first weights take over the factor
         loss = nn.functional.cross_entropy(network(x / x.std()), y)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -123,7 +123,7 @@ def test_normalisation_of_the_models_makers_comes_first() -> None:
     assert better.whose in ("those of the model's makers", "those of these images")
 
 
-def test_too_few_images_prove_nothing() -> None:
+def test_normalisation_of_too_few_images_is_not_reported() -> None:
     images, labels = make_images(100)
     few = files_of(images)[:8]
     assert better_normalisation(train(HALF, 0), preprocessing_with(NONE), None, few, labels[:8]) is None

@@ -1,4 +1,4 @@
-"""What a network returns, told apart: scores, their softmax, several heads."""
+"""Tests of xda.networks.outputs: it tells scores, their softmax and several heads apart."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from xda.networks.outputs import form_of, remark, tensors
 SCORES = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
 
 
-def test_each_form_is_recognised_and_nothing_else() -> None:
+def test_form_of_scores_and_softmax_is_recognised_and_nothing_else() -> None:
     assert form_of(SCORES.clone(), SCORES) == "scores"
     assert form_of(SCORES.softmax(1), SCORES) == "softmax"
     assert form_of(SCORES.log_softmax(1), SCORES) == "log-softmax"
@@ -17,7 +17,7 @@ def test_each_form_is_recognised_and_nothing_else() -> None:
         assert form_of(other, SCORES) is None
 
 
-def test_logits_come_first_of_what_is_returned() -> None:
+def test_tensors_of_an_output_yield_logits_first() -> None:
     first, second = torch.zeros(1), torch.ones(1)
     assert list(tensors({"features": second, "logits": first})) == [first, second]
 
@@ -41,7 +41,7 @@ def test_remark_names_several_heads_unless_one_was_chosen() -> None:
     assert remark(outputs, SCORES, "a", chosen=True) == ""
 
 
-def test_one_value_of_two_classes_is_their_difference_or_its_sigmoid() -> None:
+def test_form_of_one_value_is_the_difference_or_its_sigmoid() -> None:
     scores = SCORES[:, :2]
     difference = scores[:, 1] - scores[:, 0]
     for output in (difference, difference[:, None]):

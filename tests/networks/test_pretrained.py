@@ -1,4 +1,4 @@
-"""The weights of torchvision and timm by name: from where these packages keep them, or the reason why not."""
+"""Tests of xda.networks.pretrained: weights come from the packages' caches, or a message says why not."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_weights_of_torchvision_by_name_bring_their_own_transform(
     network, _ = put_torchvision(monkeypatch, tmp_path, "resnet50", "IMAGENET1K_V1", 4)
     loaded = load_network(NetworkSpec("resnet50", 4, "torchvision", weights=choice), None, {})
     assert loaded.spec.weights == "IMAGENET1K_V1"
-    # that of the newest weights is resized to 232
+    # the newest weights resize to 232
     assert loaded.preprocessing.resize == 256
     assert_same_outputs(loaded.classifier, network, 64)
 
@@ -82,7 +82,7 @@ def test_weights_of_torchvision_by_name_bring_their_own_transform(
         ("densenet121", "IMAGENET1K_V1", 64, {}),
     ],
 )
-def test_models_are_made_as_torchvision_makes_them_for_its_weights(
+def test_load_network_with_weights_gives_torchvisions_outputs(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, choice: str, size: int, arguments: dict[str, Any]
 ) -> None:
     put_torchvision(monkeypatch, tmp_path, name, choice, 3, **arguments)
@@ -98,16 +98,14 @@ def test_weights_of_transformers_name_the_size_that_they_need() -> None:
     assert choose_weights("torchvision", "vit_b_16", "pretrained", 1000).arguments == {"image_size": 224}
 
 
-def test_a_cached_file_that_is_not_what_its_name_says_is_refused(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_cached_file_with_another_hash_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     _, path = put_torchvision(monkeypatch, tmp_path, "resnet18", "IMAGENET1K_V1", 3)
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(DataError, match=r"is not what its name says: its SHA-256 begins with .* delete it"):
         load_network(NetworkSpec("resnet18", 3, "torchvision", weights="pretrained"), None, SMALL)
 
 
-def test_a_cached_file_with_code_in_it_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_cached_file_with_code_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     class Trap:
         def __reduce__(self) -> tuple[object, ...]:
             return (Path.touch, (tmp_path / "trapped",))
@@ -123,9 +121,9 @@ def test_a_cached_file_with_code_in_it_is_refused(monkeypatch: pytest.MonkeyPatc
     assert not (tmp_path / "trapped").exists()
 
 
-def test_without_a_network_the_file_and_its_place_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_weights_without_internet_name_the_file_and_its_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    # port 9 of this machine: nobody answers, which is what being without a network comes to
+    # nothing answers on port 9 of this machine, as without internet
     url = "https://127.0.0.1:9/models/resnet18-f37072fd.pth"
     monkeypatch.setattr(get_model_weights("resnet18")["IMAGENET1K_V1"].value, "url", url)
     place = tmp_path / "hub" / "checkpoints"
@@ -137,7 +135,7 @@ def test_without_a_network_the_file_and_its_place_are_named(monkeypatch: pytest.
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A cache of the Hugging Face hub, without a network."""
+    """Return a cache of the Hugging Face hub; the hub itself cannot be reached."""
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     return tmp_path
@@ -191,7 +189,7 @@ def test_unknown_weights_are_refused_before_any_download(
         choose_weights(kind, name, choice, n_classes)
 
 
-def test_opening_a_network_looks_at_no_weights_but_those_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_network_reads_only_the_runs_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.hub, "download_url_to_file", None)
     spec = NetworkSpec.from_dict({"torchvision": "resnet18", "n_classes": 3, "weights": "IMAGENET1K_V1"})
     assert spec.to_dict() == {"torchvision": "resnet18", "n_classes": 3, "weights": "IMAGENET1K_V1"}

@@ -1,4 +1,4 @@
-"""Inner products on every device that is there, against numpy in float64."""
+"""Tests of xda.networks.products: inner products on every device equal NumPy's in float64."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ EXPECTED = FEATURES[ROWS].astype(np.float64) @ QUERIES.astype(np.float64).T
 
 
 @pytest.mark.parametrize("offset", [0.0, 1.0])
-def test_products_of_one_query_and_of_several(offset: float) -> None:
+def test_products_of_one_or_several_queries_equal_numpy(offset: float) -> None:
     features = DeviceFeatures(FEATURES, torch.device("cpu"), offset)
     np.testing.assert_allclose(features.products(ROWS, QUERIES), EXPECTED + offset, rtol=1e-14)
     np.testing.assert_allclose(features.products(ROWS, QUERIES[1]), EXPECTED[:, 1] + offset, rtol=1e-14)
 
 
-def test_tensors_give_the_same_numbers_as_numpy() -> None:
+def test_products_of_tensors_equal_numpy() -> None:
     products = _on_device(FEATURES, torch.device("cpu"))
     np.testing.assert_allclose(products(ROWS, QUERIES.astype(np.float64)), EXPECTED, rtol=1e-14)
     np.testing.assert_allclose(products(ROWS, QUERIES[2].astype(np.float64)), EXPECTED[:, 2], rtol=1e-14)
@@ -33,7 +33,7 @@ def test_tensors_give_the_same_numbers_as_numpy() -> None:
 
 @pytest.mark.parametrize("copied", [0, 1 << 20], ids=["in the file", "copied"])
 @pytest.mark.parametrize("block", [1, 20, 1 << 20])
-def test_support_vectors_of_a_file_give_the_same_numbers_wherever_they_are_kept(
+def test_products_of_a_mapped_file_equal_numpy_copied_or_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copied: int, block: int
 ) -> None:
     monkeypatch.setattr(products, "COPIED_BYTES", copied)
@@ -51,6 +51,6 @@ def test_support_vectors_of_a_file_give_the_same_numbers_wherever_they_are_kept(
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_products_on_the_gpu() -> None:
+def test_products_on_the_gpu_equal_numpy() -> None:
     features = DeviceFeatures(FEATURES, torch.device("cuda"), 1.0)
     np.testing.assert_allclose(features.products(ROWS, QUERIES), EXPECTED + 1.0, rtol=1e-12)

@@ -1,4 +1,4 @@
-"""What a network is in a run, and building it from that."""
+"""Tests of xda.networks.spec: a run's description of its network, and the network built from it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xda.networks.spec import NetworkSpec, build_network, default_preprocessing
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_takes_its_own_images(name: str) -> None:
+def test_build_network_of_a_preset_accepts_its_own_images(name: str) -> None:
     preset = get_preset(name)
     network = build_network(NetworkSpec(name, 7)).eval()
     images = torch.zeros((2, preset.preprocessing.channels, *preset.preprocessing.size))
@@ -22,12 +22,12 @@ def test_a_preset_takes_its_own_images(name: str) -> None:
     assert network(images).shape == (2, 7)
 
 
-def test_the_network_for_mnist_is_the_papers(network: nn.Module) -> None:
+def test_build_network_for_mnist_is_the_papers(network: nn.Module) -> None:
     shapes = [tuple(value.shape) for value in network.parameters() if value.ndim > 1]
     assert shapes == [(5, 1, 3, 3), (10, 5, 3, 3), (5, 10, 3, 3), (500, 2420), (100, 500), (10, 100)]
 
 
-def test_unknown_presets_and_too_few_classes_are_refused() -> None:
+def test_build_network_of_an_unknown_preset_or_too_few_classes_is_refused() -> None:
     with pytest.raises(ConfigError, match="known are: mnist-cnn"):
         build_network(NetworkSpec("alexnet", 10))
     with pytest.raises(ConfigError, match="at least 2 classes"):
@@ -42,11 +42,11 @@ def test_unknown_presets_and_too_few_classes_are_refused() -> None:
         NetworkSpec("package.model:network", 3, "factory"),
     ],
 )
-def test_a_spec_survives_its_dictionary(spec: NetworkSpec) -> None:
+def test_from_dict_of_to_dict_restores_the_spec(spec: NetworkSpec) -> None:
     assert NetworkSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
 
 
-def test_the_spec_of_a_preset_is_that_of_older_runs() -> None:
+def test_to_dict_of_a_preset_is_that_of_older_runs() -> None:
     assert NetworkSpec("mnist-cnn", 10).to_dict() == {"preset": "mnist-cnn", "n_classes": 10}
 
 
@@ -65,6 +65,6 @@ def test_from_dict_of_something_else_is_refused(values: dict[str, object]) -> No
         NetworkSpec.from_dict(values)
 
 
-def test_a_preset_comes_with_its_preprocessing() -> None:
+def test_default_preprocessing_of_a_preset_is_its_own() -> None:
     spec = NetworkSpec("mnist-cnn", 10)
     assert default_preprocessing(spec, build_network(spec)) == get_preset("mnist-cnn").preprocessing

@@ -75,7 +75,7 @@ def test_train_writes_weights_of_the_reported_accuracy(bars: ImageDataset, tmp_p
 
 
 @pytest.mark.slow
-def test_a_kill_at_any_moment_ends_in_the_same_weights(tmp_path: Path) -> None:
+def test_train_killed_at_any_moment_ends_in_the_same_weights(tmp_path: Path) -> None:
     broken, straight = tmp_path / "broken.safetensors", tmp_path / "straight.safetensors"
     unfinished = tmp_path / "broken.safetensors.unfinished"
     # four batches an epoch: in the second epoch, then in the third
@@ -83,14 +83,14 @@ def test_a_kill_at_any_moment_ends_in_the_same_weights(tmp_path: Path) -> None:
         assert run_driver(moment, broken) == -signal.SIGKILL
         assert not broken.exists()
         assert read_metadata(unfinished)["epoch"] == str(epochs_kept)
-    # the state is no pickle
+    # the state is not a pickle
     assert {name.split(".")[0] for name in safetensors.torch.load_file(unfinished)} == {"network", "optimizer"}
     assert run_driver(-1, broken, straight) == 0
     assert broken.read_bytes() == straight.read_bytes()
     assert not unfinished.exists()
 
 
-def test_a_finished_training_is_not_repeated(bars: ImageDataset, tmp_path: Path) -> None:
+def test_train_after_a_finished_training_does_not_repeat_it(bars: ImageDataset, tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     first = train("mnist-cnn", bars, path, device=CPU, progress=silent, epochs=1)
     written = path.stat().st_mtime_ns
@@ -100,7 +100,7 @@ def test_a_finished_training_is_not_repeated(bars: ImageDataset, tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_other_data_another_seed_or_other_epochs_train_anew(bars: ImageDataset, tmp_path: Path) -> None:
+def test_train_with_other_data_seed_or_epochs_trains_anew(bars: ImageDataset, tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     seen = set()
     for dataset, seed, epochs in (
@@ -115,14 +115,14 @@ def test_other_data_another_seed_or_other_epochs_train_anew(bars: ImageDataset, 
 
 
 @pytest.mark.parametrize("content", [b"", b"half a file" * 20])
-def test_a_damaged_state_is_not_taken_up(bars: ImageDataset, tmp_path: Path, content: bytes) -> None:
+def test_train_with_a_damaged_state_starts_anew(bars: ImageDataset, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "weights.safetensors"
     (tmp_path / "weights.safetensors.unfinished").write_bytes(content)
     path.write_bytes(content)
     assert train("mnist-cnn", bars, path, device=CPU, progress=silent, epochs=1).epochs == 1
 
 
-def test_the_global_generator_is_left_alone(bars: ImageDataset, tmp_path: Path) -> None:
+def test_train_leaves_the_global_generator_alone(bars: ImageDataset, tmp_path: Path) -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -130,7 +130,7 @@ def test_the_global_generator_is_left_alone(bars: ImageDataset, tmp_path: Path) 
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_no_images_and_no_epochs_are_refused(bars: ImageDataset, tmp_path: Path) -> None:
+def test_train_without_images_or_epochs_is_refused(bars: ImageDataset, tmp_path: Path) -> None:
     empty = replace(bars, train=make_split(0, 0))
     for dataset, epochs in ((empty, 1), (bars, 0)):
         with pytest.raises(ConfigError, match="at least one"):

@@ -1,4 +1,4 @@
-"""Networks of torchvision and timm by name: architecture, head and preprocessing as their makers mean them."""
+"""Tests of xda.networks.zoo: models of torchvision and timm have their makers' head and preprocessing."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_split_head_of_known_models_finds_the_head(kind: str, name: str, head: s
     assert features.shape == (2, n_features)
 
 
-def test_squeezenet_and_distilled_transformers_are_refused_with_the_reason() -> None:
+def test_find_head_of_squeezenet_or_distilled_transformer_is_refused() -> None:
     squeezenet = build_foreign("torchvision", "squeezenet1_1", 4, {})
     with pytest.raises(ConfigError, match="A ReLU stands between"):
         find_head(squeezenet, torch.randn(2, 3, 64, 64), 4)
@@ -58,7 +58,7 @@ def test_squeezenet_and_distilled_transformers_are_refused_with_the_reason() -> 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet50", "vit_b_16", "inception_v3", "efficientnet_b1", "convnext_tiny"])
 @pytest.mark.parametrize("shape", [(300, 470), (500, 333), (200, 200)])
-def test_the_preprocessing_is_torchvisions_to_the_last_bit(name: str, shape: tuple[int, int]) -> None:
+def test_own_preprocessing_of_torchvision_equals_its_transform(name: str, shape: tuple[int, int]) -> None:
     from torchvision.models import get_model_weights
 
     preprocessing = own_preprocessing("torchvision", name, nn.Identity())
@@ -70,7 +70,7 @@ def test_the_preprocessing_is_torchvisions_to_the_last_bit(name: str, shape: tup
 
 @pytest.mark.parametrize("name", ["test_resnet", "efficientnet_lite0", "resnet18.a1_in1k", "test_vit"])
 @pytest.mark.parametrize("shape", [(300, 470), (200, 200)])
-def test_the_preprocessing_is_timms_to_the_last_bit(name: str, shape: tuple[int, int]) -> None:
+def test_own_preprocessing_of_timm_equals_its_transform(name: str, shape: tuple[int, int]) -> None:
     network = build_foreign("timm", name, 4, {})
     preprocessing = own_preprocessing("timm", name, network)
     assert preprocessing is not None
@@ -80,7 +80,7 @@ def test_the_preprocessing_is_timms_to_the_last_bit(name: str, shape: tuple[int,
     np.testing.assert_allclose(preprocessing.array([encode(image)])[0], expected.numpy(), rtol=1e-5, atol=1e-6)
 
 
-def test_a_transform_that_cannot_be_followed_is_refused() -> None:
+def test_own_preprocessing_with_an_unknown_step_is_refused() -> None:
     network = build_foreign("timm", "test_resnet", 4, {})
     config: Any = network.pretrained_cfg
     config["crop_mode"] = "border"
@@ -92,7 +92,7 @@ def test_a_transform_that_cannot_be_followed_is_refused() -> None:
     assert followed.resize is None
 
 
-def test_a_factory_comes_without_preprocessing() -> None:
+def test_own_preprocessing_of_a_factory_is_none() -> None:
     assert own_preprocessing("factory", "package:network", nn.Identity()) is None
 
 
@@ -101,9 +101,9 @@ def test_a_factory_comes_without_preprocessing() -> None:
     [
         ("torchvision", "resnet19", {}, r"no classification model 'resnet19'; did you mean 'resnet1.*\?$"),
         ("torchvision", "fcn_resnet50", {}, "no classification model"),
-        ("torchvision", "resnet18", {"width": 2}, "argument 'width' is none of those that a model of torchvision"),
+        ("torchvision", "resnet18", {"width": 2}, "argument 'width' is not supported for models of torchvision"),
         ("torchvision", "resnet18", {"width_mult": 2}, "unexpected keyword argument 'width_mult'"),
-        ("timm", "resnet18", {"url": "http://x"}, "argument 'url' is none of those that a model of timm"),
+        ("timm", "resnet18", {"url": "http://x"}, "argument 'url' is not supported for models of timm"),
         ("torchvision", "resnet18", {"weights": "DEFAULT"}, "'weights' cannot be given"),
         ("timm", "resnet19", {}, r"timm has no model 'resnet19'; did you mean .*\?$"),
         ("timm", "hf-hub:somebody/something", {}, "timm has no model"),

@@ -12,7 +12,7 @@ from xda.data.dataset import ImageSplit
 from xda.data.preprocessing import Preprocessing
 
 PIXELS, PIXELS_ON_DEVICE = 1 << 19, 1 << 22
-"""Pixels of one batch on the CPU, where more at a time are no faster, and elsewhere."""
+"""Pixels of one batch on the CPU, where larger batches are no faster, and on a GPU."""
 
 SMALLEST_BATCH, LARGEST_BATCH = 8, 512
 
@@ -50,9 +50,9 @@ def index_batches(n: int, batch_size: int, start: int = 0) -> Iterator[NDArray[n
 
 
 def fitting_batch_size(preprocessing: Preprocessing, device: torch.device) -> int:
-    """Return how many images may pass through a network at a time: fewer, the larger they are.
+    """Return how many images may pass through a network at a time; fewer if they are larger.
 
-    A network's activations are some hundred times the size of its input, so that it is the pixels which count.
+    A network's activations take about a hundred times as much memory as its input, so pixels decide.
     """
     height, width = preprocessing.size
     pixels = PIXELS if device.type == "cpu" else PIXELS_ON_DEVICE

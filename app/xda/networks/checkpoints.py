@@ -1,4 +1,4 @@
-"""Weights on disk: those that the product writes (safetensors), and the checkpoints that people bring."""
+"""Weights on disk: the product's own safetensors files and other programs' checkpoints."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from xda.errors import DataError
 
 _HEADER = "xda"
 _NESTED = ("state_dict", "model_state_dict", "model", "net", "network")
-"""Under which keys training programs put the state dict, in the order in which they are tried."""
+"""Keys under which training programs put the state dict; tried in this order."""
 _SAFE: list[Any] = [
     *(argparse.Namespace, pathlib.PurePosixPath, pathlib.PosixPath, np.ndarray, np.dtype),
     *(type(np.dtype(kind)) for kind in "?bhilqBHILQefdFDSU"),
-    # as NumPy 1 and 2 call what makes a scalar or an array
+    # the constructors of scalars and arrays, as NumPy 1 and 2 name them
     *((np.float64(0).__reduce__()[0], f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
     *((np.zeros(0).__reduce__()[0], f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
 ]
-"""Beside tensors and plain values, what training programs put into their files: arguments, paths, numbers of NumPy.
+"""Classes that training programs save beside tensors and plain values: arguments, paths, NumPy's numbers.
 
-Making one runs no code of the file's and touches nothing outside of itself.
+Making such an object runs no code from the file and has no effect outside of it.
 """
 _PREFIXES = ("module.", "_orig_mod.", "model.")
-"""Prefixes that DataParallel, torch.compile and training frameworks put before every name."""
+"""Prefixes that DataParallel, torch.compile and training frameworks add to every name."""
 _DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
-"""Names in the files that torchvision distributes for its DenseNets, from before it renamed these layers."""
+"""Old layer names in torchvision's files for its DenseNets."""
 _CONVERT = (
     "in the program that made it: `torch.save(model.state_dict(), 'weights.pt')`, or "
     "`safetensors.torch.save_model(model, 'weights.safetensors')`"
@@ -79,7 +79,7 @@ def fill_weights(network: nn.Module, content: bytes, path: str) -> None:
     network : nn.Module
     content : bytes
     path : str
-        Where they come from, for messages.
+        Path of their file, for messages.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """Return the metadata that ``save_weights`` put into a file; empty where there is no such file."""
+    """Return the metadata that ``save_weights`` put into a file; empty if there is no such file."""
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             values = json.loads((file.metadata() or {}).get(_HEADER, "{}"))
@@ -133,10 +133,10 @@ def pack(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> by
     memory: set[int] = set()
     for name, value in tensors.items():
         tensor = value.detach().cpu().contiguous()
-        # tied weights: the format knows no sharing
+        # tied weights: the format does not share tensors
         on_cpu[name] = tensor.clone() if tensor.untyped_storage().data_ptr() in memory else tensor
         memory.add(on_cpu[name].untyped_storage().data_ptr())
-    # one entry: the library writes several in random order
+    # a single entry, because the library writes several in random order
     return safetensors.torch.save(on_cpu, {_HEADER: json.dumps(dict(metadata), sort_keys=True)})
 
 
@@ -163,7 +163,7 @@ def _read_torch(path: Path) -> dict[str, torch.Tensor]:
             f"instead, {_CONVERT}."
         )
     try:
-        # a stream: for a path, torch would go by the name
+        # a stream, because torch would judge a path by its name
         with path.open("rb") as file, torch.serialization.safe_globals(_SAFE):
             content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -173,12 +173,14 @@ def _read_torch(path: Path) -> dict[str, torch.Tensor]:
             f"The weights {path} hold a pickled object{what}, not only tensors; loading it would run code from the "
             f"file, so it is refused. Save the state dict instead, {_CONVERT}."
         ) from None
-    # a damaged pickle may make anything of the classes that are allowed
+    # a damaged pickle may raise any error from the allowed classes
     except Exception as error:
         raise DataError(f"The weights {path} cannot be read ({error}); copy or make them anew.") from None
     content = _state_dict(content)
     if not isinstance(content, Mapping) or not content:
-        raise DataError(f"The weights {path} hold no state dict but {type(content).__name__}; save one, {_CONVERT}.")
+        raise DataError(
+            f"The weights {path} hold a '{type(content).__name__}', not a state dict; save one, {_CONVERT}."
+        )
     several = [f"'{name}'" for name, value in content.items() if _is_state_dict(value)]
     if several:
         raise DataError(
@@ -188,14 +190,14 @@ def _read_torch(path: Path) -> dict[str, torch.Tensor]:
     foreign = [str(name) for name, value in content.items() if not isinstance(value, torch.Tensor)]
     if foreign:
         raise DataError(
-            f"The weights {path} hold '{foreign[0]}', which is no tensor, and no entry {' or '.join(_NESTED)}; save "
+            f"The weights {path} hold '{foreign[0]}', which is not a tensor, and no entry {' or '.join(_NESTED)}; save "
             f"the state dict alone, {_CONVERT}."
         )
     return {str(name): value for name, value in content.items()}
 
 
 def _state_dict(content: object) -> object:
-    """Find the state dict in a training program's checkpoint: under a known name, or the only one there is."""
+    """Find the state dict in a training program's checkpoint: under a known name, or the only one in it."""
     while isinstance(content, Mapping):
         named = [content[key] for key in _NESTED if isinstance(content.get(key), Mapping)]
         alone = [value for value in content.values() if _is_state_dict(value)]
@@ -215,7 +217,7 @@ def _fill(network: nn.Module, tensors: Mapping[str, torch.Tensor], path: str) ->
     expected = network.state_dict()
     tensors = {_DENSENET.sub(r"\1\2", name): value for name, value in tensors.items()}
     tensors = _unprefixed(tensors, expected.keys())
-    # a counter that old checkpoints lack and that eval mode does not read
+    # old checkpoints lack this counter, and eval mode does not read it
     missing = sorted(n for n in expected.keys() - tensors.keys() if not n.endswith("num_batches_tracked"))
     unexpected = sorted(tensors.keys() - expected.keys())
     shapes = sorted(name for name in expected.keys() & tensors.keys() if expected[name].shape != tensors[name].shape)
@@ -242,7 +244,7 @@ def _fill(network: nn.Module, tensors: Mapping[str, torch.Tensor], path: str) ->
 
 
 def _unprefixed(tensors: Mapping[str, torch.Tensor], expected: Iterable[str]) -> dict[str, torch.Tensor]:
-    """Remove prefixes that wrappers put before every name, unless the network has them itself."""
+    """Remove prefixes that wrappers added to every name, unless the network's own names have them."""
     names = dict(tensors)
     known = set(expected)
     changed = True

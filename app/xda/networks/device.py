@@ -1,4 +1,4 @@
-"""The device that holds the tensors."""
+"""Chooses the device that holds the tensors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def resolve_device(choice: DeviceChoice) -> torch.device:
     Parameters
     ----------
     choice : {"auto", "cpu", "cuda"}
-        ``"auto"`` takes the GPU where there is one.
+        ``"auto"`` takes the GPU if there is one.
 
     Returns
     -------
@@ -23,7 +23,7 @@ def resolve_device(choice: DeviceChoice) -> torch.device:
     Raises
     ------
     ConfigError
-        If ``"cuda"`` is asked for and torch sees no CUDA device.
+        ``"cuda"`` was chosen, but torch sees no CUDA device.
     """
     if choice == "cpu":
         return torch.device("cpu")

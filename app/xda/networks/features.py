@@ -25,7 +25,7 @@ Outputs = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 def output_widths(network: nn.Module) -> tuple[int, int]:
-    """Return the number of features d and of logits K of a classifier.
+    """Return a classifier's number of features d and number of logits K.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def extract_batches(
     progress : Progress
         Told how many images are done.
     batch_size : int, optional
-        Images at a time; by default as many as fit the memory.
+        Images at a time; by default ``batches.batch_size_for``.
     start : int
         Image to begin with; those before it are done.
     stage : str
@@ -83,7 +83,7 @@ def extract_batches(
     network.to(device).eval()
     phi, head = split_head(network)
     for batch in index_batches(len(split), batch_size or fitting_batch_size(preprocessing, device), start):
-        # Not around the loop: whoever consumes the batches must not find autograd switched off.
+        # Not around the loop: autograd must stay on for the consumer of the batches.
         with torch.inference_mode():
             images = load_batch(split, batch, preprocessing).to(device)
             z = phi(images)
@@ -114,7 +114,7 @@ def extract(
     batch_size: int | None = None,
     stage: str = "Features",
 ) -> Outputs:
-    """Compute the features and logits of all images at once; parameters and errors as for :func:`extract_batches`.
+    """Compute the features and logits of all images in one array; parameters and errors as for :func:`extract_batches`.
 
     Returns
     -------

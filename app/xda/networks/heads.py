@@ -1,12 +1,11 @@
-"""A classifier f(x) = V phi(x) + v (method section 1) taken apart into phi, everything before the head, and the head.
+"""Splits a classifier f(x) = V phi(x) + v (method section 1) into phi, everything before the head, and the head.
 
 The head is the last linear layer: a ``torch.nn.Linear``, or a 1 x 1 convolution whose output is averaged over all
-positions, which is the same linear map on the averaged input. A head with a single output s = w . phi(x) + b is that
-of a classifier of two classes and is taken for the two rows 0 and w: class 0 has the logit 0, class 1 the logit s.
+positions, which is the same linear map on the averaged input. A head with a single output s = w . phi(x) + b belongs to
+a classifier of two classes and becomes two rows, 0 and w: class 0 has the logit 0, class 1 the logit s.
 
-What the network does with the head's output does not matter to phi, since phi ends where the head begins; that the
-output of the network is the head's (or its softmax, or sigmoid) is checked on images, by ``find_head`` and
-``check_head``.
+phi ends where the head begins, so it does not depend on later steps. ``find_head`` and ``check_head`` check on images
+that the network returns the head's output, its softmax or its sigmoid.
 """
 
 from __future__ import annotations
@@ -23,17 +22,17 @@ from xda.errors import ConfigError
 from xda.networks.outputs import form_of, is_single, tensors
 from xda.networks.refusals import refuse_scripted
 
-_NEEDED = "attribution needs a network whose output is that of a linear layer"
+_NEEDED = "attribution needs a network that returns the output of a linear layer"
 
 
-class _Reached(Exception):  # noqa: N818 - no error: it ends the forward pass where the head begins
+class _Reached(Exception):  # noqa: N818 - not an error: it ends the forward pass where the head begins
     def __init__(self, features: torch.Tensor) -> None:
         super().__init__()
         self.features = features
 
 
 class _Tap(nn.Sequential):
-    """Stands in the place of the head and keeps the steps that follow the features."""
+    """Replaces the head: applies its own layers to the input and ends the forward pass with the result."""
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         for layer in self:
@@ -42,7 +41,7 @@ class _Tap(nn.Sequential):
 
 
 class FeatureExtractor(nn.Module):
-    """Everything of a network before its head: images (B, C, H, W) to phi(x), (B, d).
+    """The part of a network before its head; maps images (B, C, H, W) to phi(x), (B, d).
 
     Parameters
     ----------
@@ -54,7 +53,7 @@ class FeatureExtractor(nn.Module):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        # no child: a layer of phi shall have the name that it has in the network
+        # not a child: layers of phi keep the names that they have in the network
         object.__setattr__(self, "_network", network)
         for kind in ("_modules", "_parameters", "_buffers", "_non_persistent_buffers_set"):
             object.__setattr__(self, kind, getattr(network, kind))
@@ -72,7 +71,7 @@ class FeatureExtractor(nn.Module):
         Raises
         ------
         ConfigError
-            If the network answers without its head.
+            The network returns an output without running its head.
         """
         try:
             self._network.forward(images)
@@ -82,7 +81,7 @@ class FeatureExtractor(nn.Module):
 
 
 class Classifier(nn.Module):
-    """A network whose head is named.
+    """A network with the name of its head.
 
     Parameters
     ----------
@@ -98,12 +97,12 @@ class Classifier(nn.Module):
         self.train(network.training)
 
     def forward(self, images: torch.Tensor) -> object:
-        """Return whatever the network returns."""
+        """Return the network's output unchanged."""
         return self.network(images)
 
 
 def split_head(network: nn.Module) -> tuple[nn.Module, nn.Linear]:
-    """Take a classifier apart into feature extractor and head.
+    """Split a classifier into feature extractor and head.
 
     Parameters
     ----------
@@ -135,14 +134,14 @@ def split_head(network: nn.Module) -> tuple[nn.Module, nn.Linear]:
             f"The last layer of the network must be linear (torch.nn.Linear, or a 1 x 1 convolution before a global "
             f"average), but '{name or 'the network'}' is {type(module).__name__}; {_NEEDED}."
         )
-    # layers, not a function: heat-maps need a rule for each step
+    # layers, not a function, because heat-maps need a rule for each step
     rest = (nn.AdaptiveAvgPool2d(1), nn.Flatten()) if isinstance(module, nn.Conv2d) else (nn.Identity(),)
     body = _replaced(network, name.split("."), _Tap(*rest).train(network.training))
     return FeatureExtractor(_without_softmax_behind(body, name)), linear
 
 
 def head_name(network: nn.Module) -> str:
-    """Return the name of the layer that ``split_head`` takes for the head."""
+    """Return the name of the head that ``split_head`` chooses."""
     if isinstance(network, Classifier):
         return network.head
     names = [name for name, module in network.named_modules() if any(True for _ in module.parameters(recurse=False))]
@@ -150,10 +149,10 @@ def head_name(network: nn.Module) -> str:
 
 
 def find_head(network: nn.Module, images: torch.Tensor, n_classes: int) -> str:
-    """Find the layer whose output is the network's, by running the network.
+    """Run the network to find the layer whose output it returns.
 
-    It runs once as it is and once with the layers' outputs negated: what only happens to leave these values as they
-    are, such as a ReLU behind scores that are all positive, is seen then.
+    The network runs once as it is and once with the layers' outputs negated. The second run reveals steps that leave
+    only the first run's values unchanged, for example a ReLU after positive scores.
 
     Parameters
     ----------
@@ -172,7 +171,7 @@ def find_head(network: nn.Module, images: torch.Tensor, n_classes: int) -> str:
     Raises
     ------
     ConfigError
-        If there is none; the message says what is in the way.
+        There is no such layer; the message gives the reason.
     """
     layers = [(n, m) for n, m in network.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
     widths = (n_classes, 1) if n_classes == 2 else (n_classes,)
@@ -194,7 +193,7 @@ def find_head(network: nn.Module, images: torch.Tensor, n_classes: int) -> str:
 
 
 def check_head(network: nn.Module, head: nn.Linear, features: torch.Tensor, images: torch.Tensor) -> None:
-    """Refuse a network whose output is not that of its head.
+    """Refuse a network that does not return its head's output.
 
     Parameters
     ----------
@@ -210,8 +209,8 @@ def check_head(network: nn.Module, head: nn.Linear, features: torch.Tensor, imag
     Raises
     ------
     ConfigError
-        If the features are not one vector per image, or the scores not finite, or if the network does something with
-        the head's output that is no softmax.
+        The features are not one vector per image, the scores are not finite, or the network changes the head's output
+        other than by a softmax.
     """
     if features.shape != (len(images), head.in_features):
         raise ConfigError(
@@ -232,14 +231,14 @@ def check_head(network: nn.Module, head: nn.Linear, features: torch.Tensor, imag
         for output, turned in zip(outputs, negated, strict=False)
     ):
         raise ConfigError(
-            "The network does something after its last linear layer that is no softmax; its head must come last, "
+            "The network does something other than a softmax after its last linear layer; its head must come last, "
             "since only a linear head's output is a sum over training images."
         )
 
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """One run of a layer that may be the head."""
+    """One call of a layer that may be the head."""
 
     name: str
     module: nn.Module
@@ -247,7 +246,7 @@ class _Call:
     y: torch.Tensor
 
     def scores(self) -> torch.Tensor | None:
-        """Return the layer as a linear map of one vector per image, (B, K); None if it is none."""
+        """Return the layer's scores (B, K) if it maps one vector per image linearly; else None."""
         linear = _as_linear(self.module)
         if linear is None or self.x.ndim != (4 if isinstance(self.module, nn.Conv2d) else 2):
             return None
@@ -297,7 +296,7 @@ def _why_no_head(
         return "The network's output is not finite (NaN or infinity) even on noise; check its weights."
     linear = [(name, layer) for name, layer in layers if _as_linear(layer) is not None]
     last = head_name(network)
-    # a convolution of several pixels with as many outputs as classes is no head where another layer comes behind it
+    # a convolution of several pixels is no head if another layer follows it, even with one output for each class
     calls = [call for call in calls if _as_linear(call.module) is not None or call.name == last]
     if not calls:
         refuse_scripted(network)
@@ -317,7 +316,7 @@ def _why_no_head(
         if any(form_of(output, rectified) is not None for output in outputs):
             return (
                 f"A ReLU stands between the last convolution '{last_call.name}' and the average over positions, as in "
-                f"SqueezeNet, so the logits are not linear in any features; {_NEEDED}."
+                f"SqueezeNet, so the logits are not a linear function of features; {_NEEDED}."
             )
         if _as_linear(last_call.module) is None:
             return (
@@ -353,7 +352,7 @@ def _width(module: nn.Linear | nn.Conv2d) -> int:
 
 
 def _as_linear(module: nn.Module) -> nn.Linear | None:
-    """Return a layer as a linear layer, with two rows if it has one output; None if it is not linear."""
+    """Return a layer as a linear layer, with two rows for a single output; None if it is not linear."""
     if isinstance(module, nn.Linear):
         return module if module.out_features > 1 else _two_rows(module)
     if not isinstance(module, nn.Conv2d):
@@ -370,7 +369,7 @@ def _as_linear(module: nn.Module) -> nn.Linear | None:
 
 
 def _two_rows(head: nn.Linear) -> nn.Linear:
-    """Return the head of a network with one logit s as that of one with two, 0 and s."""
+    """Turn a head with one logit s into a head with two logits, 0 and s."""
     linear = nn.Linear(head.in_features, 2, bias=head.bias is not None, device="meta")
     for name, value in head.named_parameters(recurse=False):
         both = torch.cat([torch.zeros_like(value), value]).detach()
@@ -379,7 +378,7 @@ def _two_rows(head: nn.Linear) -> nn.Linear:
 
 
 def _replaced(module: nn.Module, path: list[str], replacement: nn.Module) -> nn.Module:
-    """Return a copy of ``module`` with another submodule at ``path``; all else is shared."""
+    """Return a copy of ``module`` with another submodule at ``path``; everything else is shared."""
     if not path:
         return replacement
     clone = copy.copy(module)
@@ -389,7 +388,7 @@ def _replaced(module: nn.Module, path: list[str], replacement: nn.Module) -> nn.
 
 
 def _without_softmax_behind(network: nn.Module, head: str) -> nn.Module:
-    """Take away the softmax layers registered after the head: they never run, and no heat-map has a rule for them."""
+    """Remove the softmax layers registered after the head: they never run, and heat-maps have no rule for them."""
     names = [name for name, _ in network.named_modules()]
     for name in names[names.index(head) + 1 :]:
         if isinstance(network.get_submodule(name), nn.Softmax | nn.LogSoftmax):

@@ -1,8 +1,8 @@
 """The source of a factory's module: a build collects it into the run, and opening the run imports it from memory.
 
-A module that Python finds here comes before the run's copy, so that naming your own module never runs somebody else's
-code in its place. What is imported from a run is known to Python only while its network is made: two runs may bring
-modules of one name.
+A module that Python finds on this machine wins over the run's copy, so that the name of your own module never runs
+somebody else's code. Python knows a run's modules only while the run's network is made: two runs may have modules of
+the same name.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from xda.plugins import PACKAGES, module_of
 
 MOST_FILES = 500
 MOST_BYTES = 1 << 22
-"""Bytes of all files together."""
+"""Largest size of all files together, in bytes."""
 
 _importing = threading.RLock()
 
 
 def collect(factory: str) -> dict[str, bytes]:
-    """Return the source files of the module of a factory, of a package all of them, by relative path.
+    """Return the source files of a factory's module or package by relative path.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def collect(factory: str) -> dict[str, bytes]:
     Returns
     -------
     dict of str to bytes
-        Such as ``{"my_project/__init__.py": …, "my_project/models.py": …}``. Links, and what is no ``.py`` file, are
+        Example: ``{"my_project/__init__.py": …, "my_project/models.py": …}``. Links and other files than ``.py`` are
         left out.
 
     Raises
@@ -53,7 +53,7 @@ def collect(factory: str) -> dict[str, bytes]:
     file = Path(places[0]) if len(places) == 1 else Path(getattr(module, "__file__", None) or "")
     if len(places) > 1 or not (places or file.suffix == ".py") or not PACKAGES.isdisjoint(file.resolve().parts):
         raise ConfigError(
-            f"keep_code cannot keep '{top}': it is no module or package of your own, made of .py files in one place. "
+            f"keep_code cannot keep '{top}': it is not your own module or package with its .py files in one place. "
             "Leave keep_code out; whoever opens the run installs it."
         )
     paths = sorted(file.rglob("*.py")) if places else [file]
@@ -88,7 +88,7 @@ def _is_plain(path: Path, top: Path) -> bool:
 
 @contextmanager
 def importable(factory: str, code: Mapping[str, bytes]) -> Iterator[None]:
-    """Within the block, let Python find a factory's module in the code of a run if it finds none elsewhere.
+    """Within the block, let Python import a factory's module from a run's code if it finds it nowhere else.
 
     Parameters
     ----------
@@ -116,11 +116,11 @@ def _is_here(top: str) -> bool:
     try:
         return importlib.util.find_spec(top) is not None
     except ValueError:
-        return True  # a module such as __main__, which says nothing of where it came from
+        return True  # like __main__, the module does not tell its file
 
 
 class _KeptCode(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
-    """Finds and loads the modules below one name in files that are in memory."""
+    """Imports the modules below one name from files in memory."""
 
     def __init__(self, top: str, files: Mapping[str, bytes]) -> None:
         self._top = top
@@ -129,7 +129,7 @@ class _KeptCode(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return the specification with which Python imports a module of the run; None for every other."""
+        """Return the import specification of a module of the run; None for every other module."""
         if fullname.partition(".")[0] != self._top:
             return None
         if self._file(fullname) is not None:
@@ -149,7 +149,7 @@ class _KeptCode(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
         return (self._file(fullname) or "").endswith("/__init__.py")
 
     def get_filename(self, fullname: str) -> str:
-        """Return the path of a module in the run, which tracebacks show."""
+        """Return a module's path in the run for tracebacks."""
         return f"code/{self._file(fullname)}"
 
     def get_source(self, fullname: str) -> str:

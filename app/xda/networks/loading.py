@@ -1,4 +1,4 @@
-"""A network with weights, head and preprocessing: from a checkpoint for a build, from the run ever after."""
+"""Loads a network with weights, head and preprocessing: from a checkpoint for a build, later from the run."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from xda.networks.spec import NetworkSpec, build_network, default_preprocessing
 from xda.plugins import refuse_unnamed
 
 _SPARE_BYTES = 1 << 26
-"""Bytes that a network may allocate beside its weights while it is made."""
+"""A network may allocate so many bytes beside its weights while it is made."""
 _MAKERS = frozenset({torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn, torch.eye})
-"""Functions that allocate the tensors of layers; others compute from tensors that are there already."""
+"""Functions that allocate the tensors of layers; all others compute from existing tensors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +33,12 @@ class LoadedNetwork:
     """The parts of a network that a run keeps."""
 
     spec: NetworkSpec
-    """With the name of the head, where that is not found without running the network."""
+    """Names the head if it can only be found by running the network."""
     preprocessing: Preprocessing
     classifier: nn.Module
     """In eval mode."""
     remark: str = ""
-    """A sentence about what the network does to its head's scores or returns beside them; empty if nothing."""
+    """A sentence about steps after the head or further outputs; empty if there are none."""
 
     def weights(self) -> bytes:
         """Return the weights as safetensors, for ``open_network``."""
@@ -46,7 +46,7 @@ class LoadedNetwork:
         return pack((named.network if isinstance(named, Classifier) else named).state_dict(), {})
 
     def own_preprocessing(self) -> Preprocessing | None:
-        """Return the transform of the network's makers; None if there is none that can be followed."""
+        """Return the makers' transform as a preprocessing; None if there is none or it has unknown steps."""
         named = self.classifier
         try:
             return default_preprocessing(self.spec, named.network if isinstance(named, Classifier) else named)
@@ -75,12 +75,12 @@ def load_network(spec: NetworkSpec, checkpoint: Path | None, preprocessing: Mapp
     Parameters
     ----------
     spec : NetworkSpec
-        Its head may be empty: then it is found. Where it names weights of torchvision or timm, these are taken, and
-        downloaded unless that was done before.
+        If it names no head, the head is searched. If it names weights of torchvision or timm, they are used, and
+        downloaded unless they were before.
     checkpoint : Path, optional
         None: the network brings its weights, as factories may.
     preprocessing : mapping
-        Fields of ``Preprocessing`` that replace those of the model's own transform.
+        Fields of ``Preprocessing`` that replace fields of the model's own transform.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def load_network(spec: NetworkSpec, checkpoint: Path | None, preprocessing: Mapp
     chosen = _preprocessing(spec, network, preprocessing)
     if spec.kind == "preset":
         return LoadedNetwork(spec, chosen, _named(network, spec.head))
-    # a fixed seed: the head that is found must not depend on chance
+    # a fixed seed, so that the choice of the head does not depend on chance
     noise = torch.randn((2, chosen.channels, *chosen.size), generator=torch.Generator().manual_seed(0))
     try:
         if spec.head:
@@ -135,7 +135,7 @@ def open_network(
     weights : bytes
         From ``LoadedNetwork.weights``.
     where : str
-        Where they come from, for messages.
+        Path of their file, for messages.
     allow_factory : sequence of str
         Modules, or packages with all of theirs, whose factories may be called; others are not even imported.
     code : mapping of str to bytes
@@ -185,7 +185,7 @@ def _refuse_broken(network: nn.Module, checkpoint: Path) -> None:
     if broken:
         raise DataError(
             f"The weights {checkpoint} hold values that are not finite (NaN or infinity), first in '{broken[0]}'; take "
-            "a checkpoint from before the training went astray."
+            "a checkpoint from before the training diverged."
         )
 
 
@@ -199,15 +199,15 @@ def _preprocessing(spec: NetworkSpec, network: nn.Module, given: Mapping[str, An
                 "[network.preprocessing]."
             )
         return Preprocessing.from_dict(given)
-    # the margin of the model's own crop means nothing for another size
+    # the margin of the model's own crop does not apply to another size
     kept = own.to_dict() | ({"resize": None} if "size" in given else {})
     return Preprocessing.from_dict(kept | dict(given))
 
 
 class _AllocationLimit(TorchFunctionMode):
-    """Within the block, tensors that are made from nothing may have so many bytes in all.
+    """Within the block, limit the bytes of all newly allocated tensors.
 
-    Their size is asked of torch's ``meta`` device first, which holds shapes and no numbers.
+    torch's ``meta`` device, which holds shapes and no numbers, gives their size before they are allocated.
 
     Parameters
     ----------
@@ -216,7 +216,7 @@ class _AllocationLimit(TorchFunctionMode):
     Raises
     ------
     DataError
-        By the function that would go beyond.
+        Raised by the function that would exceed the limit.
     """
 
     def __init__(self, n_bytes: int) -> None:

@@ -1,8 +1,8 @@
-"""A search for the mean and standard deviation of a network's training, if it is given pixels of 0 to 1 as they are.
+"""Searches the mean and standard deviation of a network's training if the build gives it pixels from 0 to 1.
 
-That is found out on labelled images: they are classified with each normalisation that is in use, and one is reported
-only if it does so much better that chance is ruled out, and well. Nothing is said of a network that was trained without
-normalisation, or that normalises by itself, since for it every other one is worse; nor of one that knows nothing.
+The network classifies labelled images under each usual normalisation. One is reported only if it does well, and better
+than chance could explain. A network that was trained without normalisation, or that normalises by itself, gets no
+report, because every other normalisation is worse; an untrained network gets none either.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from xda.networks.heads import split_head
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and standard deviation of ImageNet's training images, with which most published networks were trained."""
 _SPREADS = 3.0
-"""Standard deviations by which images that become right must outnumber those that become wrong."""
+"""Images that become right must outnumber those that become wrong by so many standard deviations."""
 _LEAST_KAPPA = 0.5
 """An untrained network may say the commonest class under one normalisation and another under the next."""
 _CLOSE = 0.05
-"""Share of the images by which a less likely normalisation must be better."""
+"""A less likely normalisation must be better by this share of the images."""
 _AT_ONCE = 32
 
 Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
@@ -49,14 +49,14 @@ def better_normalisation(
     images: Sequence[bytes],
     labels: NDArray[np.int64],
 ) -> Better | None:
-    """Try other means and standard deviations if those given change nothing.
+    """Try other means and standard deviations if the given ones change nothing.
 
     Parameters
     ----------
     network : nn.Module
         Classifier with a linear head; put into eval mode and run where it is.
     preprocessing : Preprocessing
-        As it is given. Only a mean of 0 and a standard deviation of 1 are doubted.
+        As given. Only a mean of 0 with a standard deviation of 1 is questioned.
     own : Preprocessing, optional
         That of the network's makers.
     images : sequence of bytes

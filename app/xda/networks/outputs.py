@@ -1,6 +1,6 @@
-"""The output of a network compared with the scores of a linear layer in it: the same, or their softmax.
+"""Recognises whether a network returns the scores of one of its linear layers, or their softmax.
 
-A network of two classes may return one value instead, the logit of the second class against the first, or its sigmoid.
+A network of two classes may instead return one value: the second logit minus the first, or its sigmoid.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from typing import Literal
 import torch
 
 _RTOL = 1e-3
-"""Largest deviation at which two outputs are the same one, relative to the largest value."""
+"""Largest deviation of two outputs that count as equal, relative to the largest value."""
 
 Form = Literal["scores", "softmax", "log-softmax", "difference", "sigmoid"]
 """Functions of the head's scores that a network may return; each gives the same decision.
 
-The last two are of two classes: the second score less the first, and the sigmoid of that, which is the softmax of the
-second class. The network decides for the second class where the difference is positive.
+The last two are for two classes: the second score minus the first, and its sigmoid, which is the softmax of the second
+class. The network decides for the second class if the difference is positive.
 """
 
 
 def tensors(output: object) -> Iterator[torch.Tensor]:
-    """Yield the tensors in what a network returns, those called logits first."""
+    """Yield the tensors that a network returns, those named logits first."""
     if isinstance(output, torch.Tensor):
         yield output
     elif isinstance(output, Mapping):
@@ -37,7 +37,7 @@ def tensors(output: object) -> Iterator[torch.Tensor]:
 
 
 def form_of(output: torch.Tensor, scores: torch.Tensor) -> Form | None:
-    """Return the form of an output, given the scores (B, K) of a layer; None if it is none of them."""
+    """Return the form in which an output gives the scores (B, K) of a layer; None for any other output."""
     candidates: dict[Form, torch.Tensor]
     if output.shape == scores.shape:
         candidates = {"scores": scores, "softmax": scores.softmax(1), "log-softmax": scores.log_softmax(1)}
@@ -46,7 +46,7 @@ def form_of(output: torch.Tensor, scores: torch.Tensor) -> Form | None:
         output = output.flatten()
         if _close(output, difference):
             return "difference"
-        # less a half: near to it, every sigmoid of small scores is the same in proportion to its size
+        # minus a half: relative to their size, all sigmoids of small scores are nearly equal
         rounding = 4 * torch.finfo(output.dtype).eps if output.dtype.is_floating_point else 0.0
         return "sigmoid" if _close(output - 0.5, difference.sigmoid() - 0.5, atol=rounding) else None
     else:
@@ -60,7 +60,7 @@ def is_single(output: torch.Tensor) -> bool:
 
 
 def remark(outputs: Sequence[torch.Tensor], scores: torch.Tensor, head: str, *, chosen: bool) -> str:
-    """Say what a person should know of a network that returns more, or something else, than its head's scores.
+    """Describe, in words for the user, an output that is not just the head's scores.
 
     Parameters
     ----------
@@ -71,13 +71,13 @@ def remark(outputs: Sequence[torch.Tensor], scores: torch.Tensor, head: str, *, 
     head : str
         Its name.
     chosen : bool
-        Whether somebody named it, rather than it was found.
+        Whether the user named the head.
 
     Returns
     -------
     str
-        One or two sentences; empty where the network returns just the scores, or other things beside that have not
-        one value for each class.
+        One or two sentences; empty if the network returns just the scores, or only other outputs beside them that do
+        not have one value for each class.
     """
     found = {form for output in outputs if (form := form_of(output, scores)) is not None}
     alike = [form_of(output, scores) for output in outputs if output.shape == scores.shape]

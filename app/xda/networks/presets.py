@@ -1,4 +1,4 @@
-"""The networks that the product can train by itself, each with its preprocessing and training recipe."""
+"""Networks that the product can train by itself, with their preprocessing and training recipes."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Recipe:
     warm_up: float
     """Share of the steps in which the learning rate rises."""
     crop_padding: int
-    """Zero padding in pixels for random crops; 0: no cropping."""
+    """Zero padding in pixels for random crops; 0 means no cropping."""
     flip: bool
     """Whether images are mirrored at random."""
     autocast: bool = False
-    """Whether convolutions and products compute in bfloat16, weights staying float32."""
+    """Whether convolutions and products compute in bfloat16; weights stay float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def get_preset(name: str) -> Preset:
     Raises
     ------
     ConfigError
-        If there is none of that name.
+        There is no preset of that name.
     """
     if name not in PRESETS:
         raise ConfigError(f"There is no network preset '{name}'; known are: {', '.join(PRESETS)}.")
@@ -73,7 +73,7 @@ def _mnist_cnn(n_classes: int) -> nn.Module:
 
 
 def _fashion_cnn(n_classes: int) -> nn.Module:
-    """Build two convolutions with pooling and a hidden layer: more channels than for digits, at about the same cost."""
+    """Build two convolutions with pooling and a hidden layer, with more channels than for digits at a similar cost."""
     return nn.Sequential(
         nn.Conv2d(1, 16, 3, padding=1),
         nn.ReLU(),

@@ -1,7 +1,7 @@
-"""The weights that torchvision and timm distribute with their models, downloaded as these packages do it.
+"""Weights that torchvision and timm distribute with their models, downloaded as by these packages.
 
-Only a build asks for them: they become a part of the run, so that opening it needs no network. Files that were
-downloaded before are taken from where torch and the Hugging Face hub keep theirs (``TORCH_HOME``, ``HF_HOME``).
+Only a build asks for them: they become a part of the run, so that opening it needs no network. Files of earlier
+downloads are read from the caches of torch and the Hugging Face hub (``TORCH_HOME``, ``HF_HOME``).
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from xda.networks.checkpoints import load_weights
 from xda.networks.zoo import require_model
 
 ANY: Final = "pretrained"
-"""The weights that a package takes for a model where none are named."""
+"""Chooses the weights that a package uses by default for a model."""
 _PRENORMALISED = ("googlenet", "inception_v3")
-"""Models whose weights of torchvision expect another normalisation and bring the layer that changes it."""
+"""Models whose torchvision weights expect another normalisation; an extra layer converts it."""
 _HASH = re.compile(r"-([a-f0-9]{8,})\.")
-"""The part of a file's name that torch.hub takes for the beginning of its SHA-256."""
+"""The part of a file's name that torch.hub reads as the beginning of its SHA-256."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,9 @@ class Pretrained:
     """Weights that a package distributes."""
 
     name: str
-    """Such as ``"IMAGENET1K_V2"`` of torchvision; the tag of timm, such as ``"a1_in1k"``."""
+    """torchvision's name (``"IMAGENET1K_V2"``) or timm's tag (``"a1_in1k"``)."""
     arguments: Mapping[str, Any]
-    """Keyword arguments with which the model must be made to take them."""
+    """Keyword arguments that the model needs to accept these weights."""
 
 
 def choose_weights(kind: str, name: str, choice: str, n_classes: int) -> Pretrained:
@@ -81,7 +81,7 @@ def choose_weights(kind: str, name: str, choice: str, n_classes: int) -> Pretrai
 
 
 def fill_pretrained(network: nn.Module, kind: str, name: str, weights: str, arguments: Mapping[str, Any]) -> None:
-    """Fill a network with the weights of its makers, downloading them unless that was done before.
+    """Fill a network with its makers' weights; download them unless they are in the cache.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def fill_pretrained(network: nn.Module, kind: str, name: str, weights: str, argu
     Raises
     ------
     DataError
-        If they cannot be downloaded, or the file is not what its name says.
+        The download fails, or the file does not match the hash in its name.
     """
     if kind == "torchvision":
         load_weights(network, _downloaded(torchvision_weights(name, weights).url, f"'{weights}' of '{name}'"))
@@ -106,7 +106,7 @@ def fill_pretrained(network: nn.Module, kind: str, name: str, weights: str, argu
     try:
         with _quiet("huggingface_hub", "timm"):
             filled = timm.create_model(name, pretrained=True, **arguments)
-    except Exception as error:  # whatever timm and the hub raise without a network, the network itself can be made
+    except Exception as error:  # timm and the hub raise various errors without internet
         raise DataError(
             f"The weights '{weights}' of '{name}' cannot be had from the Hugging Face hub ({_first_line(error)}); "
             "connect to the network, bring its cache from where they are (HF_HOME), or name a file with checkpoint."
@@ -148,7 +148,7 @@ def _timm_config(name: str, choice: str) -> Any:
     require_model("timm", name)
     try:
         config = importlib.import_module("timm").get_pretrained_cfg(name)
-    except RuntimeError:  # an unknown tag
+    except RuntimeError:  # the tag is unknown
         config = None
     if config is None or not config.has_weights:
         raise ConfigError(f"timm has no weights for '{name}'; name a file with checkpoint.")
@@ -161,7 +161,7 @@ def _timm_config(name: str, choice: str) -> Any:
 
 
 def _downloaded(url: str, what: str) -> Path:
-    """Return a file of torch.hub's, downloaded if it is absent; its content must match the hash in its name."""
+    """Return a file of torch.hub, downloaded if missing; its content must match the hash in its name."""
     name = PurePosixPath(urlparse(url).path).name
     path = Path(torch.hub.get_dir()) / "checkpoints" / name
     found = _HASH.search(name)
@@ -187,7 +187,7 @@ def _downloaded(url: str, what: str) -> Path:
 
 @contextmanager
 def _quiet(*names: str) -> Iterator[None]:
-    """Keep packages from reporting each try; the error reports a failure once."""
+    """Silence the packages' reports of each try; the error reports a failure once."""
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     try:

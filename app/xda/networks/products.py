@@ -1,7 +1,7 @@
-"""Features of the support vectors where they are used, and the inner products computed from them.
+"""Computes inner products with the features of the support vectors, kept on the device.
 
-What goes in and comes out is numpy; tensors stay inside. On the CPU it is numpy
-throughout, because one query is some ten thousand multiplications, which a thread pool would only slow down.
+Callers pass and get NumPy arrays. On the CPU all arithmetic is NumPy's, because a query takes only some ten thousand
+multiplications, which a thread pool would slow down.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ class _Products(Protocol):
 
 
 BLOCK_VALUES, BLOCK_VALUES_OF_MANY = 1 << 16, 1 << 20
-"""Features turned into float64 at a time: for one query what a core's cache holds (0.5 MiB), for several 8 MiB."""
+"""Features converted to float64 at a time: 0.5 MiB for one query, to fit a core's cache; 8 MiB for several."""
 
 COPIED_BYTES = 1 << 26
-"""Features of support vectors that are copied out of a file, so that they lie close together; more stay where they are,
-in pages that the system shares between processes and takes back when it needs them."""
+"""Up to so many bytes of support vectors' features are copied out of a file, so that they lie close together; more stay
+in the file's pages, which the system shares between processes and can reclaim."""
 
 
 class DeviceFeatures:
-    """Features of the support vectors, kept in float32 where they are used; all arithmetic is float64.
+    """Features of the support vectors, kept in float32 on the device; all arithmetic is float64.
 
-    float64 because the sum of the attributions must equal the surrogate's logit also where large contributions of both
-    signs cancel.
+    In float64, the sum of the attributions equals the surrogate's logit even if large contributions of both signs
+    cancel.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class DeviceFeatures:
         self.offset = offset
 
     def products(self, rows: NDArray[np.int64], queries: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the inner products of some support vectors with one query or several.
+        """Return the inner products of some support vectors with one or several queries.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""A block that leaves the global random generators of torch, numpy and Python as they were."""
+"""Protects the global random generators of torch, numpy and Python within a block."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import torch
 
 @contextmanager
 def kept_random_state() -> Iterator[None]:
-    """Put the generators back at the end of the block; within, they go on from where they are.
+    """Restore the generators at the end of the block; within it they continue from their state.
 
-    Whoever seeds a notebook gets the same numbers whether an explanation was asked for in between or not. The
-    generators of a CUDA device are left out: networks are made on the CPU.
+    A seeded notebook gets the same numbers with or without an explanation in between. The generators of a CUDA device
+    are left out: networks are made on the CPU.
     """
-    state, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 - it is the global one that is meant
+    state, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the global generator is meant
     try:
         with torch.random.fork_rng(devices=[]):
             yield

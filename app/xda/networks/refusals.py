@@ -1,4 +1,4 @@
-"""Refusals of networks without heat-maps or without a head, and architectures that are known to be refused."""
+"""Messages that refuse networks without heat-maps or without a head; refuses architectures known to be unsuitable."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OWN_STATISTICS = ("LayerNorm", "GroupNorm", "InstanceNorm", "layer_norm", "grou
 
 
 def refuse_known(kinds: Iterable[str]) -> None:
-    """Refuse architectures that the composite is known not to suit, with the reason.
+    """Refuse architectures known to be unsuitable for the composite, with the reason.
 
     Parameters
     ----------
@@ -49,17 +49,17 @@ def refuse_known(kinds: Iterable[str]) -> None:
 
 
 def is_scripted(network: nn.Module) -> bool:
-    """Return whether a network, or a part of it, is a TorchScript program, whose layers do not show what they are."""
+    """Whether a network or a part of it is a TorchScript program, which hides its layers."""
     return any(isinstance(module, torch.jit.ScriptModule) for module in network.modules())
 
 
 def refuse_scripted(network: nn.Module) -> None:
-    """Refuse a TorchScript program in which no head was found.
+    """Refuse a TorchScript program, whose head cannot be found.
 
     Raises
     ------
     ConfigError
-        If it is one.
+        The network is such a program.
     """
     if is_scripted(network):
         raise ConfigError(

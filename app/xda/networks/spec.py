@@ -1,4 +1,4 @@
-"""The description of a run's network, from which it is built again with its preprocessing."""
+"""Describes a run's network, and builds the network and its preprocessing from the description."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from xda.networks.random_state import kept_random_state
 from xda.networks.zoo import build_foreign, own_preprocessing
 
 NetworkKind = Literal["preset", "torchvision", "timm", "factory"]
-"""Sources of an architecture; also the keys under which a configuration and a manifest name it."""
+"""Sources of an architecture; configuration and manifest use them as keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,27 +23,27 @@ class NetworkSpec:
     """The description of a network, enough to build it again; stored with every run."""
 
     name: str
-    """Name of the preset or the model; of a factory ``module:function``."""
+    """Name of the preset or model; ``module:function`` for a factory."""
     n_classes: int
     kind: NetworkKind = "preset"
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """Keyword arguments of the model, JSON values."""
     head: str = ""
-    """Name of the last linear layer; empty: the last layer with parameters."""
+    """Name of the last linear layer; empty means the last layer with parameters."""
     weights: str = ""
-    """Name of the weights of the model's makers that a build starts from; empty: those of a checkpoint.
+    """Name of the makers' weights for a build; empty if a checkpoint gives the weights.
 
-    A run holds its weights, so that whoever opens it does not look at this.
+    A run holds its own weights, so this is not used when the run is opened.
     """
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-ready dictionary, such as ``{"preset": "mnist-cnn", "n_classes": 10}``."""
+        """Return a JSON-ready dictionary; example: ``{"preset": "mnist-cnn", "n_classes": 10}``."""
         further = {"arguments": dict(self.arguments), "head": self.head, "weights": self.weights}
         return {self.kind: self.name, "n_classes": self.n_classes} | {k: v for k, v in further.items() if v}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the spec that ``to_dict`` described.
+        """Return the spec from a dictionary of ``to_dict``.
 
         Raises
         ------
@@ -67,13 +67,13 @@ class NetworkSpec:
 
 
 def build_network(spec: NetworkSpec) -> nn.Module:
-    """Return the network of a spec, with fresh weights from torch's global generator, which stays where it is.
+    """Return the network of a spec with fresh weights; torch's global generator keeps its state.
 
     Raises
     ------
     ConfigError
-        If the network is unknown, needs a package or module that is not there, cannot be made with its arguments, or
-        the number of classes is below 2.
+        The network is unknown, needs a missing package or module or cannot be made with its arguments, or there are
+        fewer than 2 classes.
     """
     if spec.n_classes < 2:
         raise ConfigError(f"A classifier needs at least 2 classes, not {spec.n_classes}.")
@@ -84,13 +84,13 @@ def build_network(spec: NetworkSpec) -> nn.Module:
 
 
 def uncompiled(network: nn.Module) -> nn.Module:
-    """Return the network that ``torch.compile`` wrapped, whose layers can be taken apart; others as they are."""
+    """Return the network inside a wrapper of ``torch.compile``; other networks unchanged."""
     original = getattr(network, "_orig_mod", None)
     return original if isinstance(original, nn.Module) else network
 
 
 def default_preprocessing(spec: NetworkSpec, network: nn.Module) -> Preprocessing | None:
-    """Return the preprocessing that comes with a network; None where it comes with none.
+    """Return the preprocessing that comes with a network; None if it has none.
 
     Parameters
     ----------

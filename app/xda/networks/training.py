@@ -37,12 +37,12 @@ _EVAL_BATCH = 1000
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """The result of a training."""
+    """Result of a training."""
 
     test_accuracy: float
-    """Share of the test images classified right."""
+    """Share of correctly classified test images."""
     seconds: float
-    """Time spent, over all attempts; 0 if the training had been finished before."""
+    """Time of all attempts; 0 if the training was already finished."""
     epochs: int
 
 
@@ -58,8 +58,8 @@ def train(
 ) -> TrainingResult:
     """Train a preset network and write its weights.
 
-    A training that was interrupted, also by kill -9, goes on after its last whole epoch; one that is finished for the
-    same preset, data and seed is not repeated. Both are told by a key over all of these, not by the file's existence.
+    An interrupted training, even by kill -9, continues after its last complete epoch. A finished one for the same
+    preset, data and seed is not repeated. A key over all of these recognises both; a file's existence is not enough.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def train(
     dataset : ImageDataset
         Trained on its train split, tested on its test split.
     checkpoint : Path
-        Where the weights go (safetensors, with the result in the header). The state of an unfinished training is kept
+        File for the weights (safetensors, with the result in the header). The state of an unfinished training is kept
         next to it, with ``.unfinished`` appended.
     device : torch.device
     progress : Progress
@@ -114,7 +114,7 @@ def train(
         if run.epoch < recipe.epochs:
             run.save(unfinished)
     accuracy = _accuracy(network, dataset.test, known.preprocessing, device, progress)
-    # no time in it: the same training gives the same file
+    # without the time, so that the same training gives the same file
     outcome = {"training_key": key, "preset": preset, "test_accuracy": repr(accuracy), "epochs": str(recipe.epochs)}
     save_weights(network, checkpoint, outcome)
     unfinished.unlink(missing_ok=True)
@@ -122,7 +122,7 @@ def train(
 
 
 class _Run:
-    """A training under way: the network, AdamW's state, and the epoch."""
+    """A running training: the network, AdamW's state and the epoch."""
 
     def __init__(self, network: nn.Module, recipe: Recipe, key: str, n_train: int) -> None:
         self.network = network
@@ -152,7 +152,7 @@ class _Run:
             file.write(pack(tensors, header))
 
     def resume(self, path: Path) -> None:
-        """Take up the state at ``path`` if it belongs to this very training; else start from the beginning."""
+        """Continue from the state at ``path`` if it belongs to the same training; else start from the beginning."""
         header = read_metadata(path)
         if header.get("training_key") != self.key:
             return

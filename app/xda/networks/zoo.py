@@ -1,7 +1,7 @@
-"""Networks that others define: torchvision's and timm's models by name, and the networks of a person's own factory.
+"""Builds networks defined elsewhere: models of torchvision and timm by name, and networks of the user's factory.
 
-Only their architecture is taken, never weights: those come from a checkpoint, from ``xda.networks.pretrained`` or, in a
-run, from the run itself. Nothing is downloaded.
+This module makes only the architecture and downloads nothing. Weights come from a checkpoint, from
+``xda.networks.pretrained`` or, in a run, from the run itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from xda.errors import ConfigError
 from xda.plugins import call_factory
 
 KINDS: Final = ("torchvision", "timm", "factory")
-"""Sources of networks that are no presets."""
+"""Sources of networks other than presets."""
 
 _RESERVED = {
     "torchvision": ("weights", "weights_backbone", "num_classes", "progress"),
@@ -55,10 +55,10 @@ _TAKEN = {
         }
     ),
 }
-"""The arguments that are passed, since each says something of the architecture and none makes the package load a file
-or make a request; a run may name others, and a later version of the package may have them."""
+"""Arguments that are passed on: each describes the architecture, and none makes the package load a file or make a
+request. A run may name other arguments, which a later version of the package may have."""
 _SLOW_INITIALISATION = ("googlenet", "inception_v3")
-"""torchvision draws their first weights for minutes unless told not to; all weights are replaced anyway."""
+"""torchvision would draw their first weights for minutes; all weights are replaced anyway."""
 
 
 def build_foreign(kind: str, name: str, n_classes: int, arguments: Mapping[str, Any]) -> nn.Module:
@@ -68,7 +68,7 @@ def build_foreign(kind: str, name: str, n_classes: int, arguments: Mapping[str, 
     ----------
     kind : {"torchvision", "timm", "factory"}
     name : str
-        Of the model, or ``module:function``.
+        Name of the model, or ``module:function``.
     n_classes : int
     arguments : mapping
         Further keyword arguments of the model.
@@ -95,14 +95,14 @@ def build_foreign(kind: str, name: str, n_classes: int, arguments: Mapping[str, 
     foreign = sorted(arguments.keys() - _TAKEN.get(kind, arguments.keys()) - set(_RESERVED[kind]))
     if foreign:
         raise ConfigError(
-            f"The network argument '{foreign[0]}' is none of those that a model of {kind} is given here: "
+            f"The network argument '{foreign[0]}' is not supported for models of {kind}; supported are "
             f"{', '.join(sorted(_TAKEN[kind]))}. Make the model in a factory of your own."
         )
     return builders[kind](name, n_classes, arguments)
 
 
 def require_model(kind: str, name: str) -> None:
-    """Refuse a name that is no model of torchvision or timm.
+    """Refuse an unknown model name of torchvision or timm.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def require_model(kind: str, name: str) -> None:
 
 
 def own_preprocessing(kind: str, name: str, network: nn.Module, weights: str = "") -> Preprocessing | None:
-    """Return the transform that the makers of a model give with it; None where there is none.
+    """Return the makers' transform of a model; None if there is none.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ def own_preprocessing(kind: str, name: str, network: nn.Module, weights: str = "
     network : nn.Module
         The model, built.
     weights : str
-        Name of torchvision's weights that it is filled with; by default the newest.
+        Name of its torchvision weights; by default the newest.
 
     Raises
     ------
@@ -170,7 +170,7 @@ def _import_timm(name: str) -> ModuleType:
 
 
 def _called(build: Callable[[], Any], name: str) -> nn.Module:
-    # whatever a model's constructor raises for arguments that it cannot use
+    # a model's constructor may raise any error for unsuitable arguments
     try:
         network = build()
     except Exception as error:
