@@ -61,13 +61,17 @@ def elements(kind: Type) -> Type:
 
 
 def contexts_below(roots: Iterable[type]) -> set[type]:
-    """Return the dataclasses that can be reached from some through their fields."""
+    """Return the dataclasses that can be reached from some through their fields.
+
+    Results of other packages than the web are left out: a page shows of them what it needs.
+    """
     found: set[type] = set()
     waiting: list[Any] = list(roots)
     while waiting:
         hint = waiting.pop()
         if isinstance(hint, type) and is_dataclass(hint):
-            if hint not in found:
+            of_another_package = hint.__module__.startswith("xda.") and not hint.__module__.startswith("xda.web.")
+            if hint not in found and not of_another_package:
                 found.add(hint)
                 waiting.extend(get_type_hints(hint).values())
         else:

@@ -8,7 +8,9 @@ import pytest
 from jinja2 import DictLoader, Environment
 
 from tests.web.template_types import Reader
+from xda.attribution.results import Sparsity
 from xda.settings import resource_dir
+from xda.web.pages.chrome import Chrome
 from xda.web.pages.comparison.context import ComparisonPage
 from xda.web.pages.error import ErrorPage
 from xda.web.pages.explanation.context import ExplanationPage
@@ -71,6 +73,12 @@ class Page:
     best: Inner | None
 
 
+@dataclass
+class PageOfResult:
+    chrome: Chrome
+    result: Sparsity
+
+
 WHOLE = (
     "{{ title }}{% for part in parts %}{{ part.shown }}{% endfor %}{% for a, b in pairs %}{{ a }}{% endfor %}"
     "{% if best %}{{ best.shown }}{% endif %}"
@@ -87,6 +95,15 @@ def test_reader_of_whole_template_finds_the_unused_field() -> None:
     reader = read()
     assert reader.errors == []
     assert reader.unused([Page]) == ["Inner.forgotten"]
+
+
+def test_reader_demands_fields_of_contexts_but_not_of_results() -> None:
+    reader = read()
+    reader.read("page", Page)
+    found = reader.unused([PageOfResult])
+    assert "PageOfResult.result" in found
+    assert "Chrome.title" in found
+    assert not [name for name in found if name.startswith("Sparsity")]
 
 
 @pytest.mark.parametrize(

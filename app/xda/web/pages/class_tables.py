@@ -5,21 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from xda.numerals import count, number, terms
 from xda.present.story import Story
 from xda.web.pages.charts import Bar, bars
+from xda.web.pages.controls import Here
 
 MOST_ROWS = 12
 """A table with more classes is cut to those that matter; a sentence counts the others."""
-
-
-class Here(Protocol):
-    """Gives the address of the present page with changes; None if changes are not possible."""
-
-    def __call__(self, **changes: object) -> str | None:
-        """Return the address."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,9 @@ from xda.web.pages.comparison.matched import (
     side_query,
 )
 from xda.web.pages.comparison.view import PINNED, ROWS, CompareView
+from xda.web.pages.controls import Ask, Legend, ask, legend
 from xda.web.pages.pictures import layer_name, map_query
-from xda.web.urls import Urls, fields
+from xda.web.urls import Urls
 
 if TYPE_CHECKING:
     from xda.explanation.run import Explainer
@@ -46,30 +47,16 @@ class SideView:
     """One side."""
 
     key: str
-    run_id: str
-    run_title: str
-    c: str
+    side: Side
     image: str
     own_map: str
     """Empty if the run has no heat-maps."""
-    no_heatmaps: str
-    """Reason why there are no heat-maps."""
     explanation: str
-    predicted: str
     confidence: str
-    correct: bool
-    surrogate_predicted: str
-    agrees: bool
     logit: str
     network_logit: str
     sum_supporting: str
     sum_opposing: str
-    n_supporting: str
-    n_opposing: str
-    n_support: str
-    n_train: str
-    agreement: str
-    accuracy: str
     gap: str
 
 
@@ -78,18 +65,14 @@ class ComparisonPage:
     """Everything that the comparison template shows."""
 
     chrome: Chrome
-    test_number: str
-    label: str
+    compared: Comparison
     explanation: str
     previous: str | None
     following: str | None
     question: str
-    action: str
-    targets: tuple[Option, ...]
-    contrasts: tuple[Option, ...]
+    ask: Ask
     others: tuple[tuple[str, tuple[Option, ...]], ...]
     """Every comparable run with its C."""
-    keep: tuple[tuple[str, str], ...]
     swap: str
     link: str
     """The complete state of this page."""
@@ -119,10 +102,7 @@ class ComparisonPage:
     more: str | None
     more_label: str
     fewer: str | None
-    colours: str
-    opacity: int
-    colour_choices: tuple[Choice, ...]
-    opacity_keep: tuple[tuple[str, str], ...]
+    legend: Legend
 
 
 def build(
@@ -155,6 +135,8 @@ def build(
     query = view.query(target=told.target)
     both_c = first.explanation.c, second.explanation.c
 
+    action = urls.comparison(run, test.index)
+
     def here(**changes: object) -> str:
         return urls.comparison(run, test.index, state.query(**changes))
 
@@ -178,18 +160,12 @@ def build(
     other_class = second.explanation.test.predicted
     return ComparisonPage(
         chrome=chrome,
-        test_number=count(test.index),
-        label=names[test.label],
+        compared=compared,
         explanation=urls.explanation(run, test.index, query),
         previous=neighbour(neighbours[0]),
         following=neighbour(neighbours[1]),
         question=question(told, names),
-        action=urls.comparison(run, test.index),
-        targets=tuple(Option(str(k), name, k == told.target) for k, name in enumerate(names)),
-        contrasts=(
-            Option("", "nothing", told.against is None),
-            *(Option(str(k), name, k == told.against) for k, name in enumerate(names)),
-        ),
+        ask=ask(told, names, action, {**state.query(target=None, against=None), "with": None, "with_c": None}),
         others=tuple(
             (
                 each.id,
@@ -204,14 +180,13 @@ def build(
             )
             for each in runs
         ),
-        keep=fields({**state.query(target=None, against=None), "with": None, "with_c": None}),
         swap=urls.comparison(second.run_id, test.index, state.query(**swapped)),
         link=urls.comparison(run, test.index, {**spelt, **pins}),
         exports=(
             Choice("CSV", urls.comparison_export(run, test.index, "csv", exports), note="every contribution, exact"),
             Choice("JSON", urls.comparison_export(run, test.index, "json", exports), note="all numbers, exact"),
         ),
-        sides=(_side(first, 0, names, state, urls), _side(second, 1, names, state, urls)),
+        sides=(_side(first, 0, state, urls), _side(second, 1, state, urls)),
         verdict=_verdict(compared),
         ask_other=here(target=other_class, against=None) if other_class not in (test.predicted, told.target) else None,
         ask_other_name=names[other_class],
@@ -241,45 +216,26 @@ def build(
         more=here(rows=more) if found > state.rows and more is not None else None,
         more_label="" if more is None else f"Show {count(min(more, found))} of {count(found)}",
         fewer=here(rows=ROWS[0]) if state.rows > ROWS[0] and found > ROWS[0] else None,
-        colours=view.colours,
-        opacity=view.opacity,
-        colour_choices=tuple(
-            Choice(words, here(colours=value), value == view.colours)
-            for value, words in (("red-blue", "red – blue"), ("orange-purple", "orange – purple"))
-        ),
-        opacity_keep=fields(state.query(opacity=100)),
+        legend=legend(view, here, action, state.query(opacity=100)),
     )
 
 
-def _side(side: Side, place: int, names: Sequence[str], state: CompareView, urls: Urls) -> SideView:
+def _side(side: Side, place: int, state: CompareView, urls: Urls) -> SideView:
     told = side.explanation
     test = told.test
     network = test.network_logits
     sums, logit = addends((told.sum_supporting, told.sum_opposing), told.surrogate_logit)
     return SideView(
         key=KEYS[place],
-        run_id=side.run_id,
-        run_title=side.run_title,
-        c=parameter(told.c),
+        side=side,
         image=urls.image(side.run_digest, "test", test.index),
         own_map="" if side.no_heatmaps else _own_map(side, state, urls),
-        no_heatmaps=side.no_heatmaps,
         explanation=urls.explanation(side.run_id, test.index, side_query(state, told, place)),
-        predicted=names[test.predicted],
         confidence=percent(softmax(network)[test.predicted], 1),
-        correct=test.label == test.predicted,
-        surrogate_predicted=names[test.surrogate_predicted],
-        agrees=test.agrees,
         logit=logit,
         network_logit=number(told.decision.contrast(network)),
         sum_supporting=sums[0],
         sum_opposing=sums[1],
-        n_supporting=count(told.n_supporting),
-        n_opposing=count(told.n_opposing),
-        n_support=count(side.n_support),
-        n_train=count(told.n_train),
-        agreement=percent(side.agreement, 1),
-        accuracy=percent(side.accuracy, 1),
         gap=number(max(0.0, side.relative_gap), 2),
     )
 

@@ -6,14 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from xda.attribution.results import Contribution
-from xda.numerals import addends, count, number, percent, signed, terms
+from xda.numerals import addends, count, number, percent, terms
 from xda.present.story import STRONGEST, Story
 from xda.present.words import evidence, intercept_in_words, logit_in_words, question
 from xda.web.pages.charts import Curve, Waterfall, curve, waterfall
-from xda.web.pages.chrome import Choice, Chrome, Option, origin
-from xda.web.pages.class_tables import ClassRow, Here, LogitRow, class_rows, logit_rows, softmax
+from xda.web.pages.chrome import Choice, Chrome, origin
+from xda.web.pages.class_tables import ClassRow, LogitRow, class_rows, logit_rows, softmax
+from xda.web.pages.controls import Ask, Fields, Legend, ask, legend, share
 from xda.web.pages.pictures import Pictures
-from xda.web.urls import Urls, fields
+from xda.web.urls import Urls
 from xda.web.view import MORE, View
 
 
@@ -21,16 +22,10 @@ from xda.web.view import MORE, View
 class Tile:
     """One training image with its two heat-maps."""
 
-    number: str
-    attribution: str
+    part: Contribution
     label: str
-    same_label: bool
-    """Whether the label is the explained class."""
     network: str
     """The network's prediction if it is not the label; else empty."""
-    at_bound: bool
-    intercept: str
-    """The intercept's part of the attribution; empty without one."""
     source: str
     """Source of the image; empty if it says nothing."""
     url: str | None
@@ -85,36 +80,21 @@ class ExplanationPage:
     """Everything that the explanation template shows."""
 
     chrome: Chrome
-    test_number: str
+    story: Story
     source: str
     """Source of the test image; empty if it says nothing."""
     previous: str | None
     following: str | None
-    label: str
-    predicted: str
     confidence: str
-    correct: bool
-    surrogate_predicted: str
-    agrees: bool
     ask_surrogate: str | None
     """The same question about the surrogate's prediction."""
-    target: str
-    against: str | None
     question: str
-    action: str | None
-    targets: tuple[Option, ...]
-    contrasts: tuple[Option, ...]
-    keep: tuple[tuple[str, str], ...]
+    ask: Ask
     image: str
     own_map: str
     supporting: SideOfBoard
     opposing: SideOfBoard
-    colours: str
-    opacity: int
-    colour_choices: tuple[Choice, ...]
-    scale_choices: tuple[Choice, ...]
-    one_scale: bool
-    opacity_keep: tuple[tuple[str, str], ...]
+    legend: Legend
     waterfall: Waterfall
     sum_supporting: str
     sum_opposing: str
@@ -124,29 +104,18 @@ class ExplanationPage:
     """The intercept's part of the logit; empty without one."""
     network_logit: str
     curve: Curve | None
-    n_contributing: str
-    n_without_effect: str
-    n_adding_nothing: str
-    """Empty if every support vector contributes."""
-    n_train: str
     strongest: int
-    share_strongest: str
-    n_listed: str
-    share_listed: str
-    l0: str
-    hoyer: str
-    agreement: str
+    n_listed: int
     better_c: Choice | None
     """The same decision under a C that agrees clearly better with the network, with a sentence about it."""
     logits: tuple[LogitRow, ...]
     logits_left_out: str
     by_class: tuple[ClassRow, ...]
     classes_left_out: str
-    filter_name: str | None
     filter_off: str | None
     exports: tuple[Choice, ...]
-    share_action: str | None
-    share_fields: tuple[tuple[str, str], ...]
+    share: Fields
+    """Empty if the page cannot be shared."""
     shared: Shared | None
 
 
@@ -216,15 +185,13 @@ def build(
             heading=evidence(told, names, supports=key == "support"),
             total=total,
             n=count(n),
-            tiles=tuple(_tile(part, told.target, names, pictures, pair(part), predicted) for part in parts),
+            tiles=tuple(_tile(part, names, pictures, pair(part), predicted) for part in parts),
             empty=f"No training image{filtered} {verb} this.",
             more=here(shown=more) if can_grow and more is not None else None,
             more_label="" if more is None else f"Show {count(min(more, available))} of {count(available)}{filtered}",
             fewer=here(shown=MORE[0]) if len(parts) > MORE[0] else None,
         )
 
-    target = names[told.target]
-    against = None if told.against is None else names[told.against]
     listed = (
         [(part, pair(part) or "") for part in told.supporting],
         [(part, pair(part) or "") for part in told.opposing],
@@ -233,47 +200,25 @@ def build(
     by_class, classes_left_out = class_rows(story, here)
     network = test.network_logits
     exports = view.query(target=told.target, shown=View().shown, train_class=None)
-    n_listed = len(told.supporting) + len(told.opposing)
+    action = None if frozen else urls.explanation(run, test.index)
+    roles = [_roles(k, test.predicted, test.label) for k in range(len(names))]
     both = (told.sum_supporting, told.sum_opposing)
     (totals, _), (sums, logit) = terms(both, told.surrogate_logit), addends(both, told.surrogate_logit)
     return ExplanationPage(
         chrome=chrome,
-        test_number=count(test.index),
+        story=story,
         source=origin(test.source, "test", test.index),
         previous=neighbour(neighbours[0]),
         following=neighbour(neighbours[1]),
-        label=names[test.label],
-        predicted=names[test.predicted],
         confidence=percent(softmax(network)[test.predicted], 1),
-        correct=test.label == test.predicted,
-        surrogate_predicted=names[test.surrogate_predicted],
-        agrees=test.agrees,
         ask_surrogate=here(target=test.surrogate_predicted, against=None, train_class=None),
-        target=target,
-        against=against,
         question=question(told, names),
-        action=None if frozen else urls.explanation(run, test.index),
-        targets=tuple(
-            Option(str(k), name + _roles(k, test.predicted, test.label), k == told.target)
-            for k, name in enumerate(names)
-        ),
-        contrasts=(
-            Option("", "nothing", told.against is None),
-            *(Option(str(k), name, k == told.against) for k, name in enumerate(names)),
-        ),
-        keep=fields(view.query(target=None, against=None)),
+        ask=ask(told, names, action, view.query(target=None, against=None), roles),
         image=pictures.test(),
         own_map=pictures.own_map(),
         supporting=side("support", told.supporting, told.n_supporting, totals[0]),
         opposing=side("oppose", told.opposing, told.n_opposing, totals[1]),
-        colours=view.colours,
-        opacity=view.opacity,
-        colour_choices=_choices(
-            here, "colours", view.colours, (("red-blue", "red – blue"), ("orange-purple", "orange – purple"))
-        ),
-        scale_choices=_choices(here, "scale", view.scale, (("own", "each its own"), ("page", "one for all pairs"))),
-        one_scale=view.scale == "page",
-        opacity_keep=fields(view.query(opacity=100)),
+        legend=legend(view, here, action, view.query(opacity=100), "one for all pairs"),
         waterfall=waterfall(*listed, told.sum_supporting, told.sum_opposing, told.n_supporting, told.n_opposing),
         sum_supporting=sums[0],
         sum_opposing=sums[1],
@@ -282,23 +227,13 @@ def build(
         intercept=intercept_in_words(told.intercept),
         network_logit=number(told.decision.contrast(network)),
         curve=curve(story.running_sum, STRONGEST),
-        n_contributing=count(story.n_contributing),
-        n_without_effect=count(story.n_without_effect),
-        n_adding_nothing=count(story.n_adding_nothing) if story.n_adding_nothing else "",
-        n_train=count(told.n_train),
         strongest=min(STRONGEST, story.n_contributing),
-        share_strongest=percent(story.share_strongest),
-        n_listed=count(n_listed),
-        share_listed=percent(story.share_listed),
-        l0=number(story.sparsity.l0),
-        hoyer=number(story.sparsity.hoyer),
-        agreement=percent(story.agreement, 1),
+        n_listed=len(told.supporting) + len(told.opposing),
         better_c=better_c,
         logits=logits,
         logits_left_out=logits_left_out,
         by_class=by_class,
         classes_left_out=classes_left_out,
-        filter_name=None if story.train_class is None else names[story.train_class],
         filter_off=here(train_class=None),
         exports=()
         if frozen
@@ -307,19 +242,13 @@ def build(
             Choice("JSON", urls.export(run, test.index, "json", exports), note="everything on this page, exact"),
             Choice("PNG", urls.export(run, test.index, "png", view.query()), note="the figure with its heat-maps"),
         ),
-        share_action=None if frozen or shared else urls.links(),
-        share_fields=(
-            ("run", run),
-            ("test", str(test.index)),
-            *fields(view.sharing(told.c, told.target)),
-        ),
+        share=() if frozen or shared else share(run, told, view),
         shared=shared,
     )
 
 
 def _tile(
     part: Contribution,
-    target: int,
     names: Sequence[str],
     pictures: Pictures,
     url: str | None,
@@ -327,14 +256,10 @@ def _tile(
 ) -> Tile:
     says = part.label if predicted is None else predicted(part.index)
     return Tile(
-        number=count(part.index),
-        attribution=signed(part.attribution),
+        part=part,
         label=names[part.label],
-        same_label=part.label == target,
         network="" if says == part.label else names[says],
-        at_bound=part.at_bound,
         source=origin(part.source, "train", part.index),
-        intercept=signed(part.intercept) if part.intercept else "",
         url=url,
         image=pictures.train(part.index),
         train_map=pictures.pair_map(part.index, "train"),
@@ -345,7 +270,3 @@ def _tile(
 def _roles(k: int, predicted: int, label: int) -> str:
     roles = [word for word, holds in (("network", k == predicted), ("label", k == label)) if holds]
     return f" ({', '.join(roles)})" if roles else ""
-
-
-def _choices(here: Here, name: str, current: str, options: Sequence[tuple[str, str]]) -> tuple[Choice, ...]:
-    return tuple(Choice(label, here(**{name: value}) or "", value == current) for value, label in options)
