@@ -182,7 +182,7 @@ def test_load_split_twice_reads_each_file_once(tmp_path: Path, monkeypatch: pyte
         os.utime(path, (1_500_000_000, 1_500_000_000))
     kept = tmp_path / "kept.parquet"
     first = load_split(tmp_path / "tree", ("cat", "dog"), kept=kept)
-    monkeypatch.setattr("xda.data.folder._read", lambda path: pytest.fail(f"{path} is read again"))
+    monkeypatch.setattr("xda.data.folder.read_regular", lambda path: pytest.fail(f"{path} is read again"))
     again = load_split(tmp_path / "tree", ("cat", "dog"), kept=kept)
     assert again.fingerprint == first.fingerprint
     assert again.labels.tolist() == first.labels.tolist()

@@ -15,11 +15,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import PIL
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from xda.atomic import replacing
+from xda.data.dataset import ImageSource, ImageSplit, LeftOut, ReadOtherwise
 from xda.data.decoding import BadImageError, read
 from xda.progress import Progress, silent
 
@@ -119,6 +122,45 @@ def examine_files(
         }
         _save(kept, settled)
     return found
+
+
+def checked_split(
+    images: Iterable[tuple[str, int, Verdict]], source: Callable[[NDArray[np.int64]], ImageSource]
+) -> ImageSplit:
+    """Return the split of the images that can be used; the others are in ``left_out``.
+
+    Parameters
+    ----------
+    images : iterable of (str, int, Verdict)
+        Name for people, label and verdict of each image.
+    source : callable
+        Returns the source of the usable images from their positions among all, int64, shape (N,).
+
+    Returns
+    -------
+    ImageSplit
+    """
+    digest = hashlib.sha256()
+    labels: list[int] = []
+    places: list[int] = []
+    bad: list[LeftOut] = []
+    otherwise: list[str] = []
+    for place, (name, label, verdict) in enumerate(images):
+        if verdict.problem:
+            bad.append(LeftOut(name, verdict.problem))
+            continue
+        digest.update(f"{label} ".encode() + verdict.sha256)
+        if verdict.otherwise:
+            otherwise.append(name)
+        labels.append(label)
+        places.append(place)
+    return ImageSplit(
+        labels=np.array(labels, dtype=np.int64),
+        fingerprint=digest.hexdigest(),
+        source=source(np.array(places, dtype=np.int64)),
+        left_out=tuple(bad),
+        otherwise=ReadOtherwise.of(otherwise),
+    )
 
 
 def _images(

@@ -62,7 +62,7 @@ class ImageSource(Protocol):
 
     def pixels(self, indices: NDArray[np.int64]) -> NDArray[np.uint8] | None:
         """Return decoded images, (n, H, W) grey or (n, H, W, 3) RGB, if the source holds pixels; else None."""
-        ...
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from xda.data.checking import examine_files, for_people, is_text
-from xda.data.dataset import ImageSplit, LeftOut, ReadOtherwise
+from xda.data.checking import checked_split, examine_files, for_people, is_text
+from xda.data.dataset import ImageSource, ImageSplit, LeftOut
 from xda.data.regular_files import read_regular
 from xda.errors import DataError
 from xda.progress import Progress, silent
@@ -27,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class FileSource:
+class FileSource(ImageSource):
     """Images that are files."""
 
     paths: tuple[str, ...]
@@ -55,10 +51,6 @@ class FileSource:
             return read_regular(path)
         except OSError as error:
             raise DataError(f"The image {for_people(path)} cannot be read ({error.strerror}).") from None
-
-    def pixels(self, indices: NDArray[np.int64]) -> NDArray[np.uint8] | None:
-        """Return None: files must be decoded."""
-        return None
 
 
 def class_names(folder: Path) -> tuple[str, ...]:
@@ -166,29 +158,13 @@ def _checked(
     paths: list[str], labels: list[int], seen_as: tuple[str, str], kept: Path | None, progress: Progress, stage: str
 ) -> ImageSplit:
     verdicts = [
-        each[0] for each in examine_files(paths, lambda path: [_read(path)], kept=kept, progress=progress, stage=stage)
+        each[0]
+        for each in examine_files(paths, lambda path: [read_regular(path)], kept=kept, progress=progress, stage=stage)
     ]
-    digest = hashlib.sha256()
-    good: list[int] = []
-    bad: list[LeftOut] = []
-    for place, (label, verdict) in enumerate(zip(labels, verdicts, strict=True)):
-        if verdict.problem:
-            bad.append(LeftOut(for_people(paths[place]), verdict.problem))
-            continue
-        digest.update(f"{label} ".encode())
-        digest.update(verdict.sha256)
-        good.append(place)
-    return ImageSplit(
-        labels=np.array([labels[place] for place in good], dtype=np.int64),
-        fingerprint=digest.hexdigest(),
-        source=FileSource(tuple(paths[place] for place in good), *seen_as),
-        left_out=tuple(bad),
-        otherwise=ReadOtherwise.of([for_people(paths[place]) for place in good if verdicts[place].otherwise]),
+    return checked_split(
+        zip(map(for_people, paths), labels, verdicts, strict=True),
+        lambda places: FileSource(tuple(paths[place] for place in places.tolist()), *seen_as),
     )
-
-
-def _read(path: str) -> bytes:
-    return read_regular(path)
 
 
 def _leads_out(path: str, folder: str) -> bool:

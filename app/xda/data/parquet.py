@@ -7,7 +7,6 @@ pyarrow is needed. Images are read in order, a few at a time.
 from __future__ import annotations
 
 import glob
-import hashlib
 import json
 import threading
 from bisect import bisect_right
@@ -23,8 +22,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from xda.data.checking import examine_files, for_people
-from xda.data.dataset import ImageDataset, ImageSplit, LeftOut, ReadOtherwise
+from xda.data.checking import checked_split, examine_files, for_people
+from xda.data.dataset import ImageDataset, ImageSource, ImageSplit
 from xda.data.regular_files import open_regular
 from xda.errors import ConfigError, DataError
 from xda.progress import Progress, silent
@@ -45,7 +44,7 @@ class Columns:
     label: str
 
 
-class ParquetSource:
+class ParquetSource(ImageSource):
     """Images in rows of Parquet files; access in ascending order is cheapest.
 
     Parameters
@@ -109,10 +108,6 @@ class ParquetSource:
         """Return the shard of an image, and its row over all shards."""
         row = int(self._rows[index])
         return bisect_right(self._starts, row) - 1, row
-
-    def pixels(self, indices: NDArray[np.int64]) -> NDArray[np.uint8] | None:
-        """Return None: files must be decoded."""
-        return None
 
 
 def row_name(shard: str, row: int) -> str:
@@ -354,28 +349,14 @@ def _split(
     paths = [Path(shard).absolute() for shard in shards]
     names = [path.relative_to(base).as_posix() if base and base in path.parents else path.name for path in paths]
     starts = [0, *accumulate(map(len, labels))][:-1]
-    digest = hashlib.sha256()
-    rows: list[int] = []
-    kept_labels: list[int] = []
-    bad: list[LeftOut] = []
-    otherwise: list[str] = []
-    for shard, start, own, each in zip(shards, starts, labels, verdicts, strict=True):
+    for shard, own, each in zip(shards, labels, verdicts, strict=True):
         if len(own) != len(each):
             raise DataError(f"{shard} changed while it was read, or has images that cannot be reached; start again.")
-        for row, (label, verdict) in enumerate(zip(own, each, strict=True)):
-            if verdict.problem:
-                bad.append(LeftOut(row_name(shard, row), verdict.problem))
-                continue
-            digest.update(f"{label} ".encode())
-            digest.update(verdict.sha256)
-            if verdict.otherwise:
-                otherwise.append(row_name(shard, row))
-            rows.append(start + row)
-            kept_labels.append(label)
-    return ImageSplit(
-        labels=np.array(kept_labels, dtype=np.int64),
-        fingerprint=digest.hexdigest(),
-        source=ParquetSource(shards, np.array(rows, dtype=np.int64), starts, columns, names),
-        left_out=tuple(bad),
-        otherwise=ReadOtherwise.of(otherwise),
+    return checked_split(
+        (
+            (row_name(shard, row), label, verdict)
+            for shard, own, each in zip(shards, labels, verdicts, strict=True)
+            for row, (label, verdict) in enumerate(zip(own, each, strict=True))
+        ),
+        lambda rows: ParquetSource(shards, rows, starts, columns, names),
     )

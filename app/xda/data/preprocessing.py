@@ -138,8 +138,8 @@ class Preprocessing:
         shape = (height, width) if self.mode == "L" else (height, width, 3)
         pixels = np.empty((len(encoded), *shape), dtype=np.uint8)
         for row, data in enumerate(encoded):
-            pixels[row] = self._decode(data)
-        return self._normalize(pixels)
+            pixels[row] = self._resized(decoding.decode(data, self.mode))
+        return self.from_pixels(pixels)
 
     def fits(self, pixels: NDArray[np.uint8]) -> bool:
         """Whether decoded images, (n, H, W) or (n, H, W, 3), need neither conversion nor resizing."""
@@ -149,17 +149,11 @@ class Preprocessing:
 
     def from_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Preprocess decoded images accepted by ``fits``; returns shape (n, C, H, W)."""
-        return self._normalize(pixels)
-
-    def _normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         channels = pixels[:, None] if self.mode == "L" else np.moveaxis(pixels, -1, 1)
         mean = np.asarray(self.mean, dtype=np.float32)[:, None, None]
         std = np.asarray(self.std, dtype=np.float32)[:, None, None]
         array = channels.astype(np.float32) / np.float32(255)
         return np.ascontiguousarray((array - mean) / std)
-
-    def _decode(self, data: bytes) -> NDArray[np.uint8]:
-        return self._resized(decoding.decode(data, self.mode))
 
     def _resized(self, image: Image.Image) -> NDArray[np.uint8]:
         """Resize and crop an image to the same pixels as torchvision's transforms."""

@@ -7,7 +7,6 @@ whole number or the name of a class.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 from collections.abc import Mapping, Sequence
@@ -20,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from xda.data.checking import examine, for_people
-from xda.data.dataset import ImageDataset, ImageSplit, LeftOut, ReadOtherwise
+from xda.data.checking import Verdict, checked_split, examine, for_people
+from xda.data.dataset import ImageDataset, ImageSource, ImageSplit
 from xda.data.decoding import BadImageError, eight_bit
 from xda.data.regular_files import read_regular
 from xda.errors import DataError
@@ -32,7 +31,7 @@ _SPLITS = ("train", "test")
 
 
 @dataclass(frozen=True, slots=True)
-class ItemSource:
+class ItemSource(ImageSource):
     """Images that are items of a torch data set, fetched on demand."""
 
     dataset: Any
@@ -49,10 +48,6 @@ class ItemSource:
         """Return the item's path if it is a file, else its position among all items."""
         number = int(self.indices[index])
         return self.paths.get(number, number)
-
-    def pixels(self, indices: NDArray[np.int64]) -> NDArray[np.uint8] | None:
-        """Return None: items may differ in kind and are read one by one."""
-        return None
 
 
 def encode(image: Any) -> bytes:
@@ -170,11 +165,10 @@ def from_torch(
 
 @dataclass(frozen=True, slots=True)
 class _Item:
+    name: str
+    """For people."""
     label: Any
-    sha256: bytes
-    bad: LeftOut | None
-    otherwise: str = ""
-    """The image's name if torchvision's loader gives other pixels, else empty."""
+    verdict: Verdict
     path: str = ""
     """Path of the image, if it is a file."""
 
@@ -195,7 +189,7 @@ def _examined(split: str, dataset: Any, place: int) -> _Item:
     # other people's code may raise any error for a file that it cannot read
     except Exception as error:
         words = " ".join(str(error).split())
-        return _Item(None, b"", LeftOut(name, f"it cannot be loaded: {type(error).__name__}: {words[:160]}"))
+        return _Item(name, None, Verdict(b"", f"it cannot be loaded: {type(error).__name__}: {words[:160]}"))
     if not isinstance(item, Sequence) or len(item) < 2:
         raise DataError(f"The {name} of the data set is a {type(item).__name__}; every item must be (image, label).")
     image, label = item[0], _plain(item[1])
@@ -204,11 +198,9 @@ def _examined(split: str, dataset: Any, place: int) -> _Item:
     path = str(image) if isinstance(image, str | PathLike) else ""
     name = for_people(path) or name
     try:
-        verdict = examine(encode(image))
+        return _Item(name, label, examine(encode(image)), path)
     except BadImageError as error:
-        return _Item(label, b"", LeftOut(name, error.reason))
-    bad = LeftOut(name, verdict.problem) if verdict.problem else None
-    return _Item(label, verdict.sha256, bad, name if verdict.otherwise else "", path)
+        return _Item(name, label, Verdict(b"", error.reason))
 
 
 def _plain(label: Any) -> Any:
@@ -231,7 +223,7 @@ def _class_names(given: Any, items: Sequence[_Item]) -> tuple[str, ...]:
     if given is not None and not isinstance(given, str) and len(given):
         # some give a tuple of synonyms for each class
         return tuple(str(name[0]) if isinstance(name, tuple | list) and name else str(name) for name in given)
-    labels = {item.label for item in items if item.bad is None}
+    labels = {item.label for item in items if not item.verdict.problem}
     if all(isinstance(label, str) for label in labels):
         return tuple(sorted(labels))
     return tuple(str(k) for k in range(max((k for k in labels if isinstance(k, int)), default=-1) + 1))
@@ -239,28 +231,19 @@ def _class_names(given: Any, items: Sequence[_Item]) -> tuple[str, ...]:
 
 def _split(split: str, dataset: Any, items: Sequence[_Item], classes: tuple[str, ...]) -> ImageSplit:
     places = {name: k for k, name in enumerate(classes)}
-    digest = hashlib.sha256()
-    labels: list[int] = []
-    indices: list[int] = []
-    for index, item in enumerate(items):
-        if item.bad is not None:
-            continue
+
+    def label_of(index: int, item: _Item) -> Any:
         label = places.get(item.label) if isinstance(item.label, str) else item.label
-        if not isinstance(label, int) or not 0 <= label < len(classes):
+        if not item.verdict.problem and (not isinstance(label, int) or not 0 <= label < len(classes)):
             raise DataError(
                 f"The {split} image {index} of the data set has the label {item.label!r}, which is none of its "
                 f"{len(classes)} classes; labels are whole numbers from 0, or names of classes."
             )
-        digest.update(f"{label} ".encode())
-        digest.update(item.sha256)
-        labels.append(label)
-        indices.append(index)
-    return ImageSplit(
-        labels=np.array(labels, dtype=np.int64),
-        fingerprint=digest.hexdigest(),
-        source=ItemSource(dataset, np.array(indices, dtype=np.int64), _relative(items)),
-        left_out=tuple(item.bad for item in items if item.bad is not None),
-        otherwise=ReadOtherwise.of([item.otherwise for item in items if item.otherwise]),
+        return label
+
+    return checked_split(
+        ((item.name, label_of(index, item), item.verdict) for index, item in enumerate(items)),
+        lambda indices: ItemSource(dataset, indices, _relative(items)),
     )
 
 
