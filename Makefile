@@ -1,4 +1,4 @@
-# Every verb sets up what it needs; a second call of the same verb sets up nothing.
+# Every verb installs its own requirements; a second call installs nothing.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
@@ -29,17 +29,17 @@ demo: $(APP) $(PAGES) ## MNIST from nothing to a served explorer (http://127.0.0
 serve: $(APP) $(PAGES) ## Serve a run folder: make serve RUN=runs/mnist-cnn
 	@$(BIN)/xda serve $(RUN)
 
-check: $(DEV) $(NODE_DEV) $(PAGES) ## Lint and the quick tests, while you work: prints what fails, nothing else
+check: $(DEV) $(NODE_DEV) $(PAGES) ## Lint and quick tests while you work; prints failures only
 	@log=$$(mktemp); trap 'rm -f $$log' EXIT; \
 	{ $(MAKE) lint && OMP_NUM_THREADS=1 $(PYTEST) -q -m 'not slow and not browser'; } >$$log 2>&1 || { cat $$log; exit 1; }
 
-test: lint $(TOOLS) $(PAGES) $(MNIST) ## Lint, then every test, those in a browser included: make test WORKERS=1
+test: lint $(TOOLS) $(PAGES) $(MNIST) ## Lint and every test, including those in a browser: make test WORKERS=1
 	@CHROMIUM=$${CHROMIUM:-$$(cat $(TOOLS))} $(PYTEST)
 
-test-all: ## As test, and every case of the slow sweeps of which test runs a tenth
+test-all: ## As test, with every case of the slow sweeps (test runs a tenth)
 	@SWEEPS=whole $(MAKE) test
 
-lint: $(DEV) $(NODE_DEV) ## Style and types of Python, JavaScript, CSS, templates; walls; Dockerfile, compose files
+lint: $(DEV) $(NODE_DEV) ## Check style and types of Python, JavaScript, CSS, templates; import walls; Dockerfile, compose files
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy
@@ -51,7 +51,7 @@ lint: $(DEV) $(NODE_DEV) ## Style and types of Python, JavaScript, CSS, template
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec $(COMPOSE)
 	@for compose in 'docker compose' docker-compose; do if $$compose version >/dev/null 2>&1; then $$compose $(COMPOSE:%=-f %) config --quiet; break; fi; done
 
-format: $(DEV) $(NODE_DEV) ## Write the code in its one format
+format: $(DEV) $(NODE_DEV) ## Format the code
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 	@$(NODE_BIN)/biome check --write
@@ -65,17 +65,17 @@ bench: $(DEV) $(PAGES) ## Measure the served explorer and print a table
 dist: $(DEV) $(PAGES) ## Build wheel and source distribution into dist/
 	@$(BIN)/python -m build
 
-screenshots: $(TOOLS) $(PAGES) ## Take the README's pictures anew
+screenshots: $(TOOLS) $(PAGES) ## Retake the README's pictures
 	@[ -d runs/mnist-cnn ] || $(BIN)/xda demo --no-serve
 	@CHROMIUM=$${CHROMIUM:-$$(cat $(TOOLS))} $(BIN)/python -m tests.screenshots
 
 image: ## Build the container image: make image IMAGE=dualxda-explorer
 	@docker build -f docker/Dockerfile -t $(IMAGE) .
 
-lock: $(DEV) ## Write requirements.lock from what is installed
+lock: $(DEV) ## Write requirements.lock from the installed packages
 	@$(BIN)/pip freeze --exclude-editable | grep -vE '^(nvidia-|cuda-|triton==)' | sed 's/+cpu$$//' >requirements.lock
 
-clean: ## Remove what the verbs installed; data, runs and links stay
+clean: ## Remove installed packages; keep data, runs and links
 	@rm -rf .venv frontend/node_modules static/vendor .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist build
 
 .PHONY: help demo serve check test test-all lint format bench dist screenshots image lock clean

@@ -39,7 +39,7 @@ def test_info_prints_text_or_json(capsys: pytest.CaptureFixture[str], run_path: 
     assert "600 training and 120 test images" in out
     assert "C = 0.0001" in out
     assert "classes: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9\n" in out
-    assert f"`xda verify {run_path}` checks what is in them" in out
+    assert f"`xda verify {run_path}` checks their content" in out
     status, out, _ = run(capsys, "info", run_path, "--json")
     assert json.loads(out)["id"] == "digits"
 
@@ -59,7 +59,7 @@ def test_explain_prints_numbers_of_the_explorer(
     assert status == 0
     assert "Why 5 and not 2?" in out
     assert "network 3 (" in out
-    assert "It comes from test[3]" in out
+    assert "Source: test[3]" in out
     assert (
         out
         == run(capsys, "explain", run_path, "--test", "test[3]", *("--target", 5, "--against", 2), "--device", "cpu")[1]

@@ -37,9 +37,9 @@ def test_class_name_goes_before_number(given: int | str, number: int) -> None:
         ("schiff gross", NotFoundError, "did you mean 'Schiff groß'"),
         ("zebra", NotFoundError, "there are cat, Schiff groß, 2, dog, cat, 1."),
         ("", NotFoundError, "there are"),
-        (1.7, InvalidRequestError, "by its number or its name, and not by 1.7"),
-        (True, InvalidRequestError, "and not by True"),
-        (None, InvalidRequestError, "and not by None"),
+        (1.7, InvalidRequestError, "class is 1.7; give its number or its name"),
+        (True, InvalidRequestError, "class is True; give"),
+        (None, InvalidRequestError, "class is None; give"),
     ],
 )
 def test_class_unknown_is_refused_with_existing_ones(given: str, error: type[XdaError], words: str) -> None:

@@ -1,4 +1,4 @@
-"""A decision to explain, and the images, classes and C of a run; a message refuses all others."""
+"""A decision to explain, and the bounds of a run: its images, classes and C."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Bounds:
         if c is None:
             return self.default_c
         if isinstance(c, bool) or not isinstance(c, Real):
-            raise InvalidRequestError(f"C is a number, and not {c!r}.")
+            raise InvalidRequestError(f"C is {c!r}; it must be a number.")
         for value in self.c_values:
             if math.isclose(c, value, rel_tol=1e-6):
                 return value
@@ -99,16 +99,16 @@ class Bounds:
         count = self.n_train if split == "train" else self.n_test
         what = "training" if split == "train" else "test"
         if isinstance(index, bool) or not isinstance(index, int | np.integer):
-            raise InvalidRequestError(f"A {what} image is asked for by its number, a whole one, and not by {index!r}.")
+            raise InvalidRequestError(f"The index of a {what} image is {index!r}; it must be a whole number.")
         if not 0 <= index < count:
             raise NotFoundError(
                 f"{self._subject} has no {what} image {index}; its {what} images are 0 to {count - 1:,}."
             )
 
     def check_images(self, split: Split, indices: Sequence[int]) -> None:
-        """Check each of several images as ``check_image``; raise InvalidRequestError if the argument is not a list."""
+        """Check several images as ``check_image`` does; raise InvalidRequestError if the argument is not a list."""
         if np.ndim(indices) != 1:
-            raise InvalidRequestError(f"Several images are asked for at once, such as [0, 7], and not {indices!r}.")
+            raise InvalidRequestError(f"The indices of training images are {indices!r}; give a list such as [0, 7].")
         for index in indices:
             self.check_image(split, index)
 
@@ -147,7 +147,7 @@ class Bounds:
 
 
 def class_number(given: int | str, names: Sequence[str]) -> int:
-    """Return the number of a class from its number or name.
+    """Return the number of a class, given its number or name.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ def class_number(given: int | str, names: Sequence[str]) -> int:
     """
     if not isinstance(given, str):
         if isinstance(given, bool) or not isinstance(given, int | np.integer):
-            raise InvalidRequestError(f"A class is asked for by its number or its name, and not by {given!r}.")
+            raise InvalidRequestError(f"A class is {given!r}; give its number or its name.")
         return int(given)
     found = [number for number, name in enumerate(names) if name == given]
     if len(found) == 1:

@@ -47,14 +47,14 @@ class BadImagesError(DataError):
 
 
 class RunError(XdaError):
-    """A run folder is refused: it is incomplete, damaged, of another version, or its parts do not match."""
+    """A run folder is incomplete, damaged, of another version, or its parts do not match."""
 
     status = 503
     title = "This run cannot be served"
 
 
 class NoNetworkError(RunError):
-    """The network of a run cannot be made here; everything that needs no network can still be served.
+    """The network of a run cannot be made here; the server can still show everything but heat-maps.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class NotFoundError(XdaError):
 
 
 class NoHeatmapsError(NotFoundError):
-    """Relevance cannot be propagated through the run's network; everything but heat-maps is served."""
+    """Relevance cannot pass the run's network; the server still shows everything but heat-maps."""
 
     title = "This run has no heat-maps"
 
@@ -99,7 +99,7 @@ class ConflictError(XdaError):
 
 
 class BusyError(XdaError):
-    """The device queue is full or the answer was not ready in time; a later attempt helps."""
+    """The device queue is full or the answer was not ready in time; the client should try again later."""
 
     status = 503
     title = "Busy"

@@ -32,7 +32,7 @@ class TerminalProgress:
             interactive = sys.stderr.isatty()
             self._bar = tqdm(
                 total=total,
-                initial=done,  # the work of an earlier attempt says nothing about the present speed
+                initial=done,  # Parts from an earlier attempt do not count for the present speed.
                 desc=f"{stage:<34}",
                 file=sys.stderr,
                 mininterval=0.2 if interactive else 5.0,

@@ -1,5 +1,5 @@
 // @ts-check
-// What the pages do beyond links and forms. Everything works without it; each module says what it adds.
+// Starts the modules. Every page works without scripts; each module says what it adds.
 import { installCopy } from "./copy.js";
 import { all } from "./elements.js";
 import { installHeatmaps } from "./heatmaps.js";

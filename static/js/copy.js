@@ -1,5 +1,5 @@
 // @ts-check
-// "Copy" beside a text puts it into the clipboard; without this module a click on the text selects it.
+// The button "Copy" puts the text beside it into the clipboard; without this module a click selects the text.
 import { announce } from "./announce.js";
 import { around } from "./elements.js";
 
@@ -20,7 +20,7 @@ async function copy(button, text) {
     button.textContent = "Copied";
     announce("Copied");
   } catch {
-    // no clipboard outside https and localhost: the text is selected, ready to be copied
+    // Browsers have no clipboard outside https and localhost, so select the text for the reader to copy.
     getSelection()?.selectAllChildren(text);
     announce("Press Ctrl+C to copy");
   }

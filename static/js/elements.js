@@ -1,8 +1,8 @@
 // @ts-check
-// Look-ups in the document, with their types.
+// Typed look-ups in the document.
 
 /**
- * Return the element in which an event happened, or the nearest one around it, that matches.
+ * Return the nearest matching element around the target of an event, or the target itself.
  *
  * @param {Event} event
  * @param {string} selector

@@ -1,6 +1,6 @@
 // @ts-check
-// Heat-maps come when the device has computed them. One that the server is too busy for is asked for again, with pauses
-// that grow; its place is kept meanwhile and shows that something is still to come.
+// Requests a heat-map again if the server was too busy, after pauses that grow. Its place stays reserved and shows that
+// it is still to come.
 const FIRST_PAUSE = 800;
 const TRIES = 8;
 

@@ -1,5 +1,5 @@
 // @ts-check
-// Single-key shortcuts. They can be switched off in the sheet (WCAG 2.1.4), and never act while something is typed.
+// Single-key shortcuts. The reader can switch them off in the sheet (WCAG 2.1.4); they never act while someone types.
 import { announce } from "./announce.js";
 import { around } from "./elements.js";
 
@@ -26,8 +26,8 @@ function follow(selector) {
   return Boolean(link);
 }
 
-// Steps go one by one: a press while the next image is still on its way counts and is taken when that is there, since
-// its link is known only then; a key that is held is answered by as many steps as there is time for.
+// Steps go one by one. A press while the next image loads is counted and taken later, since only the loaded page knows
+// the next link. A held key takes as many steps as there is time for.
 let stepping = false;
 let owed = 0;
 
@@ -93,7 +93,7 @@ export function installKeys() {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     if (typing(event) || document.querySelector("dialog[open]")) return;
     const arrow = event.key.startsWith("Arrow");
-    // arrows on a slider, in the pixel probe or in a scrolling table belong to it
+    // Sliders, the pixel probe and scrolling tables use arrows themselves.
     if (arrow && around(event, "input, [data-probe], .scroll")) return;
     if (!arrow && !enabled()) return;
     if (Object.hasOwn(actions, event.key) && actions[event.key]?.(event)) event.preventDefault();
@@ -101,7 +101,7 @@ export function installKeys() {
   document.addEventListener("htmx:after:swap", () => stepping && setTimeout(stepped));
   document.addEventListener("htmx:error", stay);
   window.addEventListener("pageshow", stay);
-  // whoever goes elsewhere meanwhile is not taken further
+  // Drop the counted steps if the reader goes elsewhere.
   document.addEventListener("click", (event) => event.isTrusted && stay());
   const show = () => document.documentElement.classList.remove("hide-maps");
   document.addEventListener("keyup", (event) => event.key === "h" && show());
@@ -115,7 +115,7 @@ export function installKeys() {
     try {
       localStorage.setItem(STORE, box.checked ? "on" : "off");
     } catch {
-      // not kept beyond this page, then
+      // Storage is switched off: the choice ends with this page.
     }
     announce(box.checked ? "Single-key shortcuts are on." : "Single-key shortcuts are off.");
   });

@@ -1,5 +1,5 @@
 // @ts-check
-// Menus are <details>; this closes them on Esc, on a click elsewhere, and when the focus leaves.
+// Closes menus (<details>) on Esc, on a click elsewhere, and when the focus leaves.
 export function installMenus() {
   /** @returns {NodeListOf<HTMLDetailsElement>} */
   const open = () => document.querySelectorAll("details[data-menu][open]");

@@ -1,10 +1,10 @@
 // @ts-check
-// Selects and text fields with proposals send their form; empty choices stay out of the address; a new page is told to
-// screen readers; and what htmx cannot load, the browser does.
+// Sends forms when a choice changes, keeps empty choices out of the address, announces new pages to screen readers, and
+// lets the browser load a page if htmx fails.
 import { announce } from "./announce.js";
 import { all } from "./elements.js";
 
-// With the keyboard every arrow press is a change: only a choice that has stood for a while is sent by itself.
+// Every arrow press in a select is a change, so a form is sent only after the choice has stood for a while.
 const PAUSE = 1200;
 
 /** @typedef {HTMLSelectElement | HTMLInputElement} Field */
@@ -35,18 +35,18 @@ export function installNavigation() {
     if (byKeyboard) pending.timer = setTimeout(send, PAUSE);
     else send();
   });
-  // a form that is sent by itself needs no sending later
+  // A submitted form needs no second submission by the timer.
   document.addEventListener(
     "submit",
     (event) => chosen().some(({ field }) => field.form === event.target) && forget(),
     true,
   );
-  // the proposals are those that match what is in the field, so the first letter typed replaces it
+  // The browser proposes only matches of the field's text, so select the text: the first typed letter replaces it.
   document.addEventListener("focusin", (event) => {
     if (event.target instanceof HTMLInputElement && event.target.list) event.target.select();
   });
   document.addEventListener("focusout", (event) => {
-    // on the way to the other select of the same question both may still change
+    // The reader moves to the other select of the same question, so both may still change.
     const field = chooser(event.target);
     const next = event.relatedTarget;
     if (pending && field && next && ("form" in next ? next.form : null) !== field.form) send();
@@ -56,20 +56,20 @@ export function installNavigation() {
     if (!(body instanceof FormData)) return;
     for (const [name, value] of [...body.entries()]) {
       if (value === "") body.delete(name);
-      // what was chosen from proposals, "281 · tabby cat", stands in the address by its number
+      // The address holds only the number of a chosen proposal such as "281 · tabby cat".
       else if (typeof value === "string" && /^\d+ · /.test(value)) body.set(name, value.replace(/ .*/s, ""));
     }
   });
-  // a request that failed on the way becomes a plain navigation, whose failure the browser itself explains
+  // A failed request becomes a plain navigation; the browser explains its failure itself.
   document.addEventListener("htmx:error", (event) => {
     const request = event.detail.ctx?.request;
     if (request?.method === "GET" && request.action) location.assign(request.action);
   });
   let path = location.pathname;
   document.addEventListener("htmx:after:swap", (event) => {
-    // the title of the document itself follows only after this event
+    // The document's own title changes only after this event.
     const title = event.detail.ctx?.title ?? document.title;
-    // only another page, not another state of the same one, moves the reader's place
+    // Scroll to the top only for another page, not for another state of the same page.
     if (location.pathname !== path) {
       path = location.pathname;
       if (document.activeElement === document.body) document.getElementById("main")?.focus({ preventScroll: true });
@@ -80,9 +80,9 @@ export function installNavigation() {
   });
 }
 
-// "Why 9 and not 9" is no question: what one select has, the other does not offer.
+// "Why 9 and not 9" is no question, so each select disables the other's choice.
 export function installQuestion() {
-  // an answer to an earlier choice has come while this one was still being made
+  // The answer to an earlier choice arrived while the reader was still choosing.
   if (pending?.path === location.pathname) for (const { field, value } of chosen()) field.value = value;
   else forget();
   for (const form of all("form.ask")) keepApart(form);

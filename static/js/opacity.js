@@ -1,5 +1,5 @@
 // @ts-check
-// The slider fades the heat-maps without a request, and keeps its place in the address without an entry in the history.
+// The slider fades the heat-maps without a request and replaces the address without a new entry in the history.
 import { all, around } from "./elements.js";
 
 const SLIDER = "[data-opacity-form] input[type=range]";
@@ -22,11 +22,11 @@ export function installOpacity() {
   });
 }
 
-// Links and forms of the page lead on with the chosen opacity.
+// Links and forms of the page carry the chosen opacity on.
 /** @param {string} value */
 function carry(value) {
   for (const link of all("#main a[href], .segments a[href]")) {
-    // an SVG link's href is an object, so the attribute it is
+    // The href of an SVG link is an object, so read the attribute.
     const url = new URL(link.getAttribute("href") ?? "", location.href);
     if (url.origin !== location.origin || !/\/test\/\d+/.test(url.pathname) || link.hasAttribute("download")) continue;
     if (value === "100") url.searchParams.delete("opacity");

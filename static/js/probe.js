@@ -37,14 +37,14 @@ function watch(probe) {
   const output = /** @type {HTMLElement} */ (probe.parentElement?.querySelector("[data-probe-value]"));
   const cross = Object.assign(document.createElement("span"), { className: "cross", hidden: true });
   probe.append(cross);
-  // the map's pixels, and the part of the picture that they cover, in shares of it
+  // Columns and rows of the map, and the part of the picture that it covers, in shares of the picture.
   const [width = 0, height = 0, left = 0, top = 0, across = 0, down = 0] = (probe.dataset.grid ?? "")
     .split(" ")
     .map(Number);
   /** @type {[number, number] | null} */
   let at = null;
 
-  // what is asked before the map has come is answered when it has
+  // Keep a question that comes before the values, and answer it when they arrive.
   const loaded = new Promise((resolve) => {
     if (image.naturalWidth) resolve(image);
     else image.addEventListener("load", () => resolve(image), { once: true });
@@ -81,7 +81,7 @@ function watch(probe) {
     }
   };
 
-  // where the map lies: the picture fills its square only if it is square itself, and the map may cover a part of it
+  // The place of the map: only a square picture fills the square, and the map may cover only a part of the picture.
   function fitted() {
     const outer = probe.getBoundingClientRect();
     const inner = image.getBoundingClientRect();
@@ -103,7 +103,7 @@ function watch(probe) {
       Math.floor(((event.clientY - outer.top - box.top) / box.height) * height),
     );
   };
-  // a finger has no place to point from before it touches
+  // A finger has no position before it touches.
   probe.addEventListener("pointerdown", (event) => answer(() => point(event)));
   probe.addEventListener("pointermove", (event) => answer(() => point(event)));
   probe.addEventListener("keydown", (event) => {

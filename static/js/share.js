@@ -1,6 +1,6 @@
 // @ts-check
-// "Copy link" makes the link in place and copies it; without this module its form leads to the shared page instead. Where
-// the address itself says everything it is a link to that, and this copies it.
+// "Copy link" creates a shared link in place and copies it; without this module its form opens the shared page instead.
+// On pages whose address holds the whole state, it copies the address.
 import { announce } from "./announce.js";
 import { all, around } from "./elements.js";
 
@@ -70,7 +70,7 @@ async function tell(form, url) {
     await navigator.clipboard.writeText(url);
     say(form, "Copied");
   } catch {
-    // no clipboard outside https and localhost: the link is selected, ready to be copied
+    // Browsers have no clipboard outside https and localhost, so select the link for the reader to copy.
     field.focus();
     field.select();
     say(form, "Press Ctrl+C to copy the link");
@@ -98,7 +98,7 @@ function say(form, words) {
     answer.append(message);
   }
   message.textContent = words;
-  // with the button out of sight (key c while scrolled) the answer floats where it is seen
+  // If the button is out of sight (key c on a scrolled page), the answer floats over the visible part.
   const { top, bottom } = form.getBoundingClientRect();
   answer.classList.toggle("afloat", bottom < 0 || top > window.innerHeight);
   announce(words);

@@ -1,5 +1,5 @@
 // @ts-check
-// The button goes round: the system's theme, light, dark. The choice is applied by theme.js before the first paint.
+// The button cycles through the system's theme, light and dark; theme.js applies the choice before the first paint.
 import { all } from "./elements.js";
 
 const ORDER = ["auto", "light", "dark"];
@@ -20,7 +20,7 @@ export function installTheme() {
         if (theme === "auto") localStorage.removeItem("xda-theme");
         else localStorage.setItem("xda-theme", theme);
       } catch {
-        // not kept beyond this page, then
+        // Storage is switched off: the choice ends with this page.
       }
       name(button);
     });

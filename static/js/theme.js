@@ -1,5 +1,5 @@
 // @ts-check
-// Runs before the first paint, so that a chosen theme does not flash the other one; nothing else may be in here.
+// Runs before the first paint, so that the other theme does not flash. Keep it to that one task.
 (() => {
   const root = document.documentElement;
   root.classList.add("js");
@@ -7,6 +7,6 @@
     const theme = localStorage.getItem("xda-theme");
     if (theme === "light" || theme === "dark") root.dataset.theme = theme;
   } catch {
-    // storage is switched off: the system's theme it is
+    // Storage is switched off: use the system's theme.
   }
 })();

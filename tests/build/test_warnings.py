@@ -25,7 +25,7 @@ def test_warnings_of_sound_configuration_are_none(world: World) -> None:
 
 def test_warnings_name_equal_splits(world: World) -> None:
     (warning,) = configuration_warnings(world.config, replace(world.dataset, test=world.dataset.train))
-    assert "training images are the test images too" in warning
+    assert "training and test images are the same" in warning
 
 
 def test_warnings_name_classes_without_test_image(world: World) -> None:

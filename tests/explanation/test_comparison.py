@@ -170,7 +170,7 @@ def test_other_side_without_second_c_or_run_is_refused(
     with Explainer.open(tmp_path / "single", device="cpu") as single:
         assert other_side(single, None, {single.id: single, shuffled.id: shuffled}, None, None) == (shuffled, HIGH)
         assert other_side(single, None, {r.id: r for r in (single, explainer)}, None, None) == (explainer, HIGH)
-        with pytest.raises(InvalidRequestError, match="nothing to compare with"):
+        with pytest.raises(InvalidRequestError, match="has only one C"):
             other_side(single, None, {single.id: single}, None, None)
 
 

@@ -39,7 +39,7 @@ def test_explanation_page_names_intercept_part(served: TestClient, augmented: Ex
     told = augmented.explain(TEST, c=C, limit=4)
     page = words_of(served.get(f"/r/augmented/test/{TEST}?c={C:g}").text)
     assert intercept_in_words(told.intercept) in page
-    assert "but for the intercept’s part" in page
+    assert "without the intercept’s part" in page
     for part in (*told.supporting, *told.opposing):
         assert f"intercept {signed(part.intercept)}" in page
 
@@ -49,7 +49,7 @@ def test_pair_page_parts_sum_to_attribution(served: TestClient, augmented: Expla
     page = words_of(served.get(f"/r/augmented/test/{TEST}/train/{part.index}?c={C:g}").text)
     parts = split(part.attribution, part.intercept)
     assert f"+ 1) = {parts.total}, including {parts.intercept} from the intercept, which belongs to no pixel" in page
-    assert f"the same relevance, {parts.spread} (all but the intercept’s {parts.intercept})" in page
+    assert f"the same relevance, {parts.spread} (without the intercept’s {parts.intercept})" in page
 
 
 def test_pages_without_intercept_do_not_mention_it(client: TestClient, explainer: Explainer) -> None:

@@ -73,7 +73,7 @@ class Outlook:
     problems: tuple[str, ...]
     """Reasons that would stop the build; empty if there are none."""
     remark: str = ""
-    """Says if the network changes the scores of its head, or returns more than them."""
+    """The network's steps after its head, and its further outputs, in words."""
     warnings: tuple[str, ...] = ()
     """Likely mistakes that would not stop the build."""
 
@@ -200,13 +200,13 @@ def _problems(dataset: ImageDataset, counts: dict[Split, NDArray[np.int64]], out
         free = shutil.disk_usage(folder).free
         if free < disk:
             problems.append(
-                f"the run needs about {readable_size(disk)}, {readable_size(free)} are free on the disk of {folder}"
+                f"the run needs about {readable_size(disk)}, but the disk of {folder} has {readable_size(free)} free"
             )
     return problems
 
 
 def _spread(n: int, most: int) -> NDArray[np.int64]:
-    """Return positions spread over a split; every prefix of them is spread over it too."""
+    """Return positions spread over a split; each prefix of them is spread too."""
     positions = np.unique(np.linspace(0, max(0, n - 1), min(n, most)).astype(np.int64)) if n else np.arange(0)
     return np.random.default_rng(0).permutation(positions)
 
@@ -226,11 +226,11 @@ def _try_images(
         predicted.append(logits.argmax(axis=1))
         if not (np.isfinite(features).all() and np.isfinite(logits).all()):
             raise DataError(
-                "The network's output for the test images is not finite (NaN or infinity); look at its weights and at "
-                "the preprocessing."
+                "The network's output for the test images is not finite (NaN or infinity); check its weights and the "
+                "preprocessing."
             )
         seconds = time.perf_counter() - started
-        # The first calls are slow and the largest batches fast; the build is as fast as the best of them.
+        # The first calls are slow, the largest batches fast; the build is as fast as the best batch.
         best = min(best, seconds / len(batch))
         sizes += map(len, encoded)
         spent, done, size = spent + seconds, done + len(batch), min(2 * size, 64)

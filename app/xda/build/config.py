@@ -66,7 +66,7 @@ class RunTable(_Table):
     """``[run]``: the id and the title of the run."""
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="Name in URLs.", examples=["my-run"])
-    title: str = Field(default_factory=_run_id, min_length=1, max_length=120, description="For people; else the id.")
+    title: str = Field(default_factory=_run_id, min_length=1, max_length=120, description="Title; default: the id.")
 
 
 class DataTable(_Table):
@@ -74,9 +74,9 @@ class DataTable(_Table):
 
     name: str | None = Field(default=None, description="A data set that `xda data` knows, such as 'mnist'.")
     train: RelativePaths = Field(default=(), description="Folder with a folder for each class, or Parquet files.")
-    test: RelativePaths = Field(default=(), description="The same of the test images.")
-    image: str | None = Field(default=None, description="Parquet column of the images, if it is not called so.")
-    label: str | None = Field(default=None, description="Parquet column of the labels, if it is not called so.")
+    test: RelativePaths = Field(default=(), description="Folder or Parquet files of the test images.")
+    image: str | None = Field(default=None, description="Parquet column of the images; default: image.")
+    label: str | None = Field(default=None, description="Parquet column of the labels; default: label.")
     factory: str | None = Field(default=None, description="'module:function', called with 'train' and 'test'.")
     classes: tuple[str, ...] | None = Field(
         default=None, min_length=2, description="Names of the classes.", examples=[["cat", "dog"]]
@@ -121,7 +121,7 @@ class PreprocessingTable(_Table):
         default=None, description="Per channel, on the scale 0 to 1.", examples=[[0.229, 0.224, 0.225]]
     )
     resize: Side | None = Field(default=None, description="Shorter side before cropping; without it, no cropping.")
-    crop: Literal["center"] | None = Field(default=None, description="What is kept after `resize`: the centre.")
+    crop: Literal["center"] | None = Field(default=None, description="Part that is kept after `resize`: the centre.")
     interpolation: Interpolation | None = None
 
     @model_validator(mode="after")
@@ -144,7 +144,7 @@ class NetworkTable(_Table):
     arguments: dict[str, JsonValue] = Field(default={}, description="Keyword arguments of model or factory.")
     checkpoint: RelativePath | None = Field(default=None, description="Its weights: safetensors, or a state dict.")
     weights: str | None = Field(default=None, min_length=1, description="'pretrained': torchvision's or timm's own.")
-    keep_code: bool = Field(default=False, description="Put the factory's module or package into the run.")
+    keep_code: bool = Field(default=False, description="Copy the factory's module or package into the run.")
     head: str | None = Field(default=None, min_length=1, description="Name of the last linear layer.")
     preprocessing: PreprocessingTable = PreprocessingTable()
 
@@ -210,7 +210,7 @@ class SurrogateTable(_Table):
 class IndexTable(_Table):
     """``[index]``: the size of the precomputed index."""
 
-    per_sign: int = Field(default=128, ge=1, le=10_000, description="Contributions kept of each sign.")
+    per_sign: int = Field(default=128, ge=1, le=10_000, description="Stored contributions of each sign.")
 
 
 class BuildConfig(_Table):

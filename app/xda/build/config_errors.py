@@ -34,7 +34,7 @@ _WORDS = {">": "greater than", ">=": "at least", "<": "less than", "<=": "at mos
 
 
 def first_error(error: ValidationError, model: type[BaseModel]) -> str:
-    """Describe the first error; an unknown key goes before a missing one, which it may misspell.
+    """Describe the first error; unknown keys come before missing ones, which they may misspell.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Loads the data set that a configuration names, whatever its kind."""
+"""Loads the data set that a configuration names."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def load_dataset(table: DataTable, settings: Settings, *, progress: Progress = s
     Returns
     -------
     ImageDataset
-        Without the unusable images; ``left_out`` names them.
+        The usable images; ``left_out`` names the others.
 
     Raises
     ------

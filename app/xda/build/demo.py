@@ -1,4 +1,4 @@
-"""``xda demo``: builds a verified MNIST run from nothing; continues where an earlier start stopped."""
+"""``xda demo``: builds and verifies an MNIST run from nothing; continues an interrupted start."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def train_preset(
 
 
 def demo_run(settings: Settings, progress: Progress) -> tuple[Path, bool]:
-    """Build and verify the demonstration run, unless it exists and is sound.
+    """Build and verify the demonstration run unless a sound one exists.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def demo_run(settings: Settings, progress: Progress) -> tuple[Path, bool]:
 
 
 def _is_complete(path: Path) -> bool:
-    """Tell whether a finished run exists; a damaged or older one is built again."""
+    """Return whether a finished run exists; a damaged or older one is built again."""
     try:
         RunFolder.open(path, verify=False)
     except RunError:

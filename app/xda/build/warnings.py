@@ -52,8 +52,8 @@ def configuration_warnings(config: BuildConfig, dataset: ImageDataset) -> list[s
     warnings = []
     if dataset.train.fingerprint == dataset.test.fingerprint:
         warnings.append(
-            "the training images are the test images too, so every explanation is of an image that the network was "
-            "trained on; name a test split of its own"
+            "training and test images are the same, so every explained image was also used for training; name a "
+            "separate test split"
         )
     tested = np.bincount(dataset.test.labels, minlength=len(dataset.classes))
     if absent := [f"'{dataset.classes[k]}'" for k in np.flatnonzero(tested == 0).tolist()]:
@@ -63,8 +63,8 @@ def configuration_warnings(config: BuildConfig, dataset: ImageDataset) -> list[s
         warnings.append(f"there is no test image of {'class' if len(absent) == 1 else 'the classes'} {named}")
     if config.network.checkpoint is None and config.network.weights is None:
         warnings.append(
-            f"[network] names no checkpoint, so the weights are those that '{config.network.factory}' makes: random "
-            "ones, unless it loads or trains them"
+            f"[network] names no checkpoint, so '{config.network.factory}' makes the weights; they are random unless "
+            "it loads or trains them"
         )
     table = config.network.preprocessing
     large = [
@@ -77,7 +77,7 @@ def configuration_warnings(config: BuildConfig, dataset: ImageDataset) -> list[s
             f"{' and '.join(large)} {'look' if len(large) > 1 else 'looks'} like units of 0 to 255; pixels are scaled "
             "to 0 to 1 here, so divide mean and std by 255"
         )
-    # A preset was trained by this product, which read the images in the same way.
+    # This program trained the presets, and reads the images in the same way.
     found = [each for each in (dataset.train.otherwise, dataset.test.otherwise) if each.count]
     if found and config.network.preset is None:
         count = sum(each.count for each in found)
@@ -85,7 +85,7 @@ def configuration_warnings(config: BuildConfig, dataset: ImageDataset) -> list[s
         warnings.append(
             f"{count:,} image(s) are turned upright by their EXIF data, or hold grey of "
             f"more than 8 bits that is scaled: {names}{' …' if count > MOST_SAMPLES else ''}. "
-            "torchvision's ImageFolder does neither, so a network that was trained with it saw them otherwise"
+            "torchvision's ImageFolder does neither, so a network trained with it saw these images differently"
         )
     return warnings
 
@@ -93,9 +93,9 @@ def configuration_warnings(config: BuildConfig, dataset: ImageDataset) -> list[s
 def accuracy_warnings(labels: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int) -> list[str]:
     """Warn if accuracy is no better than chance (Cohen's kappa near 0).
 
-    The number of right answers is compared with two others. The first is the number expected if labels and predictions
-    were independent (the chance agreement of Cohen, 1960); it also finds a network that always predicts one class. The
-    second is the number for always guessing the most frequent label.
+    The function compares the number of right answers with two others. The first is the number expected if labels and
+    predictions were independent (the chance agreement of Cohen, 1960); it also finds a network that always predicts one
+    class. The second is the number for always guessing the most frequent label.
 
     Parameters
     ----------
@@ -121,24 +121,24 @@ def accuracy_warnings(labels: NDArray[np.int64], predicted: NDArray[np.int64], n
     else:
         return []
     return [
-        f"{right:,} of {n:,} test images are classified as labelled, and {less}: look at the weights, the order of the "
+        f"{right:,} of {n:,} test images are classified as labelled, and {less}: check the weights, the order of the "
         "classes and the preprocessing"
     ]
 
 
 def normalisation_warnings(network: LoadedNetwork, dataset: ImageDataset) -> list[str]:
-    """Warn if mean and standard deviation are missing and the network classifies better with those of its training.
+    """Warn if mean and standard deviation are missing and others make the network classify better.
 
     Parameters
     ----------
     network : LoadedNetwork
     dataset : ImageDataset
-        Some of its test images are classified.
+        The network classifies some of its test images.
 
     Returns
     -------
     list of str
-        One sentence without a full stop, or none. ``xda.networks.normalisation`` says when.
+        One sentence without a full stop, or none. ``xda.networks.normalisation`` holds the criterion.
     """
     n, given = len(dataset.test), network.preprocessing
     most = int(np.clip(_VALUES // (given.channels * given.size[0] * given.size[1]), 16, _TRIED))

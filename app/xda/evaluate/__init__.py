@@ -1,1 +1,1 @@
-"""Evaluation of attribution methods; at present the adapter to quanda."""
+"""Evaluates attribution methods; at present through the adapter to quanda."""

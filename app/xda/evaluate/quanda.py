@@ -1,4 +1,4 @@
-"""DualDA as an explainer of quanda, the toolkit that evaluates training data attribution (PyPI: quanda).
+"""DualDA as an explainer of quanda, a toolkit that evaluates training data attribution (PyPI: quanda).
 
 quanda's metrics and benchmarks make an explainer from a model and its training set, ask it for a dense matrix of
 attributions (test images, training images), and for the self-influence of every training image. This is the only module
@@ -26,7 +26,7 @@ except ModuleNotFoundError as error:
 
 
 class QuandaExplainer(Explainer):  # type: ignore[misc]
-    """DualDA behind quanda's interface: the exact shares of the surrogate's logit.
+    """DualDA with quanda's interface: returns the exact shares of the surrogate's logit.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class QuandaExplainer(Explainer):  # type: ignore[misc]
         Its training set: items (image tensor in the model's form, label), without augmentation.
     task : {"image_classification"}
     checkpoints, checkpoints_load_func
-        As for every explainer of quanda; the last checkpoint is loaded into the model.
+        As for every explainer of quanda; the model gets the last checkpoint's weights.
     c : float
         Regularisation parameter of the surrogate; larger is sparser.
     tol : float
@@ -88,7 +88,7 @@ class QuandaExplainer(Explainer):  # type: ignore[misc]
         test_data : torch.Tensor
             Test images as the model takes them, shape (B, C, H, W).
         targets : sequence of int or torch.Tensor, optional
-            Class to explain for each; default what the model predicts.
+            Class to explain for each; default: the predicted class.
 
         Returns
         -------

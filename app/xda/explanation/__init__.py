@@ -1,1 +1,1 @@
-"""The explanation, online: decisions of an open run or of a model in memory, and their heat-maps."""
+"""The online half: explains decisions of an open run or of a model in memory, with heat-maps."""

@@ -1,4 +1,4 @@
-"""The runs that are served together; a run that is refused does not keep the others from being served."""
+"""The served runs by id and by digest; a refused run does not stop the others."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Catalog:
         queue_size: int = 64,
         allow_factory: Sequence[str] = (),
     ) -> Catalog:
-        """Open run folders; one that is refused, whatever it raises, is noted with its reason and left out."""
+        """Open run folders; leave a refused one out and keep its reason."""
         device_queue = DeviceQueue(queue_size)
         runs: dict[str, Explainer] = {}
         refused: dict[str, str] = {}
@@ -110,12 +110,12 @@ class Catalog:
             if len(prefix) >= 16 and explainer.digest.startswith(prefix):
                 return explainer
         raise NotFoundError(
-            "This run is not served any more, or was rebuilt; open the run's page for its present state."
+            "The server has no run of this digest: it was rebuilt or is no longer served. Open the list of runs."
         )
 
     @property
     def ready(self) -> tuple[bool, str]:
-        """Whether at least one run answers, and why not. Opening a run has let its network answer once."""
+        """Whether at least one run answers, with the reason if none does; a run opens only if its network answers."""
         if self.runs:
             return True, ""
         return False, "; ".join(self.refused.values()) or "no run folder is served; start with `xda serve RUN`"

@@ -1,7 +1,6 @@
-"""A frozen copy of a trained classifier f(x) = V phi(x) + v (method section 1), and the features that it computes.
+"""A frozen copy of a trained classifier f(x) = V phi(x) + v (method section 1), which computes features and logits.
 
-The copy is in eval mode and stays what it was when it was made: training the original on, or moving it, changes no
-explanation and no sum.
+The copy is in eval mode and never changes: if you train or move the original later, explanations and sums stay.
 """
 
 from __future__ import annotations
@@ -34,11 +33,11 @@ class FrozenClassifier:
     network : nn.Module
         Classifier with a linear head; left as it is. The copy stays on its device.
     images : PreparedSet
-        What it was trained on.
+        The images that it was trained on.
     head : str
         Name of its last linear layer; by default found by running the network.
     n_classes : int, optional
-        Number of classes; by default the number of its outputs, two where it has a single one.
+        Number of classes; by default the number of its outputs, or two for a single output.
 
     Attributes
     ----------
@@ -46,7 +45,7 @@ class FrozenClassifier:
     head : str
     n_classes : int
     remark : str
-        What it does with the scores of its head, or returns beside them; empty where it is nothing.
+        Its steps after the head, and its further outputs, in words; empty without any.
 
     Raises
     ------
@@ -58,7 +57,7 @@ class FrozenClassifier:
         self, network: nn.Module, images: PreparedSet, *, head: str = "", n_classes: int | None = None
     ) -> None:
         if not isinstance(network, nn.Module):
-            raise ConfigError(f"The model is a {type(network).__name__}; a torch.nn.Module is needed.")
+            raise ConfigError(f"The model is a {type(network).__name__}; give a torch.nn.Module.")
         if isinstance(network, torch.jit.ScriptModule):
             refuse_scripted(network)
         try:
@@ -67,7 +66,7 @@ class FrozenClassifier:
             raise ConfigError(f"The model cannot be copied ({error}); give one whose parameters are leaves.") from None
         parameter = next(frozen.parameters(), None)
         if parameter is None:
-            raise ConfigError("The model has no parameters; a trained network with a linear head is needed.")
+            raise ConfigError("The model has no parameters; give a trained network with a linear head.")
         self.device, self._dtype = parameter.device, parameter.dtype
         self.shape = images.shape
         probes = self._on_device(torch.from_numpy(np.stack([images.image(i) for i in range(min(2, len(images)))])))

@@ -1,7 +1,7 @@
-"""The same test image under two surrogates, of one run or of two, side by side: what changed in why.
+"""Compares the explanations of one test image under two surrogates, of one run or of two.
 
 In: two open runs with a C each and a decision. Out: a frozen :class:`Comparison`: both sides, every training image that
-contributes on either, and figures of how far the two agree; page, export and JSON are made from it.
+contributes on either, and figures of agreement; page, export and JSON show it.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ ONLY: tuple[Only, ...] = ("all", "both", "first", "second", "flipped")
 Order = Literal["strongest", "change"]
 ORDERS: tuple[Order, ...] = ("strongest", "change")
 Presence = Literal["contributes", "adds nothing", "without effect", "absent"]
-"""What a training image is on one side: it contributes; it is a support vector whose contribution to this logit is
-zero; its row of dual variables is zero; or it is not in the training set."""
+"""State of a training image on one side: it contributes; it is a support vector that adds zero to this logit; its row
+of dual variables is zero; or it is not in the training set."""
 PRESENCES: tuple[Presence, ...] = ("contributes", "adds nothing", "without effect", "absent")
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the two surrogates, and what it makes of the decision."""
+    """One of the two surrogates with its explanation of the decision."""
 
     run_id: str
     run_title: str
@@ -51,9 +51,9 @@ class Side:
     relative_gap: float
     by_class: tuple[ClassContribution, ...]
     no_heatmaps: str
-    """Why the run has no heat-maps; empty where it has."""
+    """Reason why the run has no heat-maps; empty if it has them."""
     place: Place
-    """Where on the test image its heat-map lies; each network may have looked at another part."""
+    """Place of the heat-map on the test image; each network may see another part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class ComparedImage:
     """One training image on both sides; the first entry of each pair is that of the first side."""
 
     index: tuple[int | None, int | None]
-    """Position in each training set; None if it is not in it."""
+    """Position in each training set; None if that lacks the image."""
     label: tuple[int | None, int | None]
     attribution: tuple[float, float]
     share: tuple[float, float]
@@ -70,7 +70,7 @@ class ComparedImage:
     flipped: bool
     """Whether it supports on one side and opposes on the other."""
     source: tuple[str | None, str | None] = (None, None)
-    """Where it came from, as each run says it."""
+    """Its source as recorded in each run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +86,9 @@ class Comparison:
     presence: NDArray[np.int8]
     """(n, 2): position in ``PRESENCES`` for each image of ``matched``."""
     label: NDArray[np.int64]
-    """(n, 2): label in each data set; -1 where the image is not in it."""
+    """(n, 2): label in each data set; -1 if that lacks the image."""
     lookups: tuple[SourceLookup, SourceLookup]
-    """Gives where training images came from, for each side."""
+    """Sources of training images, for each side."""
 
     @property
     def target(self) -> int:
@@ -102,7 +102,7 @@ class Comparison:
 
     @property
     def n_relabelled(self) -> int:
-        """Number of contributing images whose label is not the same on both sides."""
+        """Number of contributing images with different labels on the two sides."""
         return int(np.count_nonzero((self.label[:, 0] != self.label[:, 1]) & (self.label >= 0).all(axis=1)))
 
     def counts(self) -> dict[Only, int]:
@@ -117,7 +117,7 @@ class Comparison:
         Parameters
         ----------
         only : {"all", "both", "first", "second", "flipped"}
-            Which: on both sides, on one of them only, or with another sign on each.
+            Those on both sides, on one side only, or with opposite signs.
         order : {"strongest", "change"}
             The largest share on any side first, or the largest change of share.
         limit : int, optional
@@ -173,9 +173,9 @@ class Comparison:
 
 
 def opponents(explainer: Explainer, runs: Mapping[str, Explainer]) -> tuple[Explainer, ...]:
-    """Return the served runs that a run can be compared with: those over the same data first, then the run itself.
+    """Return the served runs to compare a run with: first those over the same data, then the run itself.
 
-    Runs over other data with the same classes are last: whether their images match shows when they are compared.
+    Runs over other data with the same classes come last: only the comparison finds out whether their images match.
     """
     data = explainer.run.manifest.dataset.fingerprint
     others = [run for run in runs.values() if run.id != explainer.id and run.classes == explainer.classes]
@@ -186,9 +186,9 @@ def opponents(explainer: Explainer, runs: Mapping[str, Explainer]) -> tuple[Expl
 def other_side(
     explainer: Explainer, c: float | None, runs: Mapping[str, Explainer], other: Explainer | None, other_c: float | None
 ) -> tuple[Explainer, float]:
-    """Return the run and the C to compare with, where they are not said the most telling ones.
+    """Return the run and the C to compare with; by default the most telling ones.
 
-    That is another run over the same data under the same C; without one, the next larger C of the same run, or the
+    These are another run over the same data under the same C; without one, the next larger C of the same run, or the
     next smaller.
 
     Parameters
@@ -200,9 +200,9 @@ def other_side(
     runs : mapping of str to Explainer
         All served runs.
     other : Explainer, optional
-        The run asked for.
+        The requested run.
     other_c : float, optional
-        The C asked for.
+        The requested C.
 
     Raises
     ------
@@ -223,21 +223,21 @@ def other_side(
         return chosen, here if here in chosen.c_values else chosen.default_c
     if not neighbours:
         raise InvalidRequestError(
-            f"Run '{explainer.id}' has one C only and no other run over its data is served, so there is nothing to "
-            "compare with; build it with several C, or serve another run beside it."
+            f"Run '{explainer.id}' has only one C, and no other run over its data is served; to compare, build it "
+            "with several C or serve another run beside it."
         )
     return explainer, neighbours[0]
 
 
 def compare(first: Explainer, second: Explainer, decision: Decision, other_c: float | None = None) -> Comparison:
-    """Explain the same decision twice and match the contributions.
+    """Explain a decision under two surrogates and match the contributions.
 
     Parameters
     ----------
     first, second : Explainer
         May be the same run.
     decision : Decision
-        As the first side resolves it; the second one explains the same classes.
+        Resolved by the first side; the second one explains the same classes.
     other_c : float, optional
         Surrogate of the second side; default that of its run.
 
@@ -286,7 +286,7 @@ def _side(run: Explainer, parts: Decomposition) -> Side:
 
 
 def _presence(run: Explainer, c: float, matched: Matched, side: int) -> NDArray[np.int8]:
-    """Return what each image is on one side, as positions in ``PRESENCES``, (n,)."""
+    """Return the state of each image on one side, as positions in ``PRESENCES``, (n,)."""
     index = matched.index[:, side]
     support = run.surrogate(c).support.index
     is_support = np.isin(index, support)

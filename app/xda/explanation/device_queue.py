@@ -1,4 +1,4 @@
-"""A bounded queue in front of the device: one worker thread, a full queue says so at once."""
+"""A bounded queue in front of the device: one worker thread; a full queue refuses jobs at once."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ logger = logging.getLogger(__name__)
 
 
 class DeviceQueue:
-    """Run jobs one after the other in one thread, since the networks behind them are not thread-safe.
+    """Runs jobs one after the other in one thread, since networks are not thread-safe.
 
     Parameters
     ----------
     size : int
-        Jobs that may wait; one more is refused with ``BusyError`` instead of waiting without an end.
+        Most jobs that may wait; ``BusyError`` refuses one more.
     """
 
     def __init__(self, size: int = 64) -> None:
@@ -32,7 +32,7 @@ class DeviceQueue:
         return self._jobs.qsize()
 
     def submit(self, job: Callable[[], None]) -> None:
-        """Queue a job; it must deliver its result and its exceptions itself.
+        """Queue a job; the job delivers its own result and exceptions.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Explanations without a run folder: surrogates fitted in memory to a model and its training set, as in a notebook."""
+"""Fits surrogates in memory to a model and its training set, for notebooks; needs no run folder."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ def explain(
 ) -> ModelExplainer:
     """Fit surrogates to a trained model, so that its decisions can be explained by its training images.
 
-    The global random generators of torch, numpy and Python are left as they were.
+    The call restores the global random generators of torch, numpy and Python.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Trained classifier with a linear head. It is copied and left as it is; work is done where its parameters are.
+        Trained classifier with a linear head. It is copied and stays unchanged; its device computes.
     train_set : Dataset, DataLoader or (images, labels)
-        What the model was trained on, without augmentation: floating-point tensors as the model takes them, labels
-        from 0. A DataLoader's shuffling is left out, so that position i is training image i.
+        The model's training set without augmentation: floating-point tensors as the model takes them, labels from 0.
+        A DataLoader is read without shuffling, so that position i is training image i.
     c : float or sequence of float
         Regularisation parameters, real numbers of any type, one surrogate each, fitted warm from the next smaller;
         larger is sparser.
@@ -57,7 +57,7 @@ def explain(
     intercept : {"none", "augment"}
         As for ``CrammerSingerSVC``.
     head : str
-        Name of the last linear layer; found by itself otherwise.
+        Name of the last linear layer; by default found by running the model.
     progress : Progress, optional
         Called as ``progress(stage, done, total)``; default bars on stderr, ``xda.progress.silent`` for none.
 
@@ -73,19 +73,19 @@ def explain(
         If the training set cannot be used; the message says why.
     """
     try:
-        # Numbers of numpy and torch become Python's, alone or in an array.
+        # Convert numbers of numpy and torch to Python's.
         given: Any = c.tolist() if hasattr(c, "tolist") else c
         cs = tuple(positive("C", one) for one in ([given] if isinstance(given, Real) else given))
     except (TypeError, ValueError):
         cs = ()
     if not cs or len(set(cs)) < len(cs):
-        raise ConfigError(f"C = {c}: one or more different positive numbers are needed.")
+        raise ConfigError(f"C = {c}: give one or more different positive numbers.")
     if intercept not in ("none", "augment"):
         raise ConfigError(f'intercept must be "none" or "augment", not {intercept!r}.')
     if classes is not None and len(classes) < 2:
-        raise ConfigError(f"classes = {classes}: one name for each logit is needed, two at least.")
+        raise ConfigError(f"classes = {classes}: give one name for each logit, at least two.")
     if isinstance(tol, bool) or not isinstance(tol, Real) or not 0 < tol < 1:
-        raise ConfigError(f"tol = {tol}: a relative duality gap between 0 and 1 is needed, such as 1e-6.")
+        raise ConfigError(f"tol = {tol}: give a relative duality gap between 0 and 1, such as 1e-6.")
     if progress is None:
         with TerminalProgress() as bars:
             return explain(
@@ -105,7 +105,7 @@ def _explain(
     head: str,
     progress: Progress,
 ) -> ModelExplainer:
-    """Fit, once all that is asked for makes sense."""
+    """Fit with checked parameters."""
     images = PreparedSet(train_set)
     classifier = FrozenClassifier(model, images, head=head, n_classes=None if classes is None else len(classes))
     names = tuple(map(str, images.classes if classes is None else classes))

@@ -1,4 +1,4 @@
-"""The test images as a filtered, ordered, paged list with the counts that its filters show."""
+"""A filtered, ordered, paged list of test images, with counts for its filters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GalleryOrder = Literal["index", "margin", "-margin"]
 
 @dataclass(frozen=True, slots=True)
 class GalleryFilter:
-    """Which test images to list; ``None`` leaves a criterion out."""
+    """Criteria for the listed test images; ``None`` leaves one out."""
 
     label: int | None = None
     predicted: int | None = None
@@ -43,7 +43,7 @@ class GalleryItem:
 
 @dataclass(frozen=True, slots=True)
 class GalleryCounts:
-    """How many test images each choice of each filter would show, the other filters left as they are."""
+    """Number of test images for each choice of each filter, under the other filters."""
 
     label: tuple[int, ...]
     predicted: tuple[int, ...]
@@ -70,7 +70,7 @@ class GalleryPage:
 
 
 def check_filter(choice: GalleryFilter, bounds: Bounds) -> None:
-    """Raise NotFoundError for an unknown class, InvalidRequestError for a margin that none can have."""
+    """Raise NotFoundError for an unknown class, InvalidRequestError for an impossible margin."""
     for number in (choice.label, choice.predicted):
         if number is not None:
             bounds.check_class(number)
@@ -88,7 +88,7 @@ class Gallery:
         Softmax probability of the predicted class, and its lead over the runner-up.
     n_classes : int
     sources : callable, optional
-        Gives where test images came from.
+        Returns the sources of test images.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
-"""Heat-maps on request: cached on disk, computed once however many ask, batched by test image.
+"""Heat-maps on request: cached on disk, computed once for all callers, batched by test image.
 
-A pair of heat-maps is asked for with the relevance that is put on the feature extractor's output on *both* sides,
-``R_k = alpha_i^c phi_k(x) phi_k(x_i)`` (method section 4). What is in the cache is the lossless .npz that is also
-served; its key is a hash of everything that determines it, so an entry is never out of date.
+Both maps of a pair start from the same relevance on the feature extractor's output,
+``R_k = alpha_i^c phi_k(x) phi_k(x_i)`` (method section 4). The cache holds the lossless .npz of the API under a hash of
+everything that determines it, so no entry is ever out of date.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FORMAT = "3"
 
 
 class MapModel(Protocol):
-    """The computation that heat-maps need (``xda.relevance.model.RelevanceModel``)."""
+    """Computes heat-maps (``xda.relevance.model.RelevanceModel``)."""
 
     def maps(
         self, images: Sequence[bytes], relevance: NDArray[np.floating], shown: NDArray[np.int64] | None = None
@@ -60,12 +60,12 @@ class MapRequest:
 
     @property
     def attribution(self) -> float:
-        """The contribution that the maps belong to."""
+        """The contribution that the maps explain."""
         return float(self.relevance.sum()) + self.intercept
 
 
 def cache_key(*parts: object) -> str:
-    """Return the content address of a result: the SHA-256 of all that determines it."""
+    """Return the content address of a result: the SHA-256 of all its inputs."""
     return hashlib.sha256("\n".join(map(str, (FORMAT, *parts))).encode()).hexdigest()
 
 
@@ -90,11 +90,11 @@ class Heatmaps:
     Parameters
     ----------
     model : MapModel, optional
-        Called in the queue's worker only. None where there are no heat-maps: nothing can be asked for then.
+        Called in the queue's worker only. None if the run has no heat-maps; every request is then refused.
     device_queue : DeviceQueue
         Shared by all runs on the device.
     cache : MapCache, optional
-        Without it nothing outlives the request.
+        Keeps heat-maps; without it every request computes them.
     """
 
     def __init__(self, model: MapModel | None, device_queue: DeviceQueue, cache: MapCache | None = None) -> None:
@@ -107,7 +107,7 @@ class Heatmaps:
         self.misses = 0
 
     def request(self, test_image: bytes, requests: Sequence[MapRequest]) -> Future[list[PairRelevance]]:
-        """Return the maps of several partners of one test image, in the order asked for.
+        """Return the maps of one test image with several training images, in the order of the requests.
 
         Parameters
         ----------
@@ -157,7 +157,7 @@ class Heatmaps:
             relevance = np.stack([request.relevance for request, _ in jobs]).astype(np.float32)
             paired = [k for k, (request, _) in enumerate(jobs) if request.train_image is not None]
             images = [image for request, _ in jobs if (image := request.train_image) is not None]
-            # One pass for both sides: all seeds on the test image first, then one on each training image.
+            # One pass for both sides: first all seeds on the test image, then one on each training image.
             shown = np.concatenate([np.zeros(len(jobs), np.int64), np.arange(1, len(images) + 1)])
             maps = self._model.maps([test_image, *images], np.concatenate([relevance, relevance[paired]]), shown)
             test_maps, train_maps = maps[: len(jobs)], np.zeros_like(maps[: len(jobs)])
@@ -174,7 +174,7 @@ class Heatmaps:
             self._fail(jobs, error)
 
     def _fail(self, jobs: Sequence[tuple[MapRequest, Future[PairRelevance]]], error: BaseException) -> None:
-        """Hand an error to everybody who waits for one of the jobs."""
+        """Pass an error to all callers that wait for the jobs."""
         reason = (
             error
             if isinstance(error, XdaError)

@@ -1,4 +1,4 @@
-"""What a figure of one explanation shows, ready to be drawn: the explanation, its images and heat-maps as arrays."""
+"""The content of a figure: one explanation with its images and heat-maps as arrays."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One explanation with everything that is drawn of it.
+    """One explanation with its images and heat-maps, ready to be drawn.
 
     Pictures are (H, W) or (H, W, 3): uint8, or floating-point from 0 to 1.
     """
@@ -36,7 +36,7 @@ class Panel:
 
 
 def run_panel(explainer: Explainer, decision: Decision, *, limit: int = 4) -> Panel:
-    """Return what a figure shows of a decision of a run; parameters and errors as for ``Explainer.explain``."""
+    """Return the content of a run's figure; parameters and errors as for ``Explainer.explain``."""
     told = explainer.explain(decision, limit=limit)
     listed = [part.index for part in (*told.supporting, *told.opposing)]
     own = explainer.own_relevance(decision)
@@ -52,9 +52,7 @@ def run_panel(explainer: Explainer, decision: Decision, *, limit: int = 4) -> Pa
 
 
 def displayable(pixels: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Return an image as a network takes it as one to look at.
-
-    Normalisation is undone as far as it can be without knowing it: the smallest value becomes 0, the largest 1.
+    """Scale a network's input to an image for people: the smallest value becomes 0, the largest 1.
 
     Parameters
     ----------

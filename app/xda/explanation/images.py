@@ -1,4 +1,4 @@
-"""The images of a run as pages show them: originals or renditions of bounded size, and where heat-maps lie on them."""
+"""The images of a run for pages: originals, renditions of bounded size, and the places of heat-maps on them."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class ShownImages:
         return content, media_type(content)
 
     def at_hand(self, split: Split, index: int, size: Size) -> tuple[bytes, str] | None:
-        """Return what ``shown`` does where that is the original itself, else None."""
+        """Return the original if ``shown`` would return it unchanged, else None."""
         content = self._run.image(split, index)
         return (content, media_type(content)) if original_will_do(content, size) else None
 
     def shown(self, split: Split, index: int, size: Size = "view") -> tuple[bytes, str]:
-        """Return an image as it is shown, and its media type.
+        """Return an image in the size for pages, and its media type.
 
         Parameters
         ----------
@@ -71,7 +71,7 @@ class ShownImages:
         return content, media_type(content)
 
     def place(self, split: Split, index: int) -> Place:
-        """Return where on an original its heat-map lies; NotFoundError if there is no such image."""
+        """Return the place of the heat-map on an original; NotFoundError if there is no such image."""
         return self._place(split, index)
 
     def _find_place(self, split: Split, index: int) -> Place:

@@ -1,4 +1,4 @@
-"""The relevance that heat-maps start from (method section 4), with the key under which each is kept."""
+"""The relevance from which heat-maps start (method section 4), with the cache key of each map."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def pair_requests(
     decision: Decision,
     train: Sequence[int],
 ) -> list[MapRequest]:
-    r"""Ask for pairs: :math:`R = (\alpha_i^c - \alpha_i^e)\, \phi(x) \odot \phi(x_i)` for each training image.
+    r"""Return requests for pairs: :math:`R = (\alpha_i^c - \alpha_i^e)\, \phi(x) \odot \phi(x_i)` per training image.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def own_request(
     query: NDArray[np.float64],
     decision: Decision,
 ) -> MapRequest:
-    r"""Ask for the map of the surrogate's logit, :math:`R = (w_c - w_e) \odot \phi(x)`; parameters as above."""
+    r"""Return the request for the map of the surrogate's logit, :math:`R = (w_c - w_e) \odot \phi(x)`."""
     weight: NDArray[np.float64] = decision.contrast(served.coef)
     intercept = float(weight[-1]) if served.features.offset else 0.0
     return MapRequest(

@@ -1,4 +1,4 @@
-"""An open run to look through: its images, labels and predictions, and galleries of its test images.
+"""An open run without its explanations: images, labels, predictions, and galleries of test images.
 
 In: a run folder. Out: arrays, encoded images and pages of galleries, all from mapped files in the calling thread.
 """
@@ -23,7 +23,7 @@ from xda.storage.run.manifest import CertificateEntry, SurrogateEntry
 
 
 class OpenRun:
-    """One run, open.
+    """An open run.
 
     Parameters
     ----------
@@ -35,23 +35,23 @@ class OpenRun:
     ----------
     run : RunFolder
     id, digest, title : str
-        Name of the run in URLs, SHA-256 of its manifest, and its title for people.
+        Name of the run in URLs, SHA-256 of its manifest, and its title.
     classes : tuple of str
     n_train, n_test : int
     bounds : Bounds
-        Which images, classes and C there are.
+        The existing images, classes and C.
     surrogates : tuple of SurrogateEntry
         One for each C, ascending, with certificate and fidelity.
     c_values : tuple of float
     test_features : ndarray of float32, shape (n_test, d)
     preprocessing : Preprocessing
-        What the network does to an image first.
+        The network's own preprocessing of images.
     images : ShownImages
-        The images as pages show them, and where on them heat-maps lie.
+        The images for pages, with the places of heat-maps on them.
     outcomes : Outcomes
         Labels, predictions and logits of both splits.
     default_c : float
-        Used where no C is asked for: that of the surrogate that agrees best with the network on the test images.
+        The C used unless another is given: its surrogate agrees best with the network on the test images.
     """
 
     def __init__(self, run: RunFolder, cache: MapCache | None = None) -> None:
@@ -86,7 +86,7 @@ class OpenRun:
         }
 
     def __repr__(self) -> str:
-        """Return what is open, for the end of a notebook's cell."""
+        """Return id and sizes of the run, for the end of a notebook's cell."""
         return (
             f"<{type(self).__name__} of run '{self.id}': {self.n_train:,} training and {self.n_test:,} test images, "
             f"{len(self.classes)} classes; C = {', '.join(f'{c:g}' for c in self.c_values)}>"
@@ -108,7 +108,7 @@ class OpenRun:
         NotFoundError
             If there is no such class or C.
         InvalidRequestError
-            If the cursor does not belong to the list, or limit or margin make no sense.
+            If the cursor does not belong to the list, or the limit or the margin is out of range.
         """
         choice = choice or GalleryFilter()
         check_filter(choice, self.bounds)
@@ -136,12 +136,12 @@ class OpenRun:
         return self.images.original(split, index)
 
     def source(self, split: Split, index: int) -> str | None:
-        """Return where an image came from, None if the run does not know it; errors as for ``image``."""
+        """Return the source of an image, None if the run does not record it; errors as for ``image``."""
         self.bounds.check_image(split, index)
         return self.outcomes.sources[split].one(index)
 
     def find(self, split: Split, text: str) -> int:
-        """Return the image with a number or source, or the end of one; NotFoundError if there is not exactly one."""
+        """Return the one image with this number, source, or end of a source; NotFoundError if none or several fit."""
         if text.removeprefix("-").isdecimal():
             self.bounds.check_image(split, number := int(text[:19]))
             return number
@@ -149,12 +149,12 @@ class OpenRun:
 
     @property
     def left_out(self) -> tuple[LeftOutImage, ...]:
-        """The images that the run was built without, because they cannot be used."""
+        """The unusable images that the build left out."""
         return read_left_out(self.run)
 
     @property
     def train_labels(self) -> NDArray[np.int64]:
-        """Labels of the training images, shape (N,); not to be written to."""
+        """Labels of the training images, shape (N,); do not change them."""
         return self.labels("train")
 
     @property
@@ -163,7 +163,7 @@ class OpenRun:
         return self.run.array(layout.features("train"))
 
     def entry(self, c: float | None = None) -> SurrogateEntry:
-        """Return what the run's record says of the surrogate of a C; NotFoundError if there is none."""
+        """Return the manifest's entry for the surrogate of a C; NotFoundError if there is none."""
         return self.surrogates[self.c_values.index(self.bounds.resolve_c(c))]
 
     def certificate(self, c: float | None = None) -> CertificateEntry:
@@ -180,7 +180,7 @@ class OpenRun:
         return int(self.outcomes.labels[split][index])
 
     def labels(self, split: Split) -> NDArray[np.int64]:
-        """Return the labels of all images of a split in the data set, shape (N,); not to be written to."""
+        """Return the labels of all images of a split in the data set, shape (N,); do not change them."""
         return self.outcomes.labels[split]
 
     def predicted(self, split: Split, index: int) -> int:

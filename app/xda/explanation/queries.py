@@ -1,4 +1,4 @@
-"""The decisions of a model in memory that are to be explained: on which images, for which class, against which."""
+"""Lets a model in memory decide on images, and resolves the classes to explain."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from xda.explanation.classifier import FrozenClassifier
 
 @dataclass(frozen=True, slots=True)
 class Queries:
-    """Images that are asked about, B of them, and the decision on each."""
+    """B images with the decision to explain on each."""
 
     decisions: list[Decision]
     features: NDArray[np.float32]
     """phi(x), shape (B, d)."""
     logits: NDArray[np.float32]
-    """The model's, shape (B, K)."""
+    """The model's logits, shape (B, K)."""
     labels: NDArray[np.int64] | None
-    """Shape (B,), where the images came with labels."""
+    """Labels of the images if known, shape (B,)."""
     single: bool
-    """Whether one image was given, and not a batch of one."""
+    """Whether the caller gave one image, not a batch of one."""
 
 
 def read_queries(
@@ -38,7 +38,7 @@ def read_queries(
     target: ClassesAsked | None,
     against: int | str | None,
 ) -> Queries:
-    """Let a model decide on images, and find out what is asked about its decisions.
+    """Let a model decide on images, and resolve the classes to explain.
 
     Parameters
     ----------
@@ -63,7 +63,8 @@ def read_queries(
     other = None if against is None else class_number(against, classes)
     if target is None and other is not None and (own := np.flatnonzero(predicted == other)).size:
         raise InvalidRequestError(
-            f"The model predicts the contrast class {other} on image {own[0]} itself; give target=, or leave it out."
+            f"The model predicts the contrast class {other} on image {own[0]} itself; give target=, or another "
+            "against=."
         )
     targets = predicted.tolist() if target is None else class_numbers(target, classes, len(features))
     for chosen in set(targets):

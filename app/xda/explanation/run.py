@@ -130,7 +130,7 @@ class Explainer(AttributedRun):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close it."""
+        """Close the explainer."""
         self.close()
 
     # Heat-maps

@@ -1,4 +1,4 @@
-"""One fitted surrogate that answers for any query features: attributions and logits.
+"""A fitted surrogate: computes attributions and logits from the features of test images.
 
 In: what a fit gives (support set, weights, slacks) and the features of the support vectors. Out: a ``Decomposition``.
 :class:`FittedSurrogate` takes arrays from anywhere, :class:`ServedSurrogate` reads those of a run folder.
@@ -27,11 +27,11 @@ from xda.storage.run import layout
 from xda.storage.run.folder import RunFolder
 
 QUERIES = 1 << 12
-"""Queries looked at together."""
+"""Queries computed together."""
 
 
 class FittedSurrogate:
-    """Answers for one C.
+    """The surrogate of one C.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class FittedSurrogate:
     slack : ndarray of float32, shape (N,)
         Hinge loss of every training sample.
     sources : callable, optional
-        Gives where training samples came from.
+        Returns the sources of training samples.
 
     Attributes
     ----------
@@ -108,7 +108,7 @@ class FittedSurrogate:
         position : int
             Within the support set.
         queries : ndarray of float32, shape (n, d)
-            May be memory-mapped; only those are read whose class the support vector has to do with.
+            May be memory-mapped; only queries with a non-zero dual variable for their class are read.
         targets : ndarray of int64, shape (n,)
             Class to explain for each query.
         """
@@ -192,7 +192,7 @@ def attribution_matrix(
 
 
 class ServedSurrogate(FittedSurrogate):
-    """Answers for one C of a run.
+    """The surrogate of one C of a run.
 
     Parameters
     ----------
@@ -202,7 +202,7 @@ class ServedSurrogate(FittedSurrogate):
     train_labels : ndarray of int64, shape (N,)
     device : torch.device
     sources : callable, optional
-        Gives where training images came from.
+        Returns the sources of training images.
 
     Attributes
     ----------
@@ -211,7 +211,7 @@ class ServedSurrogate(FittedSurrogate):
     Raises
     ------
     RunError
-        The arrays of the run do not belong together.
+        The run's arrays do not match each other.
     """
 
     def __init__(

@@ -1,1 +1,1 @@
-"""Results as a person reads them: words, colours, layers, figures; for page, command line and notebook alike."""
+"""Presents results: words, colours, layers and figures for page, command line and notebook."""

@@ -1,4 +1,4 @@
-"""A picture to draw on: text that stays in the room it is given, originals, heat-maps, and the sum as two bars.
+"""A canvas for figures: text that stays within its room, originals, heat-maps, and the sum as two bars.
 
 Every text and every picture is kept with its box, so that a test can measure that nothing lies on anything else.
 """
@@ -23,14 +23,14 @@ Box = tuple[float, float, float, float]
 """Left, top, right, bottom."""
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Length = Callable[[str], float]
-"""Gives the width of a line of text."""
+"""Returns the width of a line of text."""
 
 PAPER: Color = (255, 255, 255)
 INK: Color = (28, 27, 25)
 FAINT: Color = (112, 108, 101)
 LINE: Color = (214, 210, 202)
 LEAST = 13
-"""Smallest size of letters; what does not fit in them is cut."""
+"""Smallest size of letters; longer text is cut."""
 _LINE_HEIGHT = 1.3
 _PLAIN = str.maketrans(
     {
@@ -45,7 +45,7 @@ _PLAIN = str.maketrans(
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A line of text as it was drawn."""
+    """A drawn line of text with its box."""
 
     words: str
     box: Box
@@ -58,7 +58,7 @@ def _font(size: int, bold: bool = False) -> Font:
 
 
 def _written(words: str, font: Font) -> str:
-    """Return words in letters that a font has: Pillow's own knows little more than ASCII."""
+    """Return words in letters that the font has: Pillow's own font has little more than ASCII."""
     vendored = isinstance(font, ImageFont.FreeTypeFont) and font.getname()[0] == "DejaVu Sans"
     return words if vendored else words.translate(_PLAIN)
 
@@ -74,7 +74,7 @@ def line_height(size: int) -> int:
 
 
 def cut(words: str, room: float, length: Length) -> str:
-    """Return words, or their beginning with an ellipsis, so that they fit."""
+    """Return words, cut with an ellipsis if they do not fit."""
     if length(words) <= room:
         return words
     while words and length(f"{words}…") > room:
@@ -83,7 +83,7 @@ def cut(words: str, room: float, length: Length) -> str:
 
 
 def broken(words: str, room: float, most: int, length: Length) -> tuple[list[str], bool]:
-    """Break words into lines, at most so many, and cut what does not fit.
+    """Break words into a limited number of lines and cut the rest.
 
     Parameters
     ----------
@@ -91,15 +91,15 @@ def broken(words: str, room: float, most: int, length: Length) -> tuple[list[str
     room : float
         Width of a line.
     most : int
-        Lines there may be.
+        Most lines.
     length : callable
-        Gives the width of a line in the unit of `room`.
+        Returns the width of a line in the unit of `room`.
 
     Returns
     -------
     lines : list of str
     whole : bool
-        Whether nothing was cut.
+        False if text was cut.
     """
     lines: list[str] = []
     for word in words.split(" "):
@@ -125,7 +125,7 @@ def wrapped(words: str, size: int, room: float, most: int, bold: bool = False) -
     room : float
         Width in pixels.
     most : int
-        Lines there may be.
+        Most lines.
     bold : bool
 
     Returns
@@ -142,13 +142,13 @@ def wrapped(words: str, size: int, room: float, most: int, bold: bool = False) -
 
 
 def fitted(size: tuple[int, int], side: int) -> tuple[int, int]:
-    """Return (width, height) of a picture that is scaled into a square."""
+    """Return (width, height) of a picture scaled into a square."""
     scale = side / max(size)
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def laid(painted: Image.Image, where: Place, base: Image.Image) -> Image.Image:
-    """Lay a painted heat-map on a picture of the whole original, at the part that the network saw."""
+    """Paste a painted heat-map on the whole original, over the part that the network saw."""
     x, y = base.width / where.original[0], base.height / where.original[1]
     left, top = round(where.seen.left * x), round(where.seen.top * y)
     right = round((where.seen.left + where.seen.width) * x)
@@ -167,7 +167,7 @@ def sign_colors(colours: Colours) -> tuple[Color, Color]:
 
 
 class Canvas:
-    """A picture that is drawn on.
+    """A picture under construction.
 
     Attributes
     ----------
@@ -209,7 +209,7 @@ class Canvas:
         bold: bool = False,
         anchor: str = "la",
     ) -> float:
-        """Write lines one below the other, at most so many; return where the next line would begin."""
+        """Write a limited number of lines below each other; return the top of the next line."""
         lines, size = wrapped(words, size, room, most, bold)
         for place, line in enumerate(lines):
             self._line((at[0], at[1] + place * line_height(size)), line, size, color, bold, anchor)
@@ -235,11 +235,11 @@ class Canvas:
         self.picture(decode(encoded, "RGB", longest=side), left, top, side)
 
     def heatmap(self, painted: Image.Image, where: Place, left: int, top: int, side: int) -> None:
-        """Place a heat-map, opaque, where in a square the seen part of the original is; the rest stays paper."""
+        """Place an opaque heat-map at the visible part of the original in a square; the rest stays blank."""
         self.picture(laid(painted, where, Image.new("RGB", fitted(where.original, side), PAPER)), left, top, side)
 
     def balance(self, supporting: float, opposing: float, logit: float, colours: Colours, box: Box) -> None:
-        """Draw the sum: all that supports to the right of zero, all that opposes back from there, the logit."""
+        """Draw the sum as two bars: support from zero to the right, opposition back from there to the logit."""
         left, top, right, bottom = box
         oppose, support = sign_colors(colours)
         low, high = min(0.0, logit), max(supporting, 0.0)
@@ -257,11 +257,11 @@ class Canvas:
         self.pictures.append((left, top - 6, right, bottom + 6))
 
     def end(self, height: float) -> None:
-        """Cut off what is below a height."""
+        """Crop the canvas to a height."""
         self.image = self.image.crop((0, 0, self.image.width, round(height)))
 
     def png(self) -> bytes:
-        """Encode."""
+        """Return the canvas as PNG."""
         buffer = io.BytesIO()
         self.image.save(buffer, "PNG", optimize=True)
         return buffer.getvalue()

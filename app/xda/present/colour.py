@@ -97,7 +97,7 @@ def layer_palette(colours: Colours = "red-blue") -> NDArray[np.uint8]:
         RGBA; over white each entry equals that of :func:`palette` to one level, entry 127 is fully transparent.
     """
     opaque = palette(colours).astype(np.float64)
-    # alpha rounded up, so that the colour under it never leaves [0, 255]
+    # Round alpha up, so that the colour below it never leaves [0, 255].
     alpha = 255 - opaque.min(axis=1)
     covered = np.maximum(alpha, 1)[:, None]
     colour = np.rint((opaque - (255 - alpha)[:, None]) * 255 / covered)
@@ -107,7 +107,7 @@ def layer_palette(colours: Colours = "red-blue") -> NDArray[np.uint8]:
 
 
 def full_scale(*maps: NDArray[np.float32]) -> float:
-    """Return the largest magnitude in any of the maps: the scale on which they can be compared.
+    """Return the largest magnitude in any of the maps, as their common scale.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def full_scale(*maps: NDArray[np.float32]) -> float:
     Returns
     -------
     float
-        0.0 if there is nothing, or nothing but zeros.
+        0.0 without maps or with zeros only.
     """
     return max((float(np.abs(values).max(initial=0.0)) for values in maps), default=0.0)
 
@@ -129,7 +129,7 @@ def levels(relevance: NDArray[np.float32], scale: float) -> NDArray[np.uint8]:
     ----------
     relevance : ndarray of shape (H, W)
     scale : float
-        Magnitude of full colour; larger magnitudes are cut to it. 0 makes every entry zero's.
+        Magnitude of full colour; larger magnitudes are clipped. A scale of 0 gives the entry of zero everywhere.
 
     Returns
     -------
@@ -175,5 +175,5 @@ def colorize(
 
 
 def rgb(relevance: NDArray[np.float32], scale: float, colours: Colours = "red-blue") -> NDArray[np.uint8]:
-    """Return a heat-map as opaque colours, shape (H, W, 3), for figures that are composed in memory."""
+    """Return a heat-map as opaque colours, shape (H, W, 3), for figures composed in memory."""
     return palette(colours)[levels(relevance, scale)]

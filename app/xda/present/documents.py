@@ -1,4 +1,4 @@
-"""Explanations and comparisons as JSON: one encoder for the HTTP interface, the command line and the downloads.
+"""Explanations and comparisons as JSON: one encoder for HTTP API, command line and downloads.
 
 The same question gives the same bytes everywhere: compact UTF-8 with a newline at its end. ``limit`` says how many
 contributions of each sign are listed; None lists all, and adds what needs all of them.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def encode(document: dict[str, Any]) -> bytes:
-    """Return a document as the bytes that every way out gives."""
+    """Return the bytes of a document, the same for API, command line and download."""
     return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
 
 
@@ -83,7 +83,7 @@ def _test(test: TestSample) -> dict[str, object]:
 
 
 def _listed(parts: Sequence[Contribution]) -> list[dict[str, object]]:
-    # By hand: orjson takes ten times as long for a dataclass with slots as for a dict.
+    # Written out, since orjson takes ten times as long for a dataclass with slots as for a dict.
     return [
         {
             "index": part.index,
@@ -115,9 +115,9 @@ def comparison_json(compared: Comparison, only: Only, order: Order, limit: int |
     ----------
     compared : Comparison
     only, order
-        Which training images are listed, and in which order.
+        Filter and order of the listed training images.
     limit : int, optional
-        How many of them; None for all.
+        Most images listed; None for all.
     """
     change = compared.matched.change
     return encode(

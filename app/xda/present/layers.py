@@ -1,4 +1,4 @@
-"""Heat-maps laid over originals: each over the part that the network saw, whatever was resized and cropped.
+"""Lays heat-maps over originals, each over the part that the network saw after resizing and cropping.
 
 A heat-map has the size of the network's input. Where an original differs from that in more than its scale, the layer is
 an SVG of the original's size with the heat-map, lossless, at its place; an image element that shows the two in the same
@@ -12,7 +12,7 @@ from base64 import b64encode
 from xda.data.geometry import Place
 
 SMOOTHED_FROM = 84
-"""Pixels a side from which on heat-maps are smoothed when they are enlarged; smaller ones show their pixels."""
+"""Heat-maps of at least so many pixels a side are smoothed when enlarged; smaller ones show their pixels."""
 
 
 def layer(heatmap: bytes, where: Place) -> tuple[bytes, str]:

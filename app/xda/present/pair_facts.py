@@ -1,4 +1,4 @@
-"""What there is to say in numbers about one training image's share of one decision."""
+"""The numbers of a pair: one training image's contribution to one decision."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PairFacts:
-    """One contribution, and what it is the product of."""
+    """One contribution with its two factors."""
 
     train: int
     label: int
@@ -23,23 +23,23 @@ class PairFacts:
     weight: float | None
     """Dual variable of the target, minus that of the contrast class."""
     product: float | None
-    """Inner product of the two images' features; None where the weight is zero and it was not needed. (In links stored
-    before ``intercept`` was, with the constant of an augmented intercept.)"""
+    """Inner product of the two images' features; None if the weight is zero. (Links that were stored before
+    ``intercept`` existed include the constant of an augmented intercept.)"""
     is_support: bool
-    """Whether any of its dual variables is not zero; if not, the surrogate stays as it is without it."""
+    """Whether any of its dual variables is not zero; if none is, the surrogate stays as it is without the image."""
     at_bound: bool
     """Whether the dual variable of its own label is at its bound C."""
     rank: int | None
-    """Place among those of the same sign, 1 for the strongest; None without effect."""
+    """Rank among the images of the same sign, 1 for the strongest; None without effect."""
     n_same_sign: int
     stronger: int | None = None
-    """The training image next before this one by strength, whatever its sign."""
+    """The next stronger training image of either sign."""
     weaker: int | None = None
-    """The one next after it."""
+    """The next weaker training image of either sign."""
     intercept: float = 0.0
     """Part of the attribution that is due to an augmented intercept; the heat-maps spread the rest."""
     source: str | None = None
-    """Where the training image came from; None where that is not known."""
+    """Source of the training image; None if unknown."""
 
 
 def pair_facts(explainer: Explainer, parts: Decomposition, train: int) -> PairFacts:

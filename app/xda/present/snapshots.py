@@ -1,4 +1,4 @@
-"""What a shared link keeps of an explanation, so that it can be shown as it was after its run is gone.
+"""Snapshots for shared links: they show an explanation unchanged after its run is gone.
 
 In: an open run and the state of a page. Out: a :class:`Capture`: the story in plain JSON types and every picture on the
 page (originals and heat-maps as PNG), of bounded size.
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 MAX_LISTED = 96
-"""Most training images kept of each sign."""
+"""Most stored training images of each sign."""
 MAX_MEDIA_BYTES = 12_000_000
 """Most bytes of pictures a link keeps; with larger images fewer training images are kept."""
 
@@ -40,7 +40,7 @@ Media = dict[str, tuple[str, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class SharedState:
-    """The state of a page, as far as it decides what is seen on it."""
+    """The part of a page's state that determines its content."""
 
     decision: Decision
     train: int | None = None
@@ -53,25 +53,25 @@ class SharedState:
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """All that a link keeps."""
+    """The stored content of a link."""
 
     story: Story
     snapshot: dict[str, Any]
-    """``{"format", "story", "pair"}`` in plain JSON types; ``pair`` is None or what the pair page says."""
+    """``{"format", "story", "pair"}`` in plain JSON types; ``pair`` holds the facts of a pair page, else None."""
     media: Mapping[str, tuple[str, bytes]]
     """Name to (content type, content): ``test`` and ``train-{j}`` are originals, ``map-own``, ``map-{j}-test`` and
     ``map-{j}-train`` heat-maps, ``card`` the picture for chat programs."""
 
 
 def capture(explainer: Explainer, state: SharedState, *, wait_seconds: float, card: bool = True) -> Capture:
-    """Collect what is seen on a page; blocks until its heat-maps are there.
+    """Collect the content of a page; block until its heat-maps are ready.
 
     Parameters
     ----------
     explainer : Explainer
         The open run.
     state : SharedState
-        What is shown.
+        The state of the page.
     wait_seconds : float
         Longest wait for the device.
     card : bool
@@ -82,7 +82,7 @@ def capture(explainer: Explainer, state: SharedState, *, wait_seconds: float, ca
     NotFoundError, InvalidRequestError
         As for ``Explainer.explain``.
     BusyError
-        The heat-maps did not come in time.
+        The heat-maps were not ready in time.
     """
     shown = min(state.shown, MAX_LISTED)
     parts = explainer.decompose(state.decision)
@@ -91,7 +91,7 @@ def capture(explainer: Explainer, state: SharedState, *, wait_seconds: float, ca
     told = drawn.explanation
     seen = {part.index for part in (*told.supporting[:shown], *told.opposing[:shown])}
     media, kept = _pictures(explainer, state, own, pairs, seen)
-    # Told again where less is kept than drawn, so that what it says about "the listed" is about those that are kept.
+    # If fewer images are stored than drawn, tell the story again: its sentence about the listed counts the stored.
     story = drawn
     if shown < ON_CARD or kept < shown:
         story = tell(explainer, parts, limit=min(shown, kept), train_class=state.train_class)
@@ -114,7 +114,7 @@ def capture(explainer: Explainer, state: SharedState, *, wait_seconds: float, ca
 def _heatmaps(
     explainer: Explainer, state: SharedState, story: Story, wait_seconds: float
 ) -> tuple[PairRelevance, list[PairRelevance]]:
-    """Return the test image's own map, and those of the pair that is shown and of all that are listed by rank."""
+    """Return the test image's own map and the pair maps, the shown pair first, the listed ones by rank."""
     told = story.explanation
     sides = (told.supporting, told.opposing)
     ranked = [side[k].index for k in range(max(map(len, sides))) for side in sides if k < len(side)]
@@ -133,9 +133,9 @@ def _heatmaps(
 def _pictures(
     explainer: Explainer, state: SharedState, own: PairRelevance, pairs: list[PairRelevance], seen: set[int]
 ) -> tuple[Media, int]:
-    """Draw what fits; return the pictures and how many training images of each sign are certain to be among them.
+    """Draw pictures up to the size limit; return them and the number of images of each sign that surely fit.
 
-    The one scale of a page is that of the training images ``seen`` on it: the card may need more.
+    The common scale of a page covers the training images ``seen`` on it; the card may need more images.
     """
     test = state.decision.test
     one = full_scale(*(side for pair in pairs if pair.train_index in seen for side in (pair.test, pair.train)))
@@ -156,7 +156,7 @@ def _pictures(
     size = sum(len(content) for _, content in media.values())
     for position, pair in enumerate(pairs):
         j = pair.train_index
-        # On a pair page the two maps are compared with each other only.
+        # On a pair page only the pair's two maps share a scale.
         scale = full_scale(pair.test, pair.train) if j == state.train else one
         pictures: Media = {
             f"train-{j}": original("train", j),
@@ -165,7 +165,7 @@ def _pictures(
         }
         size += sum(len(content) for _, content in pictures.values())
         if size > MAX_MEDIA_BYTES and position > 0:
-            # Ranks alternate between the signs (after a pair's own image): half of what fits is sure for each.
+            # Ranks alternate between the signs (after a pair's own image), so half of the images surely fit for each.
             return media, (position - (state.train is not None)) // 2
         media |= pictures
     return media, MAX_LISTED

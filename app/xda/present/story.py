@@ -1,6 +1,6 @@
-"""All that the explanation page tells, in one frozen value that can be stored and told again.
+"""The content of an explanation page as one frozen value, which links can store.
 
-In: an open run and what is asked of it. Out: a :class:`Story`; page, shared page, figure and card are drawn from it.
+In: an open run and a decision. Out: a :class:`Story`; page, shared page, figure and card show it.
 :func:`to_snapshot` turns it into plain JSON types and :func:`from_snapshot` back, so that a shared link still shows
 what was shared after the run has been rebuilt or taken away.
 """
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from xda.explanation.run import Explainer
 
 CURVE_POINTS = 320
-"""Most points of the running sum that are kept; the exact contributions are in the exports."""
+"""Most points of the running sum; the exports hold the exact contributions."""
 STRONGEST = 12
-"""How many contributions the sentence "the 12 strongest carry 61 %" is about."""
+"""Number of contributions in the sentence "the 12 strongest carry 61 %"."""
 
 FORMAT = 1
 """Version of the snapshot; older ones stay readable."""
@@ -32,7 +32,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One explanation with what it needs to be understood without its run."""
+    """One explanation with all facts that a page shows of its run."""
 
     run_id: str
     run_title: str
@@ -71,7 +71,7 @@ class Story:
 
 
 def running_sum(attribution: NDArray[np.float64], points: int = CURVE_POINTS) -> tuple[tuple[int, float], ...]:
-    """Return how the sum grows with the contributions taken in the order given.
+    """Return the running sum of contributions in their order.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def running_sum(attribution: NDArray[np.float64], points: int = CURVE_POINTS) ->
 def tell(
     explainer: Explainer, asked: Decision | Decomposition, *, limit: int = 4, train_class: int | None = None
 ) -> Story:
-    """Explain one decision, attributed already or not; parameters and errors are those of ``Explainer.explain``.
+    """Explain one decision or its decomposition; parameters and errors as for ``Explainer.explain``.
 
     Returns
     -------

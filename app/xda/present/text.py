@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 DIGITS = 5
 """Significant digits of a sum."""
 MOST_CLASSES = 20
-"""Classes that are named; of more the number is given."""
+"""Most classes listed by name; the rest is counted."""
 
 
 def run_text(run: RunFolder) -> str:
-    """Return what a person wants to know of a run."""
+    """Return a description of a run: sizes, network, surrogates, classes."""
     manifest = run.manifest
     lines = [
         f"{manifest.title}  ({manifest.id}, digest {run.digest[:16]})",
@@ -46,14 +46,14 @@ def run_text(run: RunFolder) -> str:
         *([_code_text(run)] if any(name.startswith(CODE) for name in manifest.files) else []),
     ]
     if source := Sources(run, "train").one(0) if manifest.counts.train else None:
-        lines.append(f"  each image says where it came from, the first one for training: {source}")
+        lines.append(f"  images have sources; the first training image: {source}")
     if words := left_out_in_words(run):
         lines.append(f"  {words}:")
         lines += [f"    {line}" for line in left_out_lines(run)]
     for entry in manifest.surrogates:
         certificate = entry.certificate
         lines.append(
-            f"  C = {entry.c:<8g} {entry.n_support:>7,} support vectors ({certificate.n_bounded:,} at bound), "
+            f"  C = {entry.c:<8g} {entry.n_support:>7,} support vectors ({certificate.n_bounded:,} at maximum weight), "
             f"agrees with the network on {entry.agreement:.2%}, relative gap {certificate.relative_gap:.1e}, "
             f"{certificate.seconds:.1f} s{_told_apart(entry, manifest)}"
         )
@@ -63,7 +63,7 @@ def run_text(run: RunFolder) -> str:
     ]
     more = len(manifest.classes) - len(shown)
     lines.append(f"  classes: {', '.join(shown)}{f', … {more:,} more' if more else ''}")
-    lines.append(f"  Presence and sizes of all files were checked; `xda verify {run.path}` checks what is in them.")
+    lines.append(f"  All files exist in the right size; `xda verify {run.path}` checks their content.")
     return "\n".join(lines)
 
 
@@ -80,12 +80,12 @@ def _code_text(run: RunFolder) -> str:
 
 
 def explanation_text(explainer: Explainer, explanation: Explanation) -> str:
-    """Return what an explanation says: the decision, whether the surrogate speaks for it, the sum, its strongest parts.
+    """Return an explanation as text: decision, fidelity, sum and strongest contributions.
 
     Parameters
     ----------
     explainer : Explainer
-        The run that gave it.
+        The run of the explanation.
     explanation : Explanation
     """
     names = explainer.classes
@@ -94,7 +94,7 @@ def explanation_text(explainer: Explainer, explanation: Explanation) -> str:
     better = better_c_in_words(explanation.c, explainer.surrogates, explainer.n_test)
 
     def line(contribution: Contribution) -> str:
-        bound = "  at bound" if contribution.at_bound else ""
+        bound = "  weight at its maximum" if contribution.at_bound else ""
         bound += f"  intercept {_typed(signed(contribution.intercept))}" if contribution.intercept else ""
         return (
             f"  {contribution.attribution:+12.5g}  training image {contribution.index:>8}  "
@@ -104,7 +104,7 @@ def explanation_text(explainer: Explainer, explanation: Explanation) -> str:
     return "\n".join(
         [
             f"Test image {test.index}, C = {explanation.c:g}: {decision_in_words(explanation, names)}",
-            *([f"It comes from {test.source}"] if test.source else []),
+            *([f"Source: {test.source}"] if test.source else []),
             _typed(
                 " ".join(
                     filter(
@@ -123,5 +123,5 @@ def explanation_text(explainer: Explainer, explanation: Explanation) -> str:
 
 
 def _typed(text: str) -> str:
-    """Return text with the minus sign and the apostrophe of a keyboard, as programs read them."""
+    """Return text with the ASCII minus sign and apostrophe, for programs."""
     return text.replace(MINUS, "-").replace("’", "'")

@@ -1,4 +1,4 @@
-"""Announces a starting server: calls back when its first page answers."""
+"""Watches a starting server and calls back when its first page answers."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class ComparedImageModel(Model):
     index: tuple[int | None, int | None] = Field(description="Null where it is not in the training set.")
     label: tuple[int | None, int | None]
     attribution: tuple[float, float]
-    share: tuple[float, float] = Field(description="Signed share of all that is added and taken away on each side.")
+    share: tuple[float, float] = Field(description="Signed share of all absolute contributions on each side.")
     presence: tuple[Presence, Presence]
     flipped: bool
     source: tuple[Source, Source]

@@ -238,7 +238,7 @@ class TrainingSampleModel(Model):
     is_support: bool
     at_bound: bool
     self_influence: float
-    slack: float = Field(description="Hinge loss of the surrogate; large values point at wrong labels.")
+    slack: float = Field(description="Hinge loss of the surrogate; large if mislabelled, ambiguous or hard.")
     slack_rank: int = Field(description="1 for the largest slack of all training samples.")
     supports: list[TestInfluenceModel]
     opposes: list[TestInfluenceModel]

@@ -23,7 +23,7 @@ def _json(body: dict[str, object]) -> Response:
     return Response(orjson.dumps(body), headers=NO_STORE, media_type="application/json")
 
 
-@router.get("/healthz", operation_id="getHealth", summary="Is the process alive?", response_model=HealthModel)
+@router.get("/healthz", operation_id="getHealth", summary="Liveness", response_model=HealthModel)
 async def healthz() -> Response:
     """Answer at once, even while runs are loading."""
     return _json({"status": "ok"})
@@ -32,7 +32,7 @@ async def healthz() -> Response:
 @router.get(
     "/readyz",
     operation_id="getReadiness",
-    summary="Can it answer?",
+    summary="Readiness",
     response_model=ReadinessModel,
     responses=documented(503),
 )
@@ -46,7 +46,7 @@ async def readyz(request: Request, lifecycle: LifecycleDep) -> Response:
     return _json({"status": "ready", "runs": list(catalog.runs), "refused": dict(catalog.refused)})
 
 
-@router.get("/version", operation_id="getVersion", summary="Which version is this?", response_model=VersionModel)
+@router.get("/version", operation_id="getVersion", summary="Version", response_model=VersionModel)
 async def get_version() -> Response:
     """Return the versions of the program and of Python."""
     return _json({"name": "dualxda-explorer", "version": __version__, "python": platform.python_version()})

@@ -261,7 +261,7 @@ class PrefixMiddleware:
 
 
 class HostsMiddleware:
-    """Answers only to the server's own names, so that no other site can pose as this one.
+    """Answers only requests for the server's own names, so that no other site can pose as this one.
 
     Otherwise another site could point its name at this machine (DNS rebinding) and read everything. Starlette's
     middleware compares the names; a refusal looks like every other error.
@@ -291,8 +291,7 @@ class HostsMiddleware:
         name = _NAME.fullmatch(given[0].decode("latin-1")) if len(given) == 1 else None
         told = f"does not answer to the name '{name[1]}'" if name else "needs a valid host name in the request"
         detail = (
-            f"This server {told}. Use one of its own names, "
-            "or let the one who runs it add another to XDA_ALLOWED_HOSTS."
+            f"This server {told}. Use one of its own names, or ask its operator to add another to XDA_ALLOWED_HOSTS."
         )
         await problem_response(Request(scope, receive), describe(HTTPException(400, detail)))(scope, receive, send)
 

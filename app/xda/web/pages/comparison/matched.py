@@ -108,31 +108,31 @@ def figures(compared: Comparison) -> tuple[Figure, ...]:
         Figure(
             "weight in common",
             percent(found.shared_weight),
-            "share of all that is added and taken away which lies on the same training images with the same sign: "
-            "of the two shares of each image the smaller one, summed",
+            "share of the absolute contributions that both sides place on the same training images with the same "
+            "sign: the sum, over all images, of the smaller of the two shares",
         ),
         Figure(
             "the strongest",
             f"{found.n_top_common} of {found.n_top}" if found.n_top else "none",
-            f"how many of the {found.n_top} strongest training images of each side are the same",
+            f"training images among the {found.n_top} strongest of both sides",
         ),
         Figure(
             "images with effect",
             f"{count(found.n_both)} in common",
             f"of {count(found.n_first)} that contribute in A and {count(found.n_second)} in B: Jaccard index "
-            f"{number(found.jaccard)} (those in common over those on either side)",
+            f"{number(found.jaccard)} (images on both sides over images on either side)",
         ),
         Figure(
             "sign flipped",
             count(found.n_flipped),
-            f"of the {count(found.n_both)} in common: they support on one side and oppose on the other",
+            f"of the {count(found.n_both)} in common, these support on one side and oppose on the other",
         ),
         Figure(
             "correlation",
             _coefficient(found.pearson),
-            "Pearson’s, of the contributions over all images that contribute on either side, 0 where one does not",
+            "Pearson’s, over all images that contribute on either side; a missing contribution counts as 0",
         ),
-        Figure("rank correlation", _coefficient(found.spearman), "Spearman’s: the same of their ranks, signs included"),
+        Figure("rank correlation", _coefficient(found.spearman), "Spearman’s, of the signed ranks"),
     )
 
 

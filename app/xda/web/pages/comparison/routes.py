@@ -85,7 +85,7 @@ async def get_comparison(
     chrome = Chrome(
         f"Test image {test:,}: why {names[compared.target]}, two sides",
         header,
-        f"What speaks for {names[compared.target]} in {sides}.",
+        f"Evidence for {names[compared.target]} in {sides}.",
     )
     page = context.build(
         compared,

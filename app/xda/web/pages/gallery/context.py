@@ -146,7 +146,7 @@ def build(
         ),
         orders=tuple(
             Choice(label, ordered(order), listing.order == order)
-            for order, label in (("index", "by number"), ("margin", "closest first"), ("-margin", "surest first"))
+            for order, label in (("index", "by number"), ("margin", "lowest margin"), ("-margin", "highest margin"))
         ),
         matrix=matrix(counts.confusion, names, listing, address) if small else None,
         confusions=() if small else confusions(counts.confusion, names, listing, address),

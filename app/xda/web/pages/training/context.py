@@ -1,4 +1,4 @@
-"""The page of one training image: its dual variables, its strongest influences, and doubts about its label."""
+"""The page of one training image: dual variables, strongest influences, and a warning about its label."""
 
 from __future__ import annotations
 
@@ -103,11 +103,11 @@ def build(
     names, run = explainer.classes, explainer.id
     label, predicted = names[sample.label], names[sample.predicted]
     if not sample.is_support:
-        state, words = "weight zero", "Its dual variables are all zero: without it, the surrogate stays as it is."
+        state, words = "weight zero", "Weight zero: the surrogate stays as it is without this image."
     elif sample.at_bound:
-        state, words = "at its bound", "The surrogate uses it as much as C allows; it lies inside the margin or beyond."
+        state, words = "weight at maximum", "Weight at its maximum: inside the margin or misclassified."
     else:
-        state, words = "free", "The surrogate uses it, but less than C would allow; it lies exactly on the margin."
+        state, words = "weight below maximum", "Weight below its maximum: exactly on the margin."
     shown = list(range(len(names)))
     if len(names) > MOST_ROWS:
         strength = [abs(sample.dual_coef[k]) for k in shown]
