@@ -192,7 +192,7 @@ def class_numbers(given: ClassesAsked, names: Sequence[str], n: int) -> list[int
     asked = np.asarray(given)
     mixed = isinstance(given, list | tuple) and any(isinstance(each, bool | np.bool_) for each in given)
     if asked.ndim > 1 or asked.dtype.kind not in "iuU" or mixed or (asked.ndim and len(asked) != n):
-        raise InvalidRequestError(f"target is {given}; one class is needed, or one for each of the {n} images.")
+        raise InvalidRequestError(f"target is {given}; give one class, or one for each of the {n} images.")
     numbers = [class_number(each, names) for each in asked.ravel().tolist()]
     return numbers if asked.ndim else numbers * n
 

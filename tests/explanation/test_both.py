@@ -225,8 +225,8 @@ def test_bad_request_is_refused_in_the_same_words(
     ("target", "words"),
     [
         ([1, 2], "one for each of the 7 images"),
-        ([1, 2, True, 3, 4, 5, 6], "one class is needed"),
-        ([1.5] * 7, "one class is needed"),
+        ([1, 2, True, 3, 4, 5, 6], "give one class"),
+        ([1.5] * 7, "give one class"),
         ([3, 1, 4, 1, 5, 9, 10], "no class 10"),
     ],
 )

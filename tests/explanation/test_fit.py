@@ -374,7 +374,7 @@ def test_explain_unusable_input_is_refused(options: dict[str, object], error: ty
         (lambda e, x: e.relevance(x[0], [True]), InvalidRequestError, "is True; it must be a whole number"),
         (lambda e, x: e.explain(x[:, :, :5]), DataError, "is what the training images have"),
         (lambda e, x: e.explain(x * float("nan")), DataError, "features of image 0 are not finite"),
-        (lambda e, x: e.relevance(x, [0]), InvalidRequestError, "heat-maps take one at a time"),
+        (lambda e, x: e.relevance(x, [0]), InvalidRequestError, "this takes one image at a time"),
         (lambda e, x: e.explain("a.png"), DataError, "The given str cannot be read as numbers"),
         (lambda e, x: e.relevance(x[0], 0), InvalidRequestError, r"images are 0; give a list such as \[0, 7\]"),
         (lambda e, x: e.relevance(x[0], [0.5]), InvalidRequestError, "is 0.5; it must be a whole number"),
