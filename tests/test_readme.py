@@ -94,7 +94,7 @@ def test_readme_notebook_example_works(reader: dict[str, Any], world: World, tmp
     assert pair.train.sum() == pytest.approx(pair.attribution, rel=1e-3)
     assert reader["own_map"].shape == pair.test.shape == tuple(reader["images"].shape[2:])
 
-    (opening,) = blocks("One face for both")
+    (opening,) = blocks("One protocol for both")
     run(opening, reader)
     assert reader["every_share"]["share"].sum() == pytest.approx(1)
     assert (tmp_path / "why.png").stat().st_size > 10_000
