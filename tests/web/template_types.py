@@ -244,7 +244,7 @@ class Scope:
         for each in kind:
             if isinstance(each, Module) and name in each.names:
                 found |= each.names[name]
-            elif isinstance(each, type) and is_dataclass(each) and name in get_type_hints(each):
+            elif isinstance(each, type) and name in get_type_hints(each):
                 self.reader.used.add((each, name))
                 found |= type_of(get_type_hints(each)[name])
             elif isinstance(each, type) and hasattr(each, name):

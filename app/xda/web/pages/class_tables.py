@@ -16,20 +16,36 @@ MOST_ROWS = 12
 
 
 @dataclass(frozen=True, slots=True)
+class Cell:
+    """A value with its bar."""
+
+    value: str
+    bar: Bar
+    kind: str
+    first: bool = False
+    """Whether the value is the largest of its column."""
+
+
+def column(values: Sequence[float], shown: Sequence[int], kind: str = "", first: int | None = None) -> tuple[Cell, ...]:
+    """Return the cells of the shown classes, their bars on one axis; without a kind, the sign gives it."""
+    listed = [values[k] for k in shown]
+    return tuple(
+        Cell(number(value), bar, kind or ("oppose" if value < 0 else "support"), k == first)
+        for k, value, bar in zip(shown, listed, bars(listed), strict=True)
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class LogitRow:
-    """One class in the comparison of network and surrogate."""
+    """One class, with a value in each column."""
 
     name: str
-    url: str | None
-    network: str
-    network_bar: Bar
-    network_first: bool
-    surrogate: str
-    surrogate_bar: Bar
-    surrogate_first: bool
+    cells: tuple[Cell, ...]
+    """In the order of the columns."""
     is_label: bool
-    is_target: bool
-    is_against: bool
+    is_target: bool = False
+    is_against: bool = False
+    url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,23 +83,20 @@ def logit_rows(story: Story, here: Here) -> tuple[tuple[LogitRow, ...], str]:
         if told.against is not None:
             named.append(told.against)
         shown = sorted({*network, *named}, key=lambda k: -test.network_logits[k])
-    network_bars = bars([test.network_logits[k] for k in shown])
-    surrogate_bars = bars([test.surrogate_logits[k] for k in shown])
+    columns = (
+        column(test.network_logits, shown, "ink", test.predicted),
+        column(test.surrogate_logits, shown, "soft", test.surrogate_predicted),
+    )
     rows = tuple(
         LogitRow(
             name=names[k],
-            url=here(target=k, against=None if told.against == k else told.against, train_class=None),
-            network=number(test.network_logits[k]),
-            network_bar=network_bars[place],
-            network_first=k == test.predicted,
-            surrogate=number(test.surrogate_logits[k]),
-            surrogate_bar=surrogate_bars[place],
-            surrogate_first=k == test.surrogate_predicted,
+            cells=cells,
             is_label=k == test.label,
             is_target=k == told.target,
             is_against=k == told.against,
+            url=here(target=k, against=None if told.against == k else told.against, train_class=None),
         )
-        for place, k in enumerate(shown)
+        for k, cells in zip(shown, zip(*columns, strict=True), strict=True)
     )
     return rows, _left_out(len(names) - len(rows))
 

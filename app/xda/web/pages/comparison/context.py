@@ -10,12 +10,11 @@ from xda.explanation.comparison import Comparison, Only, Side
 from xda.numerals import MINUS, addends, count, number, parameter, percent
 from xda.present.words import logit_in_words, question
 from xda.web.pages.chrome import Choice, Chrome, Option
-from xda.web.pages.class_tables import softmax
+from xda.web.pages.class_tables import LogitRow, softmax
 from xda.web.pages.comparison.matched import (
     KEYS,
     Figure,
     LabelLine,
-    LogitLine,
     Row,
     columns,
     figures,
@@ -91,7 +90,7 @@ class ComparisonPage:
     change_only_first: str
     figures: tuple[Figure, ...]
     columns: tuple[str, ...]
-    logits: tuple[LogitLine, ...]
+    logits: tuple[LogitRow, ...]
     logits_left_out: str
     by_label: tuple[LabelLine, ...]
     labels_left_out: str

@@ -9,7 +9,7 @@ from xda.explanation.comparison import ComparedImage, Comparison, Presence
 from xda.numerals import MINUS, count, number, percent, signed
 from xda.web.pages.charts import Bar, bars
 from xda.web.pages.chrome import origin
-from xda.web.pages.class_tables import MOST_ROWS
+from xda.web.pages.class_tables import MOST_ROWS, Cell, LogitRow, column
 from xda.web.pages.comparison.view import CompareView
 from xda.web.urls import Urls
 from xda.web.view import Listing
@@ -63,27 +63,6 @@ class Row:
     change: str
     change_share: str
     note: str
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A value with its bar."""
-
-    value: str
-    bar: Bar
-    kind: str
-    first: bool = False
-    """Whether the value is the largest of its column."""
-
-
-@dataclass(frozen=True, slots=True)
-class LogitLine:
-    """One class; cells in the order of the columns."""
-
-    name: str
-    is_label: bool
-    is_target: bool
-    cells: tuple[Cell, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +176,7 @@ def columns(compared: Comparison) -> tuple[str, ...]:
     return (*networks, "surrogate A", "surrogate B")
 
 
-def logit_lines(compared: Comparison) -> tuple[tuple[LogitLine, ...], str]:
+def logit_lines(compared: Comparison) -> tuple[tuple[LogitRow, ...], str]:
     """Return a line for each class (or for those that matter), and a sentence that counts the others."""
     tests = [side.explanation.test for side in compared.sides]
     networks = tests[:1] if compared.matched_by == "run" else tests
@@ -205,24 +184,18 @@ def logit_lines(compared: Comparison) -> tuple[tuple[LogitLine, ...], str]:
     names = compared.classes
     shown = list(range(len(names)))
     if len(names) > MOST_ROWS:
-        top = sorted(shown, key=lambda k: -max(column[k] for column in values[: len(networks)]))[: MOST_ROWS - 4]
-        chosen = {*top, compared.target, tests[0].label, *(max(shown, key=column.__getitem__) for column in values)}
+        top = sorted(shown, key=lambda k: -max(each[k] for each in values[: len(networks)]))[: MOST_ROWS - 4]
+        chosen = {*top, compared.target, tests[0].label, *(max(shown, key=each.__getitem__) for each in values)}
         if compared.against is not None:
             chosen.add(compared.against)
         shown = sorted(chosen, key=lambda k: -tests[0].network_logits[k])
-    shapes = [bars([column[k] for k in shown]) for column in values]
-    largest = [max(range(len(names)), key=column.__getitem__) for column in values]
+    cells = [
+        column(each, shown, "ink" if c < len(networks) else "soft", max(range(len(names)), key=each.__getitem__))
+        for c, each in enumerate(values)
+    ]
     lines = tuple(
-        LogitLine(
-            name=names[k],
-            is_label=k == tests[0].label,
-            is_target=k == compared.target,
-            cells=tuple(
-                Cell(number(column[k]), shape[place], "ink" if c < len(networks) else "soft", k == top)
-                for c, (column, shape, top) in enumerate(zip(values, shapes, largest, strict=True))
-            ),
-        )
-        for place, k in enumerate(shown)
+        LogitRow(names[k], row, is_label=k == tests[0].label, is_target=k == compared.target)
+        for k, row in zip(shown, zip(*cells, strict=True), strict=True)
     )
     return lines, _left_out(len(names) - len(lines), "classes")
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from xda.build.warnings import accuracy_warnings
-from xda.numerals import count, number, parameter, percent
+from xda.numerals import count
 from xda.present.words import c_roles, left_out_in_words, left_out_lines
+from xda.storage.run.manifest import Manifest, SurrogateEntry
 from xda.web.pages.chrome import Chrome
 from xda.web.urls import Urls
 
@@ -23,34 +24,24 @@ SAMPLES = 12
 class SurrogateRow:
     """One surrogate in the table."""
 
-    c: str
+    entry: SurrogateEntry
     url: str
     roles: str
     """Distinction among the others: sparsest, or agrees best; may be empty."""
     default: bool
-    n_support: str
-    share_support: str
-    n_bounded: str
-    agreement: str
-    gap: str
-    kkt: str
-    converged: bool
+    share_support: float
+    gap: float
 
 
 @dataclass(frozen=True, slots=True)
 class RunCard:
     """One run."""
 
-    id: str
-    title: str
+    manifest: Manifest
     url: str
     digest: str
     created: str
-    dataset: str
-    n_train: str
-    n_test: str
     classes: str
-    accuracy: str
     composite: str
     remarks: tuple[str, ...]
     """Remarks: steps after the network's head, the reason for missing heat-maps, accuracy no better than chance."""
@@ -93,16 +84,11 @@ def _card(explainer: Explainer, urls: Urls) -> RunCard:
     manifest = explainer.run.manifest
     step = max(1, explainer.n_test // SAMPLES)
     return RunCard(
-        id=explainer.id,
-        title=explainer.title,
+        manifest=manifest,
         url=urls.gallery(explainer.id),
         digest=explainer.digest[:16],
         created=manifest.created.strftime("%Y-%m-%d %H:%M UTC"),
-        dataset=manifest.dataset.title,
-        n_train=count(explainer.n_train),
-        n_test=count(explainer.n_test),
         classes=_listed(explainer.classes),
-        accuracy=percent(manifest.network.accuracy, 1),
         composite=explainer.composite or "none",
         remarks=_remarks(explainer),
         left_out=left_out_in_words(explainer.run),
@@ -110,17 +96,12 @@ def _card(explainer: Explainer, urls: Urls) -> RunCard:
         intercept="none" if manifest.intercept == "none" else "as a constant feature",
         surrogates=tuple(
             SurrogateRow(
-                c=parameter(entry.c),
+                entry=entry,
                 url=urls.gallery(explainer.id, {"c": f"{entry.c:g}"}),
                 roles=c_roles(entry, explainer.surrogates),
                 default=entry.c == explainer.default_c,
-                n_support=count(entry.n_support),
-                share_support=percent(entry.n_support / max(1, explainer.n_train), 1),
-                n_bounded=count(entry.certificate.n_bounded),
-                agreement=percent(entry.agreement, 1),
-                gap=number(max(0.0, entry.certificate.relative_gap)),
-                kkt=number(entry.certificate.kkt_violation),
-                converged=entry.certificate.converged,
+                share_support=entry.n_support / max(1, explainer.n_train),
+                gap=max(0.0, entry.certificate.relative_gap),
             )
             for entry in explainer.surrogates
         ),

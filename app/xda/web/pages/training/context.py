@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from xda.attribution.results import TestInfluence, TrainingSample
-from xda.numerals import count, number, parameter, percent, signed
-from xda.web.pages.charts import Bar, bars
+from xda.numerals import count, percent, signed
 from xda.web.pages.chrome import Chrome, origin
-from xda.web.pages.class_tables import MOST_ROWS, softmax
+from xda.web.pages.class_tables import MOST_ROWS, LogitRow, column, softmax
 from xda.web.urls import Urls
 
 if TYPE_CHECKING:
@@ -31,57 +30,27 @@ class Influence:
 
 
 @dataclass(frozen=True, slots=True)
-class AlphaRow:
-    """One class."""
-
-    name: str
-    is_label: bool
-    alpha: str
-    alpha_bar: Bar
-    alpha_kind: str
-    """support or oppose."""
-    logit: str
-    logit_bar: Bar
-    network_first: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """A training image with the same label and features."""
-
-    number: str
-    url: str
-
-
-@dataclass(frozen=True, slots=True)
 class TrainingPage:
     """Everything that the training template shows."""
 
     chrome: Chrome
-    number: str
+    sample: TrainingSample
+    classes: tuple[str, ...]
     source: str
     """Source of the image; empty if it says nothing."""
     image: str
-    label: str
-    predicted: str
     confidence: str
-    agrees: bool
-    """Whether the network predicts the label."""
-    c: str
     state: str
     state_words: str
-    self_influence: str
-    slack: str
-    slack_rank: str
-    n_train: str
+    n_train: int
     suspicious: bool
     """Whether the slack is among the largest hundredth and above the margin."""
-    rows: tuple[AlphaRow, ...]
+    rows: tuple[LogitRow, ...]
     left_out: str
     supports: tuple[Influence, ...]
     opposes: tuple[Influence, ...]
-    copies: tuple[Copy, ...]
-    """Training images with the same label and features."""
+    copies: tuple[tuple[int, str], ...]
+    """Training images with the same label and features, with the address of each."""
     previous: str | None
     following: str | None
 
@@ -101,7 +70,6 @@ def build(
         Kept in the links to other pages.
     """
     names, run = explainer.classes, explainer.id
-    label, predicted = names[sample.label], names[sample.predicted]
     if not sample.is_support:
         state, words = "weight zero", "Weight zero: the surrogate stays as it is without this image."
     elif sample.at_bound:
@@ -113,8 +81,7 @@ def build(
         strength = [abs(sample.dual_coef[k]) for k in shown]
         first = sorted(shown, key=lambda k: (-strength[k], -sample.network_logits[k]))[: MOST_ROWS - 2]
         shown = sorted({*first, sample.label, sample.predicted})
-    alpha_bars = bars([sample.dual_coef[k] for k in shown])
-    logit_bars = bars([sample.network_logits[k] for k in shown])
+    columns = column(sample.dual_coef, shown), column(sample.network_logits, shown, "ink", sample.predicted)
     left_out = len(names) - len(shown)
 
     def neighbour(index: int) -> str | None:
@@ -134,38 +101,23 @@ def build(
 
     return TrainingPage(
         chrome=chrome,
-        number=count(sample.index),
+        sample=sample,
+        classes=names,
         source=origin(sample.source, "train", sample.index),
         image=urls.image(explainer.digest, "train", sample.index),
-        label=label,
-        predicted=predicted,
         confidence=percent(softmax(sample.network_logits)[sample.predicted], 1),
-        agrees=sample.label == sample.predicted,
-        c=parameter(sample.c),
         state=state,
         state_words=words,
-        self_influence=number(sample.self_influence),
-        slack=number(sample.slack),
-        slack_rank=count(sample.slack_rank),
-        n_train=count(explainer.n_train),
+        n_train=explainer.n_train,
         suspicious=sample.slack > 1 and sample.slack_rank * 100 <= explainer.n_train,
         rows=tuple(
-            AlphaRow(
-                name=names[k],
-                is_label=k == sample.label,
-                alpha=number(sample.dual_coef[k]),
-                alpha_bar=alpha_bars[place],
-                alpha_kind="oppose" if sample.dual_coef[k] < 0 else "support",
-                logit=number(sample.network_logits[k]),
-                logit_bar=logit_bars[place],
-                network_first=k == sample.predicted,
-            )
-            for place, k in enumerate(shown)
+            LogitRow(names[k], cells, is_label=k == sample.label)
+            for k, cells in zip(shown, zip(*columns, strict=True), strict=True)
         ),
         left_out=f"{count(left_out)} more classes are not listed here." if left_out else "",
         supports=tuple(influence(each) for each in sample.supports),
         opposes=tuple(influence(each) for each in sample.opposes),
-        copies=tuple(Copy(count(each), urls.training(run, each, query)) for each in sample.copies),
+        copies=tuple((each, urls.training(run, each, query)) for each in sample.copies),
         previous=neighbour(sample.index - 1),
         following=neighbour(sample.index + 1),
     )
