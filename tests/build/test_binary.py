@@ -186,18 +186,19 @@ def test_pages_json_and_heatmaps_of_one_logit_agree(run: RunFolder, module: str,
             assert maps["train"].sum() == pytest.approx(part["attribution"], rel=1e-3)
         strongest = told["supporting"][0]["index"]
         other = 1 - told["target"]
-        for page in (
-            "/",
-            "/r/colours",
-            "/r/colours/test/4",
-            f"/r/colours/test/4?against={other}",
-            f"/r/colours/test/4?target={other}",
-            f"/r/colours/test/4/train/{strongest}",
-            f"/r/colours/train/{strongest}",
-        ):
+        name, rival, of_train = CLASSES[told["target"]], CLASSES[other], CLASSES[dataset.train.labels[strongest]]
+        for page, words in {
+            "/": "Colours",
+            "/r/colours": "label red, network says red",
+            "/r/colours/test/4": f"Test image 4: why {name} ·",
+            f"/r/colours/test/4?against={other}": f"Test image 4: why {name} and not {rival} ·",
+            f"/r/colours/test/4?target={other}": f"Test image 4: why {rival} ·",
+            f"/r/colours/test/4/train/{strongest}": f"Training image {strongest} for test image 4 ·",
+            f"/r/colours/train/{strongest}": f"Training image {strongest}, label {of_train} ·",
+        }.items():
             answer = client.get(page)
             assert answer.status_code == 200, page
-            assert "red" in answer.text or page == "/"
+            assert words in answer.text, page
         assert "for the second, that of the linear layer" in client.get("/").text
 
 

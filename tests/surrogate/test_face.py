@@ -11,7 +11,9 @@ from xda.surrogate import face
 from xda.surrogate.threads import Threads
 
 
-def test_gram_cache_keeps_products_across_rows() -> None:
+@pytest.mark.parametrize("band", [face.BAND, 7])
+def test_gram_cache_keeps_products_across_rows(band: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(face, "BAND", band)
     rng = np.random.default_rng(0)
     X = rng.normal(size=(50, 6))
     cache = face.GramCache(X, Threads())
@@ -19,11 +21,6 @@ def test_gram_cache_keeps_products_across_rows() -> None:
         rows = np.sort(rng.permutation(50)[:size])
         products, place = cache(rows)
         np.testing.assert_allclose(products[np.ix_(place, place)], X[rows] @ X[rows].T, atol=1e-12)
-
-
-def test_gram_products_in_bands_equal_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(face, "BAND", 7)
-    test_gram_cache_keeps_products_across_rows()
 
 
 @pytest.mark.parametrize(

@@ -65,13 +65,10 @@ def test_body_announced_too_large_is_not_read(served_world: Served) -> None:
 def test_body_streamed_too_large_is_cut_off(served_world: Served) -> None:
     head = b"POST /api/v1/links HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     head += b"Transfer-Encoding: chunked\r\n\r\n"
-    size = served_world.settings.max_body_bytes // 10
-    chunk = f"{size:x}\r\n".encode() + b" " * size + b"\r\n"
-    try:
-        answer = talk(served_world, head + chunk * 12)
-    except ConnectionResetError:
-        answer = b""  # the server has closed while this was still being sent, which may overtake its answer
-    assert answer == b"" or answer.startswith(b"HTTP/1.1 413 ")
+    # One byte too many and no end: the server has read all that was sent when it answers, so no reset overtakes it.
+    size = served_world.settings.max_body_bytes + 1
+    answer = talk(served_world, head + f"{size:x}\r\n".encode() + b" " * size)
+    assert answer.startswith(b"HTTP/1.1 413 ")
     assert httpx.get(f"{served_world.url}/healthz").status_code == 200
 
 
@@ -110,7 +107,7 @@ def test_client_disconnect_is_no_error(
 )
 def test_malformed_http_is_refused(served_world: Served, http: httpx.Client, sent: bytes) -> None:
     answer = talk(served_world, sent + b"\r\n" * 4)
-    assert answer == b"" or answer.startswith(b"HTTP/1.1 4")
+    assert answer.startswith(b"HTTP/1.1 400 ")
     assert http.get("/healthz").status_code == 200
 
 

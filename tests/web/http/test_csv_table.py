@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,10 +59,12 @@ def test_csv_download_has_no_formula_and_exact_numbers(hostile: TestClient, expl
     rows = list(csv.DictReader(io.StringIO(hostile.get(f"/r/digits/test/3/{table}.csv").text)))
     names = {row[key] for row in rows for key in row if key.startswith("label_name")}
     assert {"'=1+1", "'+1+1", "'-1+1", "'@SUM(A1)", "five"} <= names
+    assert names <= {"'=1+1", "'+1+1", "'-1+1", "'@SUM(A1)", "-4", "five", "six", "seven", "-8", "+9"}
     for row in rows:
         for key, value in row.items():
             assert not value.startswith(("=", "@", "\t", "\r")), f"{key}: {value}"
-            assert not value.startswith(("+", "-")) or float(value), f"{key}: {value}"
+            if value.startswith(("+", "-")):
+                assert math.isfinite(float(value)), f"{key}: {value}"
     exact = explainer.decompose(3).attribution.tolist()
     assert min(exact) < 0 < max(exact)
     assert {repr(value) for value in exact} <= {row[key] for row in rows for key in row if "attribution" in key}
