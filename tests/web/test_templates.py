@@ -22,16 +22,17 @@ from xda.web.pages.training.context import TrainingPage
 from xda.web.rendering import environment
 from xda.web.urls import Urls
 
-PAGES: dict[str, type] = {
-    "pages/comparison.html": ComparisonPage,
-    "pages/error.html": ErrorPage,
-    "pages/explanation.html": ExplanationPage,
-    "pages/gallery.html": GalleryPage,
-    "pages/help.html": HelpPage,
-    "pages/pair.html": PairPage,
-    "pages/runs.html": RunsPage,
-    "pages/training.html": TrainingPage,
-}
+CONTEXTS = (
+    ComparisonPage,
+    ErrorPage,
+    ExplanationPage,
+    GalleryPage,
+    HelpPage,
+    PairPage,
+    RunsPage,
+    TrainingPage,
+)
+PAGES: dict[str, type] = {f"pages/{page.__name__.removesuffix('Page').lower()}.html": page for page in CONTEXTS}
 BESIDE_THE_CONTEXT = {"urls": Urls, "fragment": bool, "many_options": int, "offered": str}
 
 

@@ -1,0 +1,41 @@
+"""Routes of an explanation: the page and its three downloads tell the same decision."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from starlette.testclient import TestClient
+
+from xda.explanation.run import Explainer
+from xda.web.pages.explanation.routes import router, told
+from xda.web.view import View
+
+ASKED = "target=4&against=9&c=0.01"
+
+
+def test_explanation_has_a_page_and_three_downloads() -> None:
+    base = "/r/{run}/test/{test}"
+    assert [getattr(route, "path", "") for route in router.routes] == [
+        base,
+        f"{base}/explanation.csv",
+        f"{base}/explanation.json",
+        f"{base}/explanation.png",
+    ]
+
+
+def test_story_of_a_view_is_its_decision(explainer: Explainer) -> None:
+    explanation = told(explainer, 14, View(c=0.01, target=4, against=9, shown=3)).explanation
+    assert explanation == explainer.explain(14, c=0.01, target=4, against=9, limit=3)
+
+
+def test_page_and_downloads_tell_the_same_decision(client: TestClient, explainer: Explainer) -> None:
+    expected = explainer.explain(14, c=0.01, target=4, against=9, limit=600)
+    document = client.get(f"/r/digits/test/14/explanation.json?{ASKED}").json()
+    assert (document["target"], document["against"], document["c"]) == (4, 9, 0.01)
+    assert document["surrogate_logit"] == expected.surrogate_logit
+    rows = list(csv.DictReader(io.StringIO(client.get(f"/r/digits/test/14/explanation.csv?{ASKED}").text)))
+    assert len(rows) == expected.n_supporting + expected.n_opposing
+    assert "why 4 and not 9" in client.get(f"/r/digits/test/14?{ASKED}").text
+    picture = client.get(f"/r/digits/test/14/explanation.png?{ASKED}")
+    assert (picture.headers["content-type"], picture.content[:4]) == ("image/png", b"\x89PNG")
