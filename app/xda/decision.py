@@ -50,6 +50,12 @@ class Decision:
     target: int
     against: int | None = None
 
+    def classes(self, names: Sequence[str] | None = None) -> str:
+        """Return ``9``, or ``9 and not 4``: the numbers of the classes, or their names."""
+        return " and not ".join(
+            str(k) if names is None else names[k] for k in (self.target, self.against) if k is not None
+        )
+
     def contrast(self, values: ByClass[V]) -> V:
         """Return the value of the target, less that of the contrast class."""
         return contrast(values, self.target, self.against)

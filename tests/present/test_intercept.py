@@ -16,7 +16,6 @@ from xda.explanation.illustration import run_panel
 from xda.explanation.model import ModelExplainer
 from xda.explanation.run import Explainer
 from xda.numerals import MINUS, signed
-from xda.present.intercept import split
 from xda.present.matplotlib_figure import draw
 from xda.present.pair_facts import pair_facts
 from xda.present.png_figure import explanation_canvas
@@ -112,7 +111,7 @@ def test_run_without_intercept_has_none_in_its_parts(explainer: Explainer) -> No
     assert not explainer.decompose(TEST).intercept.any()
     assert "intercept" not in explanation_text(explainer, told)
     story = tell(explainer, explainer.decide(TEST))
-    texts = explanation_canvas(story, **material(story)).texts  # type: ignore[arg-type]
+    texts = explanation_canvas(story, material(story)).texts
     assert not [each.words for each in texts if "intercept" in each.words]
 
 
@@ -122,7 +121,7 @@ def test_figures_and_text_name_the_part_of_the_intercept(augmented: Explainer) -
     assert words.endswith("from the intercept, which belongs to no pixel")
     assert words.replace(MINUS, "-") in explanation_text(augmented, told)
     story = tell(augmented, augmented.decide(TEST, c=C), limit=2)
-    assert words in [each.words for each in explanation_canvas(story, **material(story)).texts]  # type: ignore[arg-type]
+    assert words in [each.words for each in explanation_canvas(story, material(story)).texts]
     drawn = draw(run_panel(augmented, augmented.decide(TEST, c=C), limit=2))
     assert words in drawn.get_supxlabel().replace("\n", " ")
     titles = [axis.get_title() for axis in drawn.subfigs[2].axes]
@@ -141,18 +140,3 @@ def test_snapshot_keeps_intercept_and_reads_old_ones(augmented: Explainer) -> No
     (pair,) = augmented.relevance(TEST, [story.explanation.supporting[0].index], c=C).result(60)
     back = from_npz(to_npz(pair), pair.train_index)
     assert (back.attribution, back.intercept) == (pair.attribution, pair.intercept)
-
-
-@pytest.mark.parametrize(
-    ("total", "intercept", "printed"),
-    [
-        (1.788, 0.004, ("+1.788", "+1.784", "+0.004")),
-        (-1.788, -0.004, ("−1.788", "−1.784", "−0.004")),
-        (1.788, 0.0, ("+1.79", "+1.79", "")),
-        (2.0, 1.5, ("+2.00", "+0.50", "+1.50")),
-        (1.0, 1e-30, ("+1.00", "+1.00", "+1.00e−30")),
-    ],
-)
-def test_split_shows_parts_that_add_up_as_printed(total: float, intercept: float, printed: tuple[str, ...]) -> None:
-    parts = split(total, intercept)
-    assert (parts.total, parts.spread, parts.intercept) == printed

@@ -21,6 +21,7 @@ from xda.present import canvas as canvas_module
 from xda.present import colour, png_figure
 from xda.present.canvas import Box, Canvas
 from xda.present.colour import Colours
+from xda.present.png_figure import Drawn
 from xda.present.story import Story, tell
 
 
@@ -31,19 +32,19 @@ def flat(split: int) -> bytes:
     return buffer.getvalue()
 
 
-def material(story: Story) -> dict[str, object]:
+def material(story: Story) -> Drawn:
     """Return images of one grey each and maps that are full support everywhere on one half."""
     told = story.explanation
     listed = [part.index for part in (*told.supporting, *told.opposing)]
     relevance = np.zeros((8, 8), dtype=np.float32)
     relevance[:, :4] = 1.0
-    return {
-        "test_image": flat(40),
-        "train_images": {index: flat(90) for index in listed},
-        "own_map": relevance,
-        "pairs": {index: PairRelevance(index, relevance, -relevance, 0.0) for index in listed},
-        "preprocessing": Preprocessing(mode="L", size=(8, 8), mean=(0.0,), std=(1.0,)),
-    }
+    return Drawn(
+        test_image=flat(40),
+        train_images={index: flat(90) for index in listed},
+        own_map=relevance,
+        pairs={index: PairRelevance(index, relevance, -relevance, 0.0) for index in listed},
+        preprocessing=Preprocessing(mode="L", size=(8, 8), mean=(0.0,), std=(1.0,)),
+    )
 
 
 def pixels(content: bytes) -> NDArray[np.uint8]:
@@ -57,17 +58,17 @@ def told(explainer: Explainer) -> Story:
 
 
 def test_card_has_the_size_that_chat_programs_want(told: Story) -> None:
-    assert pixels(png_figure.card_png(told, **material(told))).shape == (630, 1200, 3)  # type: ignore[arg-type]
+    assert pixels(png_figure.card_canvas(told, material(told)).png()).shape == (630, 1200, 3)
 
 
 def test_card_without_opposing_images_is_drawn(explainer: Explainer) -> None:
     told = tell(explainer, explainer.decide(14), limit=0)
-    assert pixels(png_figure.card_png(told, **material(told))).shape == (630, 1200, 3)  # type: ignore[arg-type]
+    assert pixels(png_figure.card_canvas(told, material(told)).png()).shape == (630, 1200, 3)
 
 
 @pytest.mark.parametrize("colours", colour.COLOURS)
 def test_figure_shows_every_map_in_full_colour(told: Story, colours: Colours) -> None:
-    image = pixels(png_figure.explanation_png(told, **material(told), colours=colours))  # type: ignore[arg-type]
+    image = pixels(png_figure.explanation_canvas(told, material(told), colours=colours).png())
     table = colour.palette(colours)
     n = len(told.explanation.supporting) + len(told.explanation.opposing)
     assert n > 2
@@ -79,13 +80,11 @@ def test_figure_shows_every_map_in_full_colour(told: Story, colours: Colours) ->
 
 def test_figure_on_one_scale_pales_the_weaker_maps(told: Story) -> None:
     given = material(told)
-    pairs = given["pairs"]
-    assert isinstance(pairs, dict)
-    weak = next(iter(pairs))
-    pairs[weak] = PairRelevance(weak, pairs[weak].test * 0.5, pairs[weak].train * 0.5, 0.0)
+    weak, pair = next(iter(given.pairs.items()))
+    given = replace(given, pairs={**given.pairs, weak: PairRelevance(weak, pair.test * 0.5, pair.train * 0.5, 0.0)})
     half = colour.palette()[colour.levels(np.full((1, 1), 0.5, np.float32), 1.0)[0, 0]]
-    own = pixels(png_figure.explanation_png(told, **given))  # type: ignore[arg-type]
-    shared = pixels(png_figure.explanation_png(told, **given, one_scale=True))  # type: ignore[arg-type]
+    own = pixels(png_figure.explanation_canvas(told, given).png())
+    shared = pixels(png_figure.explanation_canvas(told, given, one_scale=True).png())
     assert (own == half).all(axis=2).sum() == 0
     assert (shared == half).all(axis=2).sum() >= 80 * 160
 
@@ -148,7 +147,7 @@ def test_figure_items_do_not_overlap_or_leave_the_page(
     story = named(
         tell(explainer, explainer.decide(14, against=9), limit=limit), NAMES[names], intercept=intercept, logit=0.69612
     )
-    canvas = draw(story, **material(story))
+    canvas = draw(story, material(story))
     boxes = [(each.words, each.box) for each in canvas.texts] + [("a picture", box) for box in canvas.pictures]
     for (one, first), (other, second) in combinations(boxes, 2):
         assert not overlap(first, second), (one, other)
@@ -161,7 +160,7 @@ def test_figure_items_do_not_overlap_or_leave_the_page(
 
 def test_figure_names_every_training_image_by_number_attribution_and_class(told: Story) -> None:
     story = named(told, NAMES["nine letters"])
-    words = [each.words for each in png_figure.explanation_canvas(story, **material(story)).texts]  # type: ignore[arg-type]
+    words = [each.words for each in png_figure.explanation_canvas(story, material(story)).texts]
     for part in (*story.explanation.supporting, *story.explanation.opposing):
         assert f"#{part.index:,}" in words
         assert signed(part.attribution) in words
@@ -175,7 +174,7 @@ def test_text_without_the_vendored_font_stays_in_its_room(
     canvas_module._font.cache_clear()
     try:
         story = named(told, NAMES["dog breeds"])
-        canvas = png_figure.explanation_canvas(story, **material(story))  # type: ignore[arg-type]
+        canvas = png_figure.explanation_canvas(story, material(story))
     finally:
         monkeypatch.undo()
         canvas_module._font.cache_clear()
@@ -184,7 +183,7 @@ def test_text_without_the_vendored_font_stays_in_its_room(
 
 
 def test_figure_texts_equal_the_words(told: Story) -> None:
-    words = [each.words for each in png_figure.card_canvas(told, **material(told)).texts]  # type: ignore[arg-type]
+    words = [each.words for each in png_figure.card_canvas(told, material(told)).texts]
     assert "Why 4 and not 9?" in words
     assert any(each.startswith("Test image 14: label 4 · network ") for each in words)
     assert any("the surrogate’s logit for 4 minus that for 9" in each for each in words)

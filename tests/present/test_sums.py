@@ -44,7 +44,7 @@ def value(text: str) -> float:
 
 
 def test_figure_headings_add_up_to_the_logit(story: Story) -> None:
-    words = [each.words for each in explanation_canvas(story, **material(story)).texts]  # type: ignore[arg-type]
+    words = [each.words for each in explanation_canvas(story, material(story)).texts]
     sums = [value(match[1]) for each in words if (match := re.search(r"images?, ([+−][\d,.]+)$", each))]
     assert len(sums) == 2
     assert sum(sums) == pytest.approx(LOGIT, abs=6e-4)

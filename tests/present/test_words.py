@@ -75,7 +75,7 @@ def test_figures_and_command_line_say_the_same(explainer: Explainer) -> None:
     middle = drawn.subfigs[1].get_suptitle().replace("\n", " ")
     figure = "\n".join([drawn.get_suptitle(), middle, drawn.get_supxlabel().replace("\n", " ")])
     drawings: tuple[Callable[..., Canvas], ...] = (explanation_canvas, card_canvas)
-    canvases = [draw_on(story, **material(story)) for draw_on in drawings]
+    canvases = [draw_on(story, material(story)) for draw_on in drawings]
     shown = [figure, *("\n".join(each.words for each in canvas.texts) for canvas in canvases)]
     for text in shown:
         for said in (words.question, words.decision_in_words, words.sum_in_words):

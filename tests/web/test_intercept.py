@@ -18,8 +18,8 @@ from xda.explanation.catalog import Catalog
 from xda.explanation.device_queue import DeviceQueue
 from xda.explanation.run import Explainer
 from xda.numerals import signed
-from xda.present.intercept import split
 from xda.present.words import intercept_in_words
+from xda.web.pages.pair.context import split
 
 TEST, C = 14, C_VALUES[1]
 
@@ -80,3 +80,18 @@ def test_shared_pair_keeps_intercept_part(served: TestClient, augmented: Explain
     body = {"run": "augmented", "test": TEST, "train": part.index, "c": C}
     link = served.post("/api/v1/links", json=body).json()["id"]
     assert "from the intercept" in words_of(served.get(f"/s/{link}").text)
+
+
+@pytest.mark.parametrize(
+    ("total", "intercept", "printed"),
+    [
+        (1.788, 0.004, ("+1.788", "+1.784", "+0.004")),
+        (-1.788, -0.004, ("−1.788", "−1.784", "−0.004")),
+        (1.788, 0.0, ("+1.79", "+1.79", "")),
+        (2.0, 1.5, ("+2.00", "+0.50", "+1.50")),
+        (1.0, 1e-30, ("+1.00", "+1.00", "+1.00e−30")),
+    ],
+)
+def test_split_shows_parts_that_add_up_as_printed(total: float, intercept: float, printed: tuple[str, ...]) -> None:
+    parts = split(total, intercept)
+    assert (parts.total, parts.spread, parts.intercept) == printed

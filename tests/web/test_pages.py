@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import re
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from starlette.testclient import TestClient
 from tests.web.conftest import MakeClient
 from xda import numerals
 from xda.explanation.run import Explainer
+from xda.present.words import fidelity_in_words
 from xda.settings import resource_dir
 from xda.web import rendering
 
@@ -202,7 +204,7 @@ def test_training_page_names_copies_and_says_how_they_share(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "has a copy" not in client.get("/r/digits/train/7").text
-    monkeypatch.setattr("xda.explanation.run.copies_of", lambda *_: (11,))
+    monkeypatch.setattr("xda.explanation.training_sample.copies_of", lambda *_: (11,))
     page = client.get("/r/digits/train/7")
     assert "It has a copy:" in page.text
     assert any("/train/11" in href for href in parsed(page.text).hrefs)
@@ -341,3 +343,13 @@ def test_class_is_read_by_number_proposal_or_name(client: TestClient) -> None:
     number = client.get("/r/digits/test/14?target=3").text
     assert client.get("/r/digits/test/14", params={"target": "3 · 3 (label)"}).text == number
     assert client.get("/r/digits/test/14", params={"target": "three"}).status_code == 422
+
+
+def test_explanation_page_tells_fidelity_in_the_words_of_the_figure(client: TestClient, explainer: Explainer) -> None:
+    asked = [(c, told) for c in explainer.c_values for told in explainer.explain(range(explainer.n_test), c=c, limit=0)]
+    for agrees in (True, False):
+        c, told = next((c, told) for c, told in asked if told.test.agrees is agrees)
+        said = fidelity_in_words(told, explainer.classes, explainer.entry(c).agreement)
+        page = client.get(f"/r/digits/test/{told.test.index}?c={c}").text
+        assert said in html.unescape(page)
+        assert ('id="ask-surrogate"' in page) is not agrees

@@ -6,7 +6,6 @@ Symbols follow the paper: attribution is :math:`\tau_i(x, c) = \alpha_i^c \langl
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from xda.attribution.tables import contribution_table, to_pandas
 from xda.decision import Decision
+from xda.numerals import MINUS, addends
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,16 +109,18 @@ class Explanation:
 
     def __repr__(self) -> str:
         """Return a short line for notebooks; ``to_pandas`` shows the contributions."""
-        contrast = "" if self.against is None else f" and not {self.against}"
-        # Sums that nearly cancel get as many decimals as give the logit five digits.
-        larger, logit = max(self.sum_supporting, -self.sum_opposing), abs(self.surrogate_logit)
-        digits = 5 + (min(10, max(0, round(math.log10(larger / logit)))) if larger > 0 and logit > 0 else 0)
-        return (
-            f"<Explanation of test image {self.test.index}, why {self.target}{contrast}, C={self.c:g}: "
-            f"{self.sum_supporting:+.{digits}g} of {self.n_supporting:,} supporting {self.sum_opposing:+.{digits}g} of "
-            f"{self.n_opposing:,} opposing = {self.surrogate_logit:.5g}; "
+        (supporting, opposing), total = addends((self.sum_supporting, self.sum_opposing), self.surrogate_logit, 5)
+        line = (
+            f"<Explanation of test image {self.test.index}, why {self.decision.classes()}, C={self.c:g}: "
+            f"{supporting} of {self.n_supporting:,} supporting {opposing} of {self.n_opposing:,} opposing = {total}; "
             f"{len(self.supporting)} + {len(self.opposing)} listed>"
         )
+        return line.replace(MINUS, "-")
+
+    @property
+    def listed(self) -> list[int]:
+        """Positions of the listed training images, supporting ones first."""
+        return [part.index for part in (*self.supporting, *self.opposing)]
 
     @property
     def decision(self) -> Decision:

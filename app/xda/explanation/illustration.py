@@ -38,14 +38,13 @@ class Panel:
 def run_panel(explainer: Explainer, decision: Decision, *, limit: int = 4) -> Panel:
     """Return the content of a run's figure; parameters and errors as for ``Explainer.explain``."""
     told = explainer.explain(decision, limit=limit)
-    listed = [part.index for part in (*told.supporting, *told.opposing)]
     own = explainer.own_relevance(decision)
-    pairs = explainer.relevance(decision, listed)
+    pairs = explainer.relevance(decision, told.listed)
     return Panel(
         explanation=told,
         classes=tuple(explainer.classes),
         test_image=_decoded(explainer.image("test", decision.test)[0]),
-        train_images={index: _decoded(explainer.image("train", index)[0]) for index in listed},
+        train_images={index: _decoded(explainer.image("train", index)[0]) for index in told.listed},
         own_map=own.result()[0].test,
         pairs={pair.train_index: pair for pair in pairs.result()},
     )

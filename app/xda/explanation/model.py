@@ -117,14 +117,13 @@ class ModelExplainer(AttributedModel):
         pixels = self._one(image)
         known = None if label is None else [label]
         told = self.explain(pixels, c=c, target=target, against=against, limit=limit, labels=known)
-        listed = [part.index for part in (*told.supporting, *told.opposing)]
-        pairs = self.relevance(pixels, listed, c=c, target=told.target, against=against)
+        pairs = self.relevance(pixels, told.listed, c=c, target=told.target, against=against)
         picture = show or displayable
         return Panel(
             explanation=told,
             classes=self.classes,
             test_image=picture(pixels),
-            train_images={index: picture(self._images.image(index)) for index in listed},
+            train_images={index: picture(self._images.image(index)) for index in told.listed},
             own_map=self.own_relevance(pixels, c=c, target=told.target, against=against),
             pairs={pair.train_index: pair for pair in pairs},
         )

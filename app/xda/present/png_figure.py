@@ -1,6 +1,6 @@
 """PNG pictures of an explanation: the figure in the layout of the paper, and the card for chat programs.
 
-In: a story, the original images and the heat-maps. Out: PNG bytes. The layout is that of the authors (method
+In: a story, the original images and the heat-maps. Out: a canvas. The layout is that of the authors (method
 section 4): the test image and its own heat-map in the middle, opposing training images to the left, supporting ones to
 the right, strongest next to the centre; above each training image its side of the relevance, below it the test image's.
 """
@@ -8,6 +8,7 @@ the right, strongest next to the centre; above each training image its side of t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,51 +44,33 @@ def _pair_scale(pairs: Mapping[int, PairRelevance], one_scale: bool) -> float | 
     return full_scale(*(side for pair in pairs.values() for side in (pair.test, pair.train))) if one_scale else None
 
 
-def explanation_png(
-    story: Story,
-    *,
-    test_image: bytes,
-    train_images: Mapping[int, bytes],
-    own_map: Map,
-    pairs: Mapping[int, PairRelevance],
-    preprocessing: Resizing,
-    colours: Colours = "red-blue",
-    one_scale: bool = False,
-) -> bytes:
-    """Draw an explanation.
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """The images and heat-maps that are drawn of a decision."""
 
-    Parameters
-    ----------
-    story : Story
-    test_image : bytes
-        Encoded original.
-    train_images : mapping of int to bytes
-        Encoded originals of the listed training images.
-    own_map : ndarray of shape (H, W)
-        The test image's own heat-map.
-    pairs : mapping of int to PairRelevance
-        By training image.
-    preprocessing : Resizing
-        Determines the part of an original that its heat-map covers.
-    colours : {"red-blue", "orange-purple"}
-    one_scale : bool
-        All pairs' maps on one scale rather than each on its own maximum; the own map is always on its own.
+    test_image: bytes
+    """The encoded original."""
+    train_images: Mapping[int, bytes]
+    """Encoded originals of the listed training images."""
+    own_map: Map
+    """The test image's own heat-map, shape (H, W)."""
+    pairs: Mapping[int, PairRelevance]
+    """By training image."""
+    preprocessing: Resizing
+    """Says which part of an original its heat-map covers."""
 
-    Returns
-    -------
-    bytes
-        PNG.
-    """
-    return explanation_canvas(
-        story,
-        test_image=test_image,
-        train_images=train_images,
-        own_map=own_map,
-        pairs=pairs,
-        preprocessing=preprocessing,
-        colours=colours,
-        one_scale=one_scale,
-    ).png()
+    @classmethod
+    def of(
+        cls, explainer: Explainer, decision: Decision, own: Sequence[PairRelevance], pairs: Sequence[PairRelevance]
+    ) -> Drawn:
+        """Take the originals to the results of ``own_relevance`` and ``relevance``."""
+        return cls(
+            test_image=explainer.image("test", decision.test)[0],
+            train_images={pair.train_index: explainer.image("train", pair.train_index)[0] for pair in pairs},
+            own_map=own[0].test,
+            pairs={pair.train_index: pair for pair in pairs},
+            preprocessing=explainer.preprocessing,
+        )
 
 
 TILE, GAP, MARGIN, CENTRE, APART = 160, 16, 48, 344, 56
@@ -96,18 +79,17 @@ NAME = 18
 """Size of the letters of a class's name over a training image."""
 
 
-def explanation_canvas(
-    story: Story,
-    *,
-    test_image: bytes,
-    train_images: Mapping[int, bytes],
-    own_map: Map,
-    pairs: Mapping[int, PairRelevance],
-    preprocessing: Resizing,
-    colours: Colours = "red-blue",
-    one_scale: bool = False,
-) -> Canvas:
-    """Draw an explanation on a canvas, which keeps the box of each item; parameters as for ``explanation_png``."""
+def explanation_canvas(story: Story, drawn: Drawn, *, colours: Colours = "red-blue", one_scale: bool = False) -> Canvas:
+    """Draw an explanation on a canvas, which keeps the box of each item and makes the PNG.
+
+    Parameters
+    ----------
+    story : Story
+    drawn : Drawn
+    colours : {"red-blue", "orange-purple"}
+    one_scale : bool
+        All pairs' maps on one scale rather than each on its own maximum; the own map is always on its own.
+    """
     told, names = story.explanation, story.classes
     opposing, supporting = told.opposing[:MOST_OF_A_SIGN], told.supporting[:MOST_OF_A_SIGN]
     columns = max(2, len(opposing), len(supporting))
@@ -115,13 +97,13 @@ def explanation_canvas(
     width = 2 * MARGIN + 2 * wing + CENTRE + 2 * APART
     room, centre = width - 2 * MARGIN, MARGIN + wing + APART
     canvas = Canvas(width, 1400)
-    shared = _pair_scale(pairs, one_scale)
+    shared = _pair_scale(drawn.pairs, one_scale)
     oppose_color, support_color = sign_colors(colours)
 
     def painted(relevance: Map) -> Image.Image:
         return Image.fromarray(rgb(relevance, full_scale(relevance) if shared is None else shared, colours))
 
-    test_place = place_of(dimensions(test_image), preprocessing)
+    test_place = place_of(dimensions(drawn.test_image), drawn.preprocessing)
     canvas.text((MARGIN, 40), question(told, names), 40, room=room, bold=True)
     subtitle = _subtitle(story)
     at = canvas.block((MARGIN, 96), subtitle, 22, FAINT, room=room, most=3) + 30
@@ -143,18 +125,18 @@ def explanation_canvas(
     rows = 3 * TILE + 2 * GAP
     side = (rows - GAP) // 2
     inset = centre + (CENTRE - side) // 2
-    canvas.original(test_image, inset, top, side)
-    own = Image.fromarray(rgb(own_map, full_scale(own_map), colours))
+    canvas.original(drawn.test_image, inset, top, side)
+    own = Image.fromarray(rgb(drawn.own_map, full_scale(drawn.own_map), colours))
     canvas.heatmap(own, test_place, inset, top + side + GAP, side)
     words = "test image; below: its heat-map"
     canvas.text((centre + CENTRE / 2, top - 8), words, NAME, FAINT, room=CENTRE, anchor="md")
 
     def column(part: Contribution, left: int, color: Color) -> None:
-        pair, image, middle = pairs[part.index], train_images[part.index], left + TILE / 2
+        pair, image, middle = drawn.pairs[part.index], drawn.train_images[part.index], left + TILE / 2
         canvas.text((middle, value), signed(part.attribution), 20, color, room=TILE, bold=True, anchor="ma")
         below = value + line_height(20)
         canvas.block((middle, below), names[part.label], NAME, color, room=TILE, most=2, anchor="ma")
-        canvas.heatmap(painted(pair.train), place_of(dimensions(image), preprocessing), left, top, TILE)
+        canvas.heatmap(painted(pair.train), place_of(dimensions(image), drawn.preprocessing), left, top, TILE)
         canvas.original(image, left, top + TILE + GAP, TILE)
         canvas.heatmap(painted(pair.test), test_place, left, top + 2 * (TILE + GAP), TILE)
         canvas.text((middle, top + rows + 8), f"#{part.index:,}", 16, FAINT, room=TILE, anchor="ma")
@@ -182,19 +164,9 @@ def explanation_canvas(
 def write_explanation_png(explainer: Explainer, path: Path, decision: Decision, *, limit: int = 6) -> None:
     """Explain a decision and write the figure to a file; parameters and errors as for ``Explainer.explain``."""
     story = tell(explainer, decision, limit=limit)
-    told = story.explanation
-    listed = [part.index for part in (*told.supporting, *told.opposing)]
     own = explainer.own_relevance(decision, blank=True)
-    pairs = explainer.relevance(decision, listed, blank=True)
-    content = explanation_png(
-        story,
-        test_image=explainer.image("test", decision.test)[0],
-        train_images={index: explainer.image("train", index)[0] for index in listed},
-        own_map=own.result()[0].test,
-        pairs={pair.train_index: pair for pair in pairs.result()},
-        preprocessing=explainer.preprocessing,
-    )
-    path.write_bytes(content)
+    pairs = explainer.relevance(decision, story.explanation.listed, blank=True)
+    path.write_bytes(explanation_canvas(story, Drawn.of(explainer, decision, own.result(), pairs.result())).png())
 
 
 def _footnote(story: Story, one_scale: bool) -> str:
@@ -216,45 +188,8 @@ def _source(story: Story) -> str:
     return f"DualXDA · run {story.run_id} ({story.run_digest[:16]}) · C = {told.c:g}"
 
 
-def card_png(
-    story: Story,
-    *,
-    test_image: bytes,
-    train_images: Mapping[int, bytes],
-    own_map: Map,
-    pairs: Mapping[int, PairRelevance],
-    preprocessing: Resizing,
-    colours: Colours = "red-blue",
-) -> bytes:
-    """Draw the card of a shared link: the test image, the strongest two of each sign, the sum; parameters as above.
-
-    Returns
-    -------
-    bytes
-        PNG of 1200 × 630 pixels.
-    """
-    return card_canvas(
-        story,
-        test_image=test_image,
-        train_images=train_images,
-        own_map=own_map,
-        pairs=pairs,
-        preprocessing=preprocessing,
-        colours=colours,
-    ).png()
-
-
-def card_canvas(
-    story: Story,
-    *,
-    test_image: bytes,
-    train_images: Mapping[int, bytes],
-    own_map: Map,
-    pairs: Mapping[int, PairRelevance],
-    preprocessing: Resizing,
-    colours: Colours = "red-blue",
-) -> Canvas:
-    """Draw the card on a canvas; parameters as for ``card_png``."""
+def card_canvas(story: Story, drawn: Drawn, *, colours: Colours = "red-blue") -> Canvas:
+    """Draw the card of a shared link: the test image, the strongest two of each sign, the sum; 1200 × 630 pixels."""
     told, names = story.explanation, story.classes
     canvas = Canvas(*CARD_SIZE)
     oppose_color, support_color = sign_colors(colours)
@@ -270,16 +205,18 @@ def card_canvas(
         resample = Image.Resampling.NEAREST if side > 2 * max(base.size) else Image.Resampling.LANCZOS
         base = base.resize(fitted(base.size, side), resample)
         painted = Image.fromarray(rgb(relevance, full_scale(relevance), colours))
-        covered = laid(painted, place_of(dimensions(encoded), preprocessing), base.copy())
+        covered = laid(painted, place_of(dimensions(encoded), drawn.preprocessing), base.copy())
         canvas.picture(Image.blend(base, covered, 0.6), left, where, side)
 
     middle = (CARD_SIZE[0] - centre) // 2
-    canvas.original(test_image, middle, top, centre)
+    canvas.original(drawn.test_image, middle, top, centre)
 
     def wing(parts: Sequence[Contribution], first: int, step: int, color: Color) -> None:
-        for place, part in enumerate([part for part in parts if part.index in train_images][:2]):
+        for place, part in enumerate([part for part in parts if part.index in drawn.train_images][:2]):
             left, below = first + place * step, top + (centre + tile) // 2
-            half_and_half(train_images[part.index], pairs[part.index].train, left, top + (centre - tile) // 2, tile)
+            half_and_half(
+                drawn.train_images[part.index], drawn.pairs[part.index].train, left, top + (centre - tile) // 2, tile
+            )
             at = left + tile / 2
             canvas.text((at, below + 8), signed(part.attribution), 24, color, room=tile, bold=True, anchor="ma")
             canvas.text((at, below + 40), names[part.label], 20, color, room=tile, anchor="ma")

@@ -20,7 +20,7 @@ from xda.errors import BusyError
 from xda.present.colour import Colours, colorize, full_scale
 from xda.present.layers import layer
 from xda.present.pair_facts import pair_facts
-from xda.present.png_figure import card_png
+from xda.present.png_figure import Drawn, card_canvas
 from xda.present.story import Story, tell, to_snapshot
 
 if TYPE_CHECKING:
@@ -97,17 +97,10 @@ def capture(explainer: Explainer, state: SharedState, *, wait_seconds: float, ca
         story = tell(explainer, parts, limit=min(shown, kept), train_class=state.train_class)
     pair = None if state.train is None else asdict(pair_facts(explainer, parts, state.train))
     if card:
-        listed = (*drawn.explanation.supporting[:ON_CARD], *drawn.explanation.opposing[:ON_CARD])
-        picture = card_png(
-            drawn,
-            test_image=explainer.image("test", state.decision.test)[0],
-            train_images={part.index: explainer.image("train", part.index)[0] for part in listed},
-            own_map=own.test,
-            pairs={pair.train_index: pair for pair in pairs},
-            preprocessing=explainer.preprocessing,
-            colours=state.colours,
-        )
-        media["card"] = ("image/png", picture)
+        shown_on_it = {part.index for part in (*told.supporting[:ON_CARD], *told.opposing[:ON_CARD])}
+        on_card = [pair for pair in pairs if pair.train_index in shown_on_it]
+        pictures = Drawn.of(explainer, state.decision, [own], on_card)
+        media["card"] = ("image/png", card_canvas(drawn, pictures, colours=state.colours).png())
     return Capture(story, {"format": FORMAT, "story": to_snapshot(story), "pair": pair}, media)
 
 

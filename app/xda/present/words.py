@@ -23,16 +23,12 @@ Names = Sequence[str]
 
 def question(told: Explanation, names: Names) -> str:
     """Return the explanation's question: ``Why 9 and not 4?``."""
-    return f"Why {_classes(told, names)}?"
+    return f"Why {told.decision.classes(names)}?"
 
 
 def title(told: Explanation, names: Names) -> str:
     """Return the question with its image: ``Test image 115: why 9 and not 4``."""
-    return f"Test image {count(told.test.index)}: why {_classes(told, names)}"
-
-
-def _classes(told: Explanation, names: Names) -> str:
-    return names[told.target] + ("" if told.against is None else f" and not {names[told.against]}")
+    return f"Test image {count(told.test.index)}: why {told.decision.classes(names)}"
 
 
 def aim(told: Explanation, names: Names) -> str:

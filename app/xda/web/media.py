@@ -81,7 +81,7 @@ def read_subject(explainer: Explainer, c: str, subject: str) -> Subject:
 def listed(explainer: Explainer, decision: Decision, shown: int, train_class: int | None) -> list[int]:
     """Return the training images of a page, read from its address."""
     told = explainer.explain(decision, limit=shown, train_class=train_class)
-    return [part.index for part in (*told.supporting, *told.opposing)]
+    return told.listed
 
 
 def start(explainer: Explainer, decision: Decision, shown: int, train_class: int | None) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from xda.attribution.results import Contribution
 from xda.numerals import addends, count, number, percent, terms
 from xda.present.story import STRONGEST, Story
-from xda.present.words import evidence, intercept_in_words, logit_in_words, question
+from xda.present.words import evidence, fidelity_in_words, intercept_in_words, logit_in_words, question
 from xda.web.pages.charts import Curve, Waterfall, curve, waterfall
 from xda.web.pages.chrome import Choice, Chrome, origin
 from xda.web.pages.class_tables import ClassRow, LogitRow, class_rows, logit_rows, softmax
@@ -106,6 +106,8 @@ class ExplanationPage:
     curve: Curve | None
     strongest: int
     n_listed: int
+    fidelity: str
+    """Whether the surrogate agrees with the network here, and how often on all test images."""
     better_c: Choice | None
     """The same decision under a C that agrees clearly better with the network, with a sentence about it."""
     logits: tuple[LogitRow, ...]
@@ -229,6 +231,7 @@ def build(
         curve=curve(story.running_sum, STRONGEST),
         strongest=min(STRONGEST, story.n_contributing),
         n_listed=len(told.supporting) + len(told.opposing),
+        fidelity=fidelity_in_words(told, names, story.agreement),
         better_c=better_c,
         logits=logits,
         logits_left_out=logits_left_out,

@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from xda.explanation.comparison import opponents
 from xda.numerals import parameter
 from xda.present.documents import explanation_json
-from xda.present.png_figure import explanation_png
+from xda.present.png_figure import Drawn, explanation_canvas
 from xda.present.story import Story, tell
 from xda.present.words import better_c_in_words, title
 from xda.runs.default_c import clearly_better
@@ -155,20 +155,10 @@ async def get_png(
     """Return the explanation as a figure in the layout of the paper."""
     headers = fresh(request, run_tag(request, explainer.digest))
     story = told(explainer, test, view)
-    asked = story.explanation
-    listed = [part.index for part in (*asked.supporting, *asked.opposing)]
-    own = await finished(explainer.own_relevance(asked.decision, blank=True), settings)
-    pairs = await finished(explainer.relevance(asked.decision, listed, blank=True), settings)
-    content = explanation_png(
-        story,
-        test_image=explainer.image("test", test)[0],
-        train_images={index: explainer.image("train", index)[0] for index in listed},
-        own_map=own[0].test,
-        pairs={pair.train_index: pair for pair in pairs},
-        preprocessing=explainer.preprocessing,
-        colours=view.colours,
-        one_scale=view.scale == "page",
-    )
-    return Response(
-        content, headers={**_attachment(explainer, asked.decision, "png"), **headers}, media_type="image/png"
-    )
+    decision = story.explanation.decision
+    own = await finished(explainer.own_relevance(decision, blank=True), settings)
+    pairs = await finished(explainer.relevance(decision, story.explanation.listed, blank=True), settings)
+    drawn = Drawn.of(explainer, decision, own, pairs)
+    content = explanation_canvas(story, drawn, colours=view.colours, one_scale=view.scale == "page").png()
+    headers |= _attachment(explainer, decision, "png")
+    return Response(content, headers=headers, media_type="image/png")

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from xda.attribution.results import Explanation
 from xda.data.geometry import Place
-from xda.numerals import count
-from xda.present.intercept import Split, split
+from xda.numerals import addends, count, signed
 from xda.present.pair_facts import PairFacts
 from xda.present.words import aim
 from xda.web.pages.chrome import Chrome, origin
@@ -15,6 +14,47 @@ from xda.web.pages.controls import Ask, Fields, Legend, ask, legend, share
 from xda.web.pages.explanation.context import Shared
 from xda.web.urls import Urls
 from xda.web.view import View
+
+MOST_DIGITS = 12
+"""Most digits of a number that is split."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A number and its two parts, which add up to it as they are printed."""
+
+    total: str
+    spread: str
+    """The part that heat-maps spread over pixels."""
+    intercept: str
+    """Empty without an intercept."""
+
+
+def split(total: float, intercept: float) -> Split:
+    """Return a contribution or logit and its parts, with enough digits to show the intercept's part.
+
+    With ``intercept="augment"`` a contribution is ``tau_i = alpha_i^c (<z_i, phi(x)> + 1)`` (method section 2).
+    Heat-maps carry the first summand; the second one, ``alpha_i^c``, belongs to no pixel.
+
+    Parameters
+    ----------
+    total : float
+    intercept : float
+        The intercept's part.
+
+    Returns
+    -------
+    Split
+    """
+    if not intercept:
+        return Split(signed(total), signed(total), "")
+    for digits in range(3, MOST_DIGITS + 1):
+        (spread, apart), whole = addends((total - intercept, intercept), total, digits)
+        if apart != "0":
+            break
+    else:
+        whole, spread, apart = signed(total), signed(total - intercept), signed(intercept)
+    return Split(whole if whole.startswith("+") or total <= 0 else f"+{whole}", spread, apart)
 
 
 @dataclass(frozen=True, slots=True)
