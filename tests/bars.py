@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from torch import nn
 
 from xda.data.dataset import ArraySource, ImageDataset, ImageSplit
 from xda.data.known import mnist, registry
+from xda.data.preprocessing import Preprocessing
+from xda.networks.features import extract_batches, output_widths
 from xda.networks.spec import NetworkSpec, build_network
 
 CPU = torch.device("cpu")
@@ -65,3 +68,15 @@ def no_socket_timeout_left() -> Callable[[], None]:
         assert socket.getdefaulttimeout() == before
 
     return check
+
+
+def extract(
+    network: nn.Module, preprocessing: Preprocessing, split: ImageSplit, **options: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return features and logits of all images at once."""
+    batches = list(extract_batches(network, preprocessing, split, **options))
+    features, logits = (
+        np.concatenate([np.empty((0, width), dtype=np.float32), *(batch[place] for batch in batches)])
+        for place, width in enumerate(output_widths(network))
+    )
+    return features, logits

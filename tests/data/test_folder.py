@@ -12,13 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.bars import CPU, make_split
+from tests.bars import CPU, extract, make_split
 from tests.data.image_files import BAD, GOOD
 from xda.data.dataset import LeftOut, by_reason, refuse_bad
 from xda.data.folder import FileSource, class_names, load_files, load_split
 from xda.data.regular_files import MOST_BYTES
 from xda.errors import DataError
-from xda.networks.features import extract
 from xda.networks.presets import get_preset
 from xda.networks.spec import NetworkSpec, build_network
 from xda.progress import silent

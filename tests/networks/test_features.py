@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from tests.bars import CPU, make_split
+from tests.bars import CPU, extract, make_split
 from xda.data.dataset import ArraySource, ImageDataset, ImageSplit
 from xda.errors import ConfigError, DataError
 from xda.networks.batches import fitting_batch_size, index_batches
-from xda.networks.features import extract, extract_batches
+from xda.networks.features import extract_batches
 from xda.networks.heads import split_head
 from xda.networks.presets import get_preset
 from xda.progress import silent

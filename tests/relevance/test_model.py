@@ -17,14 +17,13 @@ from torchvision import models
 from zennit.canonizers import Canonizer
 from zennit.composites import EpsilonPlusFlat
 
-from tests.bars import CPU, make_split
+from tests.bars import CPU, extract, make_split
 from tests.reference import lrp
 from xda.data.dataset import ArraySource, ImageDataset, ImageSplit
 from xda.data.preprocessing import Preprocessing
 from xda.data.tensors import AsGiven
 from xda.errors import ConfigError, DataError
 from xda.networks.checkpoints import load_weights
-from xda.networks.features import extract
 from xda.networks.heads import split_head
 from xda.networks.presets import get_preset
 from xda.networks.spec import NetworkSpec, build_network

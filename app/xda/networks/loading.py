@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from xda.data.preprocessing import NEEDED, Preprocessing
 from xda.errors import ConfigError, DataError
 from xda.networks.checkpoints import fill_weights, load_weights, pack
-from xda.networks.heads import Classifier, check_head, find_head, head_name, split_head
+from xda.networks.heads import Classifier, check_head, find_head, head_name, split_head, without_name
 from xda.networks.kept_code import importable
 from xda.networks.outputs import remark, tensors
 from xda.networks.pretrained import choose_weights, fill_pretrained
@@ -42,14 +42,12 @@ class LoadedNetwork:
 
     def weights(self) -> bytes:
         """Return the weights as safetensors, for ``open_network``."""
-        named = self.classifier
-        return pack((named.network if isinstance(named, Classifier) else named).state_dict(), {})
+        return pack(without_name(self.classifier).state_dict(), {})
 
     def own_preprocessing(self) -> Preprocessing | None:
         """Return the makers' transform as a preprocessing; None if there is none or it has unknown steps."""
-        named = self.classifier
         try:
-            return default_preprocessing(self.spec, named.network if isinstance(named, Classifier) else named)
+            return default_preprocessing(self.spec, without_name(self.classifier))
         except ConfigError:
             return None
 
@@ -150,11 +148,9 @@ def open_network(
     """
     if spec.kind == "factory":
         refuse_unnamed(spec.name, allow_factory, kept=bool(code))
-        with importable(spec.name, code):
-            network = build_network(spec).float()
-    else:
-        with _AllocationLimit(_SPARE_BYTES + 2 * len(weights)):
-            network = build_network(spec).float()
+    own = spec.kind == "factory"
+    with importable(spec.name, code) if own else _AllocationLimit(_SPARE_BYTES + 2 * len(weights)):
+        network = build_network(spec).float()
     fill_weights(network, weights, where)
     return _named(network.eval(), spec.head)
 

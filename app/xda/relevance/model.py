@@ -133,7 +133,7 @@ class RelevanceModel:
         return self._preprocessing.size
 
     def features(self, images: Sequence[Image]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Compute features and logits of images, as ``features.extract`` does.
+        """Compute features and logits of images, as ``features.extract_batches`` does.
 
         Parameters
         ----------

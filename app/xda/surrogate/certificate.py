@@ -9,7 +9,7 @@ the value, and bounds the distance of the weights, :math:`\|W - W^*\|^2 \le 2 (p
 # ruff: noqa: N803 - C and X are the names of the field
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -74,31 +74,6 @@ class Certificate:
         dict
         """
         return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Certificate:
-        """Make a certificate from the output of :meth:`to_dict`.
-
-        Parameters
-        ----------
-        values : dict
-
-        Returns
-        -------
-        Certificate
-
-        Raises
-        ------
-        ValueError
-            A field is missing or unknown; the message names it.
-        """
-        known = {field.name for field in fields(cls)}
-        required = known - {"infeasibility"}
-        if unknown := sorted(set(values) - known):
-            raise ValueError(f"certificate has unknown fields: {', '.join(unknown)}")
-        if missing := sorted(required - set(values)):
-            raise ValueError(f"certificate lacks fields: {', '.join(missing)}")
-        return cls(**values)
 
 
 def slack(X: NDArray[Any], y: Int, coef: Float, *, augment: bool = False) -> Float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -22,7 +23,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from xda.surrogate import blocks
 from xda.surrogate.arguments import count, positive, sample, samples
 from xda.surrogate.ascent import Progress
-from xda.surrogate.certificate import Certificate
 from xda.surrogate.objective import Float, Int
 from xda.surrogate.solver import Solution, Start, solve
 from xda.surrogate.threads import Threads
@@ -232,9 +232,7 @@ class CrammerSingerSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if not len(changed) and not self._support_mask()[gone].any():
             twin._data = (X, y, included)
             twin.removed_ = np.flatnonzero(~included)
-            twin.certificate_ = Certificate(
-                **{**self.certificate_.to_dict(), "n_samples": int(included.sum()), "n_sweeps": 0, "seconds": 0.0}
-            )
+            twin.certificate_ = replace(self.certificate_, n_samples=int(included.sum()), n_sweeps=0, seconds=0.0)
             return twin
         keep = included[self.support_] & (labels[self.support_] == y[self.support_])
         start = Start(self.support_[keep], self._rows()[keep])
@@ -336,7 +334,7 @@ class CrammerSingerSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         )
         if not solution.certificate.converged:
             warnings.warn(
-                f"not converged after {solution.n_sweeps} sweeps and steps: {solution.reason}",
+                f"not converged after {solution.certificate.n_sweeps} sweeps and steps: {solution.reason}",
                 ConvergenceWarning,
                 stacklevel=4,
             )
@@ -351,7 +349,7 @@ class CrammerSingerSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.slack_ = solution.slack
         self.certificate_ = solution.certificate
         self.history_ = solution.history
-        self.n_iter_ = solution.n_sweeps
+        self.n_iter_ = solution.certificate.n_sweeps
         self.removed_ = np.flatnonzero(~included)
         self._data = (X, labels, included)
 

@@ -62,25 +62,6 @@ def scores(features: Float, coef: Float, labels: Int) -> Float:
     return augmented
 
 
-def margins(augmented: Float, labels: Int) -> Float:
-    r"""Return :math:`w_{y_i} \cdot z_i - \max_{m \ne y_i} w_m \cdot z_i`; above 1 the sample has no effect.
-
-    Parameters
-    ----------
-    augmented : ndarray of shape (n, K)
-        Scores as of :func:`scores`, K >= 2.
-    labels : ndarray of int, shape (n,)
-
-    Returns
-    -------
-    ndarray of shape (n,)
-    """
-    index = np.arange(len(labels))
-    others = augmented.copy()
-    others[index, labels] = -np.inf
-    return np.asarray(augmented[index, labels] - others.max(axis=1) + 1.0)
-
-
 def slacks(augmented: Float, labels: Int) -> Float:
     r"""Return the hinge losses :math:`\xi_i = \max_m G_i^m - G_i^{y_i} \ge 0`.
 
@@ -145,26 +126,3 @@ def relative_gap(primal: float, dual: float) -> float:
     float
     """
     return (primal - dual) / max(1e-12, abs(primal))
-
-
-def kkt_violations(augmented: Float, dual_rows: Float, labels: Int, C: float) -> Float:
-    r"""Return :math:`\max_m G_i^m - \min_{m: \alpha_i^m < C [m = y_i]} G_i^m` of each sample; zero at the optimum.
-
-    For a zero row this is the slack: the sample is rightly left out if and only if it violates nothing.
-
-    Parameters
-    ----------
-    augmented : ndarray of shape (n, K)
-        Scores as of :func:`scores`.
-    dual_rows : ndarray of shape (n, K)
-    labels : ndarray of int, shape (n,)
-    C : float
-
-    Returns
-    -------
-    ndarray of shape (n,)
-    """
-    bounds = np.zeros_like(augmented)
-    bounds[np.arange(len(labels)), labels] = C
-    may_grow = np.where(dual_rows < bounds, augmented, np.inf).min(axis=1)
-    return np.asarray(augmented.max(axis=1) - may_grow)

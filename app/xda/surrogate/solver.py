@@ -101,16 +101,6 @@ class Solution:
     certificate: Certificate
     reason: str = ""
 
-    @property
-    def n_sweeps(self) -> int:
-        """Sweeps and second-order steps taken."""
-        return self.certificate.n_sweeps
-
-    @property
-    def seconds(self) -> float:
-        """Wall-clock time of the solver."""
-        return self.certificate.seconds
-
 
 @dataclass(frozen=True)
 class Start:
