@@ -129,7 +129,7 @@ def test_verify_exits_zero_only_if_all_checks_pass(
         (["explain", "{run}", "--test", "-1", "--device", "cpu"], "test image -1"),
         (
             ["explain", "{run}", "--test", "x", "--device", "cpu"],
-            "comes from 'x'; its images come from such as test[0]",
+            "comes from 'x'; an example is test[0]",
         ),
         (["explain", "{run}", "--test", "1", "--c", "7", "--device", "cpu"], "it has C ="),
         (["explain", "{tmp}/none", "--test", "1", "--png", "{tmp}/no/such/x.png"], "no/such does not exist"),

@@ -33,7 +33,7 @@ class ByClass(Protocol[V_co]):
 
 
 def contrast(values: ByClass[V], target: int, against: int | None) -> V:
-    """Return the value of the target, less that of the contrast class if there is one (method section 2)."""
+    """Return the value of the target minus that of the contrast class, if there is one (method section 2)."""
     return values[target] if against is None else values[target] - values[against]
 
 
@@ -57,7 +57,7 @@ class Decision:
         )
 
     def contrast(self, values: ByClass[V]) -> V:
-        """Return the value of the target, less that of the contrast class."""
+        """Return the value of the target minus that of the contrast class."""
         return contrast(values, self.target, self.against)
 
 
@@ -74,7 +74,7 @@ class Bounds:
     default_c: float
     """C of a request without one, see ``xda.runs.default_c``."""
     subject: str = ""
-    """Subject of messages, if it is not the run."""
+    """Subject of messages; empty means the run."""
 
     @property
     def _subject(self) -> str:

@@ -1,4 +1,4 @@
-"""A small surrogate-like problem: feasible dual rows with the patterns that occur, random features and queries."""
+"""A small problem like a surrogate's: feasible dual rows of all patterns, random features and queries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two decompositions side by side, against the slow twin and by hand."""
+"""Tests of xda.attribution.alignment: against the slow twin and by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A query to the explorer against the dense way of the published code, alternately in one process.
+"""Compares the explorer's queries with the dense method of the published code, alternately in one process.
 
 Dense: the product of every query with all N training features, times all K columns of alpha, (batch, N, K), then the
 one class gathered. Ours, *index*: what the explorer answers, the 12 strongest of each sign with exact totals, from the
@@ -29,7 +29,7 @@ from xda.storage.run import layout
 REPETITIONS = 5
 BATCH = 2000
 SINGLES = 100
-"""Images asked for one at a time in each round of the first row."""
+"""Each round of the first row requests so many images, one at a time."""
 LIMIT = 12
 DENSE_BATCH = 16
 """Queries the dense way takes at once; its product has DENSE_BATCH * N * K entries."""

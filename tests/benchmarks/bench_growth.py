@@ -1,4 +1,4 @@
-"""How time and memory of the surrogate grow with samples, features and classes, and what ImageNet would take.
+"""Measures how the surrogate's time and memory grow with samples, features and classes; extrapolates to ImageNet.
 
     python -m tests.benchmarks.bench_growth [--quick] [--million] [--C 1e-3]
 
@@ -45,7 +45,7 @@ IMAGENET = (1_281_167, 2_048, 1_000)
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One fit: its size and what it took."""
+    """Size, time and memory of one fit."""
 
     n_samples: int
     n_features: int

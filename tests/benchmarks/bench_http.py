@@ -1,4 +1,4 @@
-"""What the served explorer costs: requests a second, page and heat-map times, readiness, memory, size on disk.
+"""Measures the served explorer: requests per second, page and heat-map times, readiness, memory, size on disk.
 
     python -m tests.benchmarks.bench_http [RUN]        RUN: a run folder; default runs/mnist-cnn
 
@@ -49,7 +49,7 @@ class Line:
     measured: str
     target: str
     met: bool | None
-    """None: there is no target."""
+    """None means no target."""
 
 
 def create_bare_app() -> FastAPI:
@@ -124,7 +124,7 @@ async def rate(port: int, paths: Sequence[str], seconds: float) -> float:
 
 
 def free_port() -> int:
-    """Return a port that nothing listens on."""
+    """Return a free port."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         return int(listening.getsockname()[1])
@@ -144,7 +144,7 @@ def served(factory: str, port: int, log: Path, **environment: str) -> Iterator[s
 
 
 def wait_for(url: str, seconds: float) -> float:
-    """Wait for a 200 and return how long it took.
+    """Wait for an answer with status 200 and return the time that it took.
 
     Raises
     ------
@@ -187,7 +187,7 @@ def milliseconds(client: httpx.Client, urls: list[str]) -> list[float]:
 
 
 def compare_rates(port: int, bare_port: int, run: dict[str, Any]) -> tuple[float, float, float]:
-    """Return the median rates of one explanation, of ever other ones, and of the empty route, measured in turn."""
+    """Return the median rates of one explanation, of always different ones and of the empty route, measured in turn."""
     base = f"/api/v1/runs/{run['id']}/test"
     one = [f"{base}/0/explanation?limit=12"]
     # More answers than the server keeps.
@@ -200,7 +200,7 @@ def compare_rates(port: int, bare_port: int, run: dict[str, Any]) -> tuple[float
 
 
 def heatmap_urls(run: dict[str, Any], explanation: dict[str, Any]) -> list[str]:
-    """Addresses of the heat-maps of the strongest pairs of an explanation, as a page has them."""
+    """Return the addresses of the heat-maps that the page of an explanation shows."""
     listed = [part["index"] for part in (*explanation["supporting"], *explanation["opposing"])][:HEATMAPS]
     decision = Decision(explanation["test"]["index"], explanation["c"], explanation["target"])
     return [

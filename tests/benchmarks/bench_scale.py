@@ -1,4 +1,4 @@
-"""What a million training images cost: build, index and served explorer; times, resident memory, disk.
+"""Measures build, index and served explorer with a million training images: time, resident memory, disk.
 
     python -m tests.benchmarks.bench_scale [--quick] [--classes K] [--keep FOLDER]
 
@@ -66,7 +66,7 @@ class StageMeter:
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        """Note which stage is under way; what follows the last one belongs to it."""
+        """Record the running stage; time after the last stage counts for that stage."""
         self._stage = stage
 
     def __enter__(self) -> StageMeter:
@@ -96,7 +96,7 @@ class StageMeter:
 
 
 def build(out: Path, n_train: int, n_test: int, n_classes: int) -> None:
-    """Build the run; print what every stage took as JSON."""
+    """Build the run; print the costs of every stage as JSON."""
     from tests.benchmarks.scale_world import make_dataset
 
     from xda.build.config import BuildConfig
@@ -138,12 +138,12 @@ def measured_build(out: Path, n_train: int, n_test: int, n_classes: int) -> bool
 
 @dataclass(frozen=True)
 class Asked:
-    """What the requests of one kind took, in milliseconds."""
+    """Times of one kind of request, in milliseconds."""
 
     kind: str
     wall: list[float]
     cpu: float
-    """Mean time that the server computed: that of an idle machine."""
+    """Mean computing time of the server, as on an idle machine."""
 
 
 def computed(pid: int) -> float:
@@ -153,9 +153,9 @@ def computed(pid: int) -> float:
 
 
 def ask(client: httpx.Client, pid: int, n_test: int, n_classes: int) -> list[Asked]:
-    """Ask for every kind of page and answer under every C, each time of other images.
+    """Request every kind of page and answer for every C, each time with other images.
 
-    The training images are support vectors: of the others there is less to say.
+    The training images are support vectors, whose pages are the longest.
     """
     rng = random.Random(0)
     found = []

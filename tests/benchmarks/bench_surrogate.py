@@ -1,4 +1,4 @@
-"""How long the surrogate takes against LIBLINEAR, along a path and for an update.
+"""Measures the surrogate's time against LIBLINEAR, along a path of C and for an update.
 
     python -m tests.benchmarks.bench_surrogate [compare] [path] [update] [--run RUN] [--sets mnist,…] [--quick]
 
@@ -56,7 +56,7 @@ def synthetic(n_samples: int, n_features: int, n_classes: int, seed: int = 0, mi
 
 
 def load(folder: Path | None, name: str, shape: tuple[int, int, int], run: Path | None = None) -> tuple[str, Data]:
-    """Return the features of a data set, or synthetic ones of its shape, and what to call them."""
+    """Return the features of a data set, or synthetic ones of its shape, and their name."""
     if run is not None and name == "mnist":
         opened = RunFolder.open(run, verify=False)
         labels = opened.table(layout.table("train"))["label"].to_numpy().astype(np.int64)
@@ -74,7 +74,7 @@ def liblinear(X: NDArray[np.float64], y: NDArray[np.float64], C: float) -> NDArr
 
 
 def timed(call: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[float, Any]:
-    """Return the seconds a call takes, and its result."""
+    """Return the seconds that a call takes, and its result."""
     began = time.perf_counter()
     result = call(*args, **kwargs)
     return time.perf_counter() - began, result
@@ -104,7 +104,7 @@ def compare(sets: list[tuple[str, Data, tuple[float, ...]]], repeats: int) -> No
 
 
 def path(sets: list[tuple[str, Data, tuple[float, ...]]], repeats: int) -> None:
-    """Print what three C cost together, warm, against the dearest of them alone."""
+    """Print the time of three C together with warm starts, and of the slowest alone."""
     for name, (X, y), Cs in sets:
         together, alone = [], []
         for _ in range(repeats):
@@ -115,7 +115,7 @@ def path(sets: list[tuple[str, Data, tuple[float, ...]]], repeats: int) -> None:
 
 
 def update(name: str, data: Data, repeats: int) -> None:
-    """Print what removing and relabelling samples costs at C = 1e-3."""
+    """Print the time to remove and relabel samples at C = 1e-3."""
     X, y = data
     svc = CrammerSingerSVC(C=1e-3).fit(X, y)
     rng = np.random.default_rng(0)
@@ -135,7 +135,7 @@ def update(name: str, data: Data, repeats: int) -> None:
 
 
 def main() -> int:
-    """Run the benchmarks asked for."""
+    """Run the chosen benchmarks."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("what", nargs="*", default=["compare", "path", "update"])
     parser.add_argument("--features", type=Path, default=os.environ.get("XDA_BENCH_FEATURES"))

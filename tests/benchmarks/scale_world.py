@@ -1,4 +1,4 @@
-"""A million synthetic images without a place to keep them: every image is computed from its number.
+"""A million synthetic images that need no storage: every image is computed from its number.
 
 An image is the pattern of its class plus the sum of two entries of two banks of noise, whose lengths have no common
 factor: 16 million different images from 8 MB. Classes overlap, and one label in a hundred is wrong.
@@ -25,7 +25,7 @@ WRONG = 0.01
 
 
 def patterns(n_classes: int) -> NDArray[np.float32]:
-    """Return the image that all of a class are made from, shape (K, 256)."""
+    """Return the pattern of each class, shape (K, 256)."""
     rng = np.random.default_rng(1)
     return (128.0 + CONTRAST * rng.standard_normal((n_classes, SIDE * SIDE))).astype(np.float32)
 
@@ -89,7 +89,7 @@ def network(n_classes: int) -> nn.Module:
     with torch.no_grad():
         hidden.weight.copy_(torch.randn(hidden.weight.shape, generator=generator) / SIDE)
         means = torch.relu(hidden(4.0 * (torch.from_numpy(patterns(n_classes)) / 255.0 - 0.5)))
-        # Noise adds to every rectified feature; the classes' differences are what is left of their means.
+        # Noise adds to every rectified feature; without their common mean, the classes' differences remain.
         centred = means - means.mean(dim=0)
         head.weight.copy_(20.0 * centred)
         head.bias.copy_(-10.0 * (means.square() - means.mean(dim=0).square()).sum(dim=1))

@@ -21,7 +21,7 @@ Opener = Callable[..., Any]
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         executable = os.environ.get("CHROMIUM") or "/usr/bin/chromium"
-        # without a Chromium of the system, that of Playwright
+        # without a system Chromium, Playwright's own
         path = executable if Path(executable).exists() else None
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser

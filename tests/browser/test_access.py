@@ -32,7 +32,7 @@ TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 @pytest.fixture(scope="module")
 def shared(served_world: Served) -> str:
-    """The address of a shared explanation."""
+    """Share an explanation and return its address."""
     state = {"run": served_world.run_id, "test": 14}
     answer = httpx.post(f"{served_world.url}/api/v1/links", json=state, timeout=30)
     return str(answer.json()["url"])
@@ -131,7 +131,7 @@ def test_first_screen_shows_the_whole_explanation(page: Page) -> None:
         lefts = [tile.bounding_box() for tile in page.locator(f".{side} .tile").all()]
         places = [box["x"] * sign for box in lefts if box is not None]
         assert places == sorted(places)
-    # columns line up: the test-side map lies right under the training image
+    # columns line up: the map on the test image lies directly under the training image
     stacks = page.locator(".support .tile").first.locator(".stack").all()
     upper, lower = (stack.bounding_box() for stack in stacks)
     assert upper is not None

@@ -59,7 +59,7 @@ def unpack(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run folder, built by the command."""
+    """Build the run folder with the command and return it."""
     folder = tmp_path_factory.mktemp("cifar10")
     unpack(folder / "images")
     (folder / "part.toml").write_text(CONFIG)
@@ -71,7 +71,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def url(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server of it."""
+    """Serve the run."""
     yield from serve(Settings(home=tmp_path_factory.mktemp("home"), runs=str(run), device="cpu"))
 
 

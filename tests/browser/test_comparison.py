@@ -1,4 +1,4 @@
-"""Comparing a run with that of a retrained network, in a browser."""
+"""Comparing the runs of a network and its retrained version, in a browser."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from xda.settings import Settings
 
 @pytest.fixture(scope="module")
 def both(world: World, retrained: Explainer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server of both runs."""
+    """Serve both runs."""
     runs = f"{world.run}:{retrained.run.path}"
     yield from serve(Settings(home=tmp_path_factory.mktemp("both"), runs=runs, device="cpu"))
 

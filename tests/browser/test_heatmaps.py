@@ -38,7 +38,7 @@ def test_opacity_change_needs_no_request_and_is_in_address(page: Page) -> None:
     page.wait_for_load_state("networkidle")
     before = page.evaluate("history.length")
     requests: list[str] = []
-    # Chromium looks at its cached icon again whenever the address changes
+    # Chromium reads its cached icon again whenever the address changes
     page.on("request", lambda request: None if "/icons/" in request.url else requests.append(request.url))
     slider = page.get_by_label("Opacity of the heat-maps in percent")
     slider.fill("40")

@@ -1,4 +1,4 @@
-"""Journeys through the product in a real browser: with the mouse, without JavaScript, and back."""
+"""Journeys through the product in a real browser: with the mouse, without JavaScript, and with the back button."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_journey_from_filter_to_shared_link_works(page: Page, open_page: Opener)
     expect(page).to_have_url(re.compile(r"/test/4\?label=4$"))
     expect(page.get_by_role("heading", name="Test image 4")).to_be_visible()
     wait_for_maps(page)
-    # the next one of the filtered list, not of all
+    # the next image of the filtered list, not of all images
     page.locator('a[rel="next"]').click()
     expect(page).to_have_url(re.compile(r"/test/14\?label=4$"))
     expect(page.get_by_role("link", name="in: label 4")).to_have_attribute("href", "/r/digits?label=4")
@@ -134,7 +134,7 @@ def test_target_and_contrast_stay_different(page: Page) -> None:
     assert against.locator("option:disabled").evaluate_all("all => all.map(o => o.value)") == ["4"]
     against.focus()
     page.keyboard.press("ArrowDown")
-    # nothing is sent with the key press, and the other side is left alone
+    # the key press sends nothing and does not change the other side
     expect(page).to_have_url(re.compile("target=4&against=9$"))
     page.keyboard.press("Home")
     page.keyboard.press("ArrowDown")
@@ -142,7 +142,7 @@ def test_target_and_contrast_stay_different(page: Page) -> None:
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Why 4 and not 0?")).to_be_visible()
     expect(against).to_be_focused()
-    # both changed in haste: one question, and never one that cannot be asked
+    # both changed quickly: one request, never for equal classes
     why.focus()
     page.keyboard.press("Home")
     page.keyboard.press("Tab")
@@ -179,7 +179,7 @@ def test_journey_without_javascript_works(open_page: Opener) -> None:
         page.get_by_label("and not", exact=True).select_option("4")
         page.get_by_role("button", name="Explain").click()
         expect(page.get_by_role("heading", name="Why 9 and not 4?")).to_be_visible()
-        # a form without JavaScript leaves empty fields in the address; they mean nothing
+        # a form without JavaScript leaves empty fields in the address; the server ignores them
         page.get_by_label("and not", exact=True).select_option("")
         page.get_by_role("button", name="Explain").click()
         expect(page).to_have_url(re.compile("against=(&|$)"))
@@ -196,7 +196,7 @@ def test_journey_without_javascript_works(open_page: Opener) -> None:
 
 @pytest.fixture(scope="module")
 def prefixed(served_world: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The same world behind a path prefix."""
+    """Serve the same world behind a path prefix."""
     home = tmp_path_factory.mktemp("prefixed")
     settings = Settings(home=home, runs=served_world.settings.runs, device="cpu", root_path="/team/xda")
     yield from serve(settings)
@@ -336,7 +336,7 @@ def test_server_gone_is_reported_in_browser(open_page: Opener) -> None:
 
 def test_styles_are_not_copied_between_pages(page: Page) -> None:
     page.goto("/r/digits/test/14")
-    # what a browser extension or a dragged corner leaves on an element; the policy forbids style attributes
+    # as after a browser extension or a dragged corner; the policy forbids such style attributes
     page.locator("#go").evaluate("field => { field.style.width = '120px'; }")
     page.locator('a[rel="next"]').click()
     expect(page.locator("h1")).to_have_text("Test image 15")

@@ -16,7 +16,7 @@ from xda.web import rendering
 
 @pytest.fixture(autouse=True)
 def long_lists() -> Iterator[None]:
-    """Have ten classes count as many; the server of the tests runs in this process."""
+    """Lower the limit so that ten classes count as many; the tests' server runs in this process."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rendering, "MANY_OPTIONS", 5)
         rendering.environment.cache_clear()
@@ -28,7 +28,7 @@ def test_class_field_finds_class_by_typing(page: Page) -> None:
     page.goto("/r/digits/test/14")
     why = page.get_by_label("why", exact=True)
     expect(why).to_have_value(re.compile("^4 · 4"))
-    # what is in the field is selected, so typing replaces it
+    # the field's text is selected, so typing replaces it
     why.focus()
     page.keyboard.type("9 · 9")
     page.keyboard.press("Enter")
@@ -40,7 +40,7 @@ def test_class_field_finds_class_by_typing(page: Page) -> None:
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
     expect(page.get_by_role("heading", name="Why 9 and not 4?")).to_be_visible()
-    # nothing is left to be sent later
+    # no request is left for later
     page.wait_for_timeout(1500)
     expect(page).to_have_url(re.compile(r"target=9&against=4$"))
 

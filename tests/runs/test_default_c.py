@@ -40,7 +40,7 @@ def entries_of(explainer: Explainer, *told: tuple[float, float, int]) -> list[Su
 
 @pytest.fixture(scope="module")
 def small_c_best(run_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The world's run, said to agree with its network on 92.5 % under the small C and on 80 % under the large one."""
+    """Return the world's run with changed agreements: 92.5 % for the small C and 80 % for the large one."""
     path = tmp_path_factory.mktemp("default-c") / "run"
     shutil.copytree(run_path, path)
     manifest = json.loads((path / "manifest.json").read_text())
@@ -166,7 +166,7 @@ def test_shared_link_keeps_its_c(client: TestClient, opened: Explainer, monkeypa
         client.post("/api/v1/links", json={"run": RUN_ID, "test": 2, **asked}).json()["id"]
         for asked in ({}, {"c": HIGH})
     ]
-    # a later version, or a run of another default, must not change what was shared
+    # a later version, or a run with another default, must not change a shared link
     monkeypatch.setattr(opened, "default_c", HIGH)
     monkeypatch.setattr(opened, "bounds", type(opened.bounds)(RUN_ID, 600, 120, 10, C_VALUES, HIGH))
     assert current_c(client.get(f"/r/{RUN_ID}/test/2").text) == "1e-2"

@@ -1,4 +1,4 @@
-"""Sources: every image has one, even with left-out images and hostile names."""
+"""Every image has a source, even with left-out images and hostile names."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_find_takes_a_source_its_end_or_a_longer_path(sources: Sources, text: st
 
 @pytest.mark.parametrize("text", ["", "png", "x.png", "at/b c.png", "/", "a.pn", "train/bird/b c.png/", ".*"])
 def test_find_unknown_source_names_an_example(sources: Sources, text: str) -> None:
-    with pytest.raises(NotFoundError, match=r"its images come from such as train/cat/a\.png"):
+    with pytest.raises(NotFoundError, match=r"an example is train/cat/a\.png"):
         sources.find(text)
 
 

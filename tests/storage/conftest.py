@@ -16,13 +16,13 @@ from xda.storage.run import growing_arrays
 
 @pytest.fixture(autouse=True)
 def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not sync: it only matters in a power cut, and on a slow disk it would take most of the time."""
+    """Skip fsync, which only matters in a power cut and would take most of the time on a slow disk."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 @pytest.fixture(autouse=True)
 def _a_mark_behind_every_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not leave marks out to save time."""
+    """Write every mark, even if that takes time."""
     monkeypatch.setattr(growing_arrays, "PATIENCE", 0.0)
 
 

@@ -2,7 +2,7 @@
 
     python -m tests.surrogate.degenerate
 
-fits all of them with every C, with and without intercept, in float32 and float64 (minutes), and counts how they end.
+fits all of them with every C, with and without intercept, in float32 and float64 (minutes), and counts the outcomes.
 """
 
 # ruff: noqa: N806 - C and X are the names of the field
@@ -27,7 +27,7 @@ CS = (1e-8, 1e-6, 1e-4, 1e-3, 1e-1, 1e1, 1e2)
 
 @dataclass(frozen=True)
 class Fit:
-    """One problem and how it is to be solved."""
+    """One problem and the settings of its fit."""
 
     name: str
     X: NDArray[np.floating]
@@ -45,7 +45,7 @@ class Fit:
 
 
 def large_mean() -> tuple[Float, Int]:
-    """The problem that was found to raise: two features around 1,000."""
+    """Two features around 1,000; earlier versions raised an error on this problem."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 4, 800)
     return rng.normal(size=(800, 2)) + 1e3, labels

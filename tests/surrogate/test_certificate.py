@@ -1,4 +1,4 @@
-"""The certificate tells the truth about any dual rows, good or bad."""
+"""Tests of xda.surrogate.certificate: it is right for any dual rows, good or bad."""
 
 # ruff: noqa: N806 - C and X are the names of the field
 from __future__ import annotations

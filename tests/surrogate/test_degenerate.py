@@ -42,7 +42,7 @@ def test_degenerate_problem_ends_in_an_optimum_or_a_reason(fit: Fit) -> None:
     X = fit.X.astype(np.float64)
     if fit.augment:
         X = np.hstack([X, np.ones((len(X), 1))])
-    # Weak duality, by other code: nobody's weights are better than the dual value says.
+    # Weak duality: no other program's weights are better than the dual value.
     dual_rows = np.zeros((len(X), fit.n_classes))
     dual_rows[solution.support] = solution.dual_rows
     bound = reference.dual(X, fit.y, dual_rows, fit.C)
@@ -51,11 +51,11 @@ def test_degenerate_problem_ends_in_an_optimum_or_a_reason(fit: Fit) -> None:
     gap = (ours - bound) / max(1e-12, ours)
     assert gap == pytest.approx(certificate.relative_gap, rel=1e-2, abs=1e-6)
     weight = fit.C * float((X**2).sum())
-    if weight < 1e4:  # beyond, LIBLINEAR takes minutes
+    if weight < 1e4:  # LIBLINEAR takes minutes for larger C
         theirs = reference.primal(X, fit.y, _liblinear(X, fit.y, fit.C, fit.n_classes), fit.C)
         assert bound <= theirs * (1.0 + 1e-9)
         assert ours <= theirs * (1.0 + 1e-6)
-    # What float64 allows: only with features far from zero, against a C that is large for them, may a fit stall.
+    # The limit of float64: a fit may stall only if features are far from zero and C is large for them.
     assert certificate.converged or weight > 1e9
 
 

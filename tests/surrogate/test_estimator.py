@@ -28,7 +28,7 @@ def fitted() -> CrammerSingerSVC:
 @pytest.mark.parametrize("intercept", ["none", "augment"])
 def test_estimator_passes_scikit_learn_checks(intercept: str) -> None:
     with warnings.catch_warnings():
-        # Two checks skip themselves: they want pandas and an environment variable.
+        # Two checks skip themselves: they need pandas and an environment variable.
         warnings.filterwarnings("ignore", category=UserWarning)
         results = check_estimator(CrammerSingerSVC(intercept=intercept), on_fail=None)
     assert [(one["check_name"], repr(one["exception"])) for one in results if one["status"] == "failed"] == []
@@ -117,7 +117,7 @@ def test_refit_without_samples_equals_fresh_fit(fitted: CrammerSingerSVC) -> Non
     kept = np.setdiff1d(np.arange(400), remove)
     _same(twin, CrammerSingerSVC(C=0.05).fit(X[kept], y[kept]), kept)
     np.testing.assert_array_equal(twin.removed_, np.sort(remove))
-    # From the twin onwards, and the first one is as it was.
+    # Refit the refitted one too; the first estimator is unchanged.
     further = twin.refit(remove=[fitted.support_[20]])
     assert set(further.removed_) == {*remove.tolist(), fitted.support_[20]}
     assert fitted.certificate_.n_samples == 400
@@ -169,17 +169,17 @@ def test_refit_reads_a_mask_as_a_mask(fitted: CrammerSingerSVC) -> None:
     [
         (np.ones(399, dtype=np.bool_), "mask of 399 samples; the surrogate was fitted to 400"),
         ([True, False], "mask of 2 samples"),
-        ([1.7], r"whole numbers, or all of them by a mask, and not by 1.7"),
-        (np.array([1.0]), r"and not by np.float64\(1.0\)"),
-        (np.zeros(400), "and not by"),
+        ([1.7], r"whole numbers, or by a mask over all of them, not by 1.7"),
+        (np.array([1.0]), r"not by np.float64\(1.0\)"),
+        (np.zeros(400), "not by"),
         ("12", "list of sample numbers or a mask, not '12'"),
-        (["1"], "and not by '1'"),
-        ([1, True], "and not by True"),
-        ([None], "and not by None"),
+        (["1"], "not by '1'"),
+        ([1, True], "not by True"),
+        ([None], "not by None"),
         (None, "list of sample numbers or a mask, not None"),
         (3, "list of sample numbers or a mask, not 3"),
         ({3: 1}, "list of sample numbers or a mask"),
-        ([[1, 2]], r"and not by \[1, 2\]"),
+        ([[1, 2]], r"not by \[1, 2\]"),
         (np.array([[1, 2]]), r"not an array of shape \(1, 2\)"),
         (np.array(1), r"not an array of shape \(\)"),
     ],
@@ -193,10 +193,10 @@ def test_refit_invalid_samples_are_refused(fitted: CrammerSingerSVC, remove: Any
     ("relabel", "words"),
     [
         ({1.7: 0}, "relabel names samples by whole numbers"),
-        ({"1": 0}, "and not by '1'"),
-        ({True: 0}, "and not by True"),
-        ({None: 0}, "and not by None"),
-        ([3, 1], "relabel must map sample numbers to labels"),
+        ({"1": 0}, "not by '1'"),
+        ({True: 0}, "not by True"),
+        ({None: 0}, "not by None"),
+        ([3, 1], "relabel must be a mapping from sample numbers to labels"),
         ({3: True}, "sample 3 cannot get the label True"),
         ({3: [1]}, r"sample 3 cannot get the label \[1\]"),
         ({3: "1"}, "sample 3 cannot get the label '1'"),

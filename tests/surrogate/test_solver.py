@@ -97,7 +97,7 @@ def test_solver_objective_equals_interior_point(make: Callable[[], Problem], C: 
     assert loose.certificate.converged
     assert loose.certificate.primal == pytest.approx(best, rel=1e-6)
     solution = solve(X, y, C, n_classes=n_classes, tol=1e-11)
-    assert solution.certificate.relative_gap <= 1e-7  # what rounding allows where C dwarfs the optimum
+    assert solution.certificate.relative_gap <= 1e-7  # the limit of rounding if C is much larger than the optimum
     np.testing.assert_array_equal(loose.support, solution.support)
     np.testing.assert_allclose(solution.coef, coef, atol=1e-5 * np.abs(coef).max() + 1e-7 * C)
     dual = _dense(solution, len(y))
@@ -170,7 +170,7 @@ def test_solve_thousand_classes_converges() -> None:
 
 def test_solve_duplicates_share_sum_of_one_row() -> None:
     X, y = overlapping(60, 6, 3)
-    # A sample that is there twice weighs as one whose bound is doubled: only the sum of the two rows is unique.
+    # A repeated sample acts like one with a doubled bound: only the sum of the two rows is unique.
     twice = solve(np.concatenate([X, X]), np.concatenate([y, y]), 0.05, n_classes=3)
     once = solve(X, y, 0.1, n_classes=3)
     np.testing.assert_allclose(twice.coef, once.coef, atol=1e-6)
@@ -281,7 +281,7 @@ def test_proximal_step_satisfies_its_equation() -> None:
     centre = np.array([reference.row_problem(rng.normal(size=3), int(label), 1.0, 0.1) for label in y])
     work = newton.WorkingSet(np.arange(40), X, y, centre.copy(), np.zeros((3, 5)), 0, Threads())
     for _ in range(60):
-        # The same centre again and again would be one step; what is checked is its fixed-point equation.
+        # With a fixed centre, repeated steps would be one step; the test checks its fixed-point equation.
         work.dual = centre.copy()
         coef, _, finished = newton.proximal_step(work, centre.T @ X, 0.1, 0.7)
         assert finished

@@ -19,7 +19,7 @@ from xda.attribution.decomposition import Decomposition
 TOP = 12
 """Number of contributions of each side that count as "the strongest"."""
 NOWHERE = -1
-"""Stands for the position of a training sample that the other training set does not have."""
+"""Position of a training sample that the other training set does not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Agreement:
     """Correlation of the contributions over all samples that contribute on either side, absent ones being 0; None where
     it is not defined (fewer than two samples, or one side is constant)."""
     spearman: float | None
-    """The same of their signed ranks, equal values sharing their mean rank."""
+    """Correlation of their signed ranks; equal values share their mean rank."""
     n_top: int
     """Number of strongest samples compared on each side: ``TOP``, or the length of the shorter side."""
     n_top_common: int

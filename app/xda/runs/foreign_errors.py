@@ -54,7 +54,7 @@ def contained(refuse: Callable[[str], XdaError]) -> Iterator[None]:
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt) and interrupts:
                 raise
-            logger.info("what was refused", exc_info=error)
+            logger.info("a run was refused because of this error", exc_info=error)
             raise refuse(described(error)) from error
 
 

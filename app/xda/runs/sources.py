@@ -101,7 +101,7 @@ class Sources:
         Parameters
         ----------
         text : str
-            A shown source, the end of one such as a file name, or a longer path that ends with one.
+            A shown source, the end of one (a file name, for example), or a longer path that ends with one.
 
         Raises
         ------
@@ -126,7 +126,7 @@ class Sources:
                     f"{named}{more}. Give more of the path, or the number."
                 )
         raise NotFoundError(
-            f"No {kind} image of run '{self._run.manifest.id}' comes from '{asked}'; its images come from such as "
+            f"No {kind} image of run '{self._run.manifest.id}' comes from '{asked}'; an example is "
             f"{self.one(0)}. Give a path, the end of one, or a number."
         )
 

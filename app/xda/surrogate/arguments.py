@@ -17,7 +17,7 @@ def positive(name: str, value: Any) -> float:
     Parameters
     ----------
     name : str
-        What it is called in the refusal.
+        Its name in the message.
     value : Any
 
     Returns
@@ -27,7 +27,7 @@ def positive(name: str, value: Any) -> float:
     Raises
     ------
     ValueError
-        If it is anything else; a bool is no number here.
+        The value is anything else; a bool does not count as a number.
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real) or not 0.0 < float(value) < np.inf:
         raise ValueError(f"{name} must be positive and finite, not {value!r}")
@@ -40,7 +40,7 @@ def count(name: str, value: Any) -> int:
     Parameters
     ----------
     name : str
-        What it is called in the refusal.
+        Its name in the message.
     value : Any
 
     Returns
@@ -50,7 +50,7 @@ def count(name: str, value: Any) -> int:
     Raises
     ------
     ValueError
-        If it is anything else; a bool is no number here.
+        The value is anything else; a bool does not count as a number.
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral) or value < 1:
         raise ValueError(f"{name} must be a whole number, 1 or more, not {value!r}")
@@ -58,12 +58,12 @@ def count(name: str, value: Any) -> int:
 
 
 def samples(name: str, chosen: Any, n_samples: int) -> Int:
-    """Return the chosen samples, ascending and without repetition.
+    """Return the numbers of the chosen samples, ascending and without repetition.
 
     Parameters
     ----------
     name : str
-        What the argument is called in the refusal.
+        The argument's name in the message.
     chosen : iterable of int, or mask of bool of shape (N,)
     n_samples : int
         N.
@@ -97,7 +97,7 @@ def sample(name: str, index: Any, n_samples: int) -> int:
     Parameters
     ----------
     name : str
-        What the argument is called in the refusal.
+        The argument's name in the message.
     index : int
     n_samples : int
 
@@ -111,7 +111,7 @@ def sample(name: str, index: Any, n_samples: int) -> int:
         The number is not whole, or no such sample exists.
     """
     if isinstance(index, (bool, np.bool_)) or not isinstance(index, Integral):
-        raise ValueError(f"{name} names samples by whole numbers, or all of them by a mask, and not by {index!r}")
+        raise ValueError(f"{name} names samples by whole numbers, or by a mask over all of them, not by {index!r}")
     number = int(index)
     if not 0 <= number < n_samples:
         raise ValueError(f"there is no sample {number} among {n_samples}")

@@ -1,7 +1,7 @@
 """Reads features a block at a time, so that memory stays bounded for any number of samples.
 
-In goes a feature array in any float type, in memory or memory-mapped; out come C-contiguous blocks in the type asked
-for. With ``augment`` a constant 1 stands behind every feature row (the intercept as a regularised weight), without the
+In goes a feature array in any float type, in memory or memory-mapped; out come C-contiguous blocks in the requested
+type. With ``augment`` a constant 1 stands behind every feature row (the intercept as a regularised weight), without the
 array ever being copied as a whole.
 """
 
@@ -20,7 +20,7 @@ BLOCK_VALUES = 1 << 18
 
 
 def width(features: NDArray[Any], augment: bool) -> int:
-    """Return the number of columns a block has.
+    """Return the number of columns of a block.
 
     Parameters
     ----------

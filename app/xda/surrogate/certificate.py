@@ -3,7 +3,7 @@ r"""The certificate of a fit: primal and dual value, duality gap and KKT violati
 In go features, labels and dual rows; out comes a :class:`Certificate`. By weak duality the gap is a bound that needs no
 trust in the solver: any feasible dual rows give a lower bound on the optimum, any weights an upper one. The gap proves
 the value, and bounds the distance of the weights, :math:`\|W - W^*\|^2 \le 2 (primal - dual)`, since the primal is
-1-strongly convex. It does not prove row by row which rows are zero: the support is what the solver found.
+1-strongly convex. It does not prove for each row whether it is zero: the solver determines the support.
 """
 
 # ruff: noqa: N803 - C and X are the names of the field

@@ -167,7 +167,7 @@ class CrammerSingerSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         with Threads() as threads:
             beside = len(ascending) > 1 and threads.count > 1 and np.shape(X)[0] * len(np.unique(y)) <= BESIDE
             if beside:
-                # How far both are is told by the longer one.
+                # The longer of both fits reports the progress.
                 fits = [(ascending[-1:], progress, threads.count), (ascending[:-1], None, 1)]
                 threads.map(lambda fit: climb(*fit), fits)
         if not beside:
@@ -215,16 +215,16 @@ class CrammerSingerSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         n_samples = len(y)
         gone = samples("remove", remove, n_samples)
         if relabel is not None and not isinstance(relabel, Mapping):
-            raise ValueError(f"relabel must map sample numbers to labels, and is {relabel!r}")
+            raise ValueError(f"relabel must be a mapping from sample numbers to labels, not {relabel!r}")
         changes = {sample("relabel", index, n_samples): label for index, label in (relabel or {}).items()}
         included = included.copy()
         included[gone] = False
         labels = y.copy()
         for index, label in changes.items():
-            # True is 1 to a comparison; as a label it is a mask gone astray.
+            # In a comparison True equals 1; as a label it is probably an entry of a mask.
             astray = isinstance(label, bool | np.bool_) and self.classes_.dtype.kind != "b"
             if np.ndim(label) or astray or not (self.classes_ == label).any():
-                raise ValueError(f"sample {index} cannot get the label {label!r}: it is none of the classes")
+                raise ValueError(f"sample {index} cannot get the label {label!r}: it is not one of the classes")
             labels[index] = np.flatnonzero(self.classes_ == label)[0]
         twin = type(self)(**self.get_params(deep=False))
         twin.__dict__.update(vars(self))

@@ -292,7 +292,7 @@ class FaceSolver:
 
         self._threads.map(scale, bands)
         if dtype == np.float32:
-            # Add what rounding may have removed from the diagonal.
+            # Rounding may have reduced the diagonal; restore it.
             matrix[np.diag_indices(freedom)] *= 1.0 + 1e-5
             matrix[np.diag_indices(freedom)] += inverse_step
             return linalg.cho_factor(matrix.T, lower=False, overwrite_a=True, check_finite=False)  # type: ignore[no-any-return]

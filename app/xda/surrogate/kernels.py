@@ -89,8 +89,8 @@ def _solve_row(linear: Any, label: int, q: float, C: float, row: Any) -> bool:
     if linear[label] > threshold and -others < C:
         row[label] = -others
     elif others < 0.0:
-        # At its bound. Where rounding is coarse against the radius the others may be far off: they are scaled to the
-        # bound, which keeps their signs, and what rounding leaves of the sum goes to the entry that feels it least.
+        # At its bound. If rounding is coarse against the radius, the others may be far off: they are scaled to the
+        # bound, which keeps their signs, and the largest of them absorbs the rounding error of the sum.
         scale = -C / others
         others = 0.0
         for m in range(n_classes):

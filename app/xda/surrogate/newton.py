@@ -133,7 +133,7 @@ def climb(
     max_steps : int
         Largest number of Newton steps; a proximal step that would take more is given up.
     longest_step : float
-        Length that no step exceeds: what rounding does to the dual rows grows with the length.
+        No step is longer, because the rounding errors of the dual rows grow with the length.
 
     Returns
     -------

@@ -201,7 +201,7 @@ def _reason(certificate: Certificate, max_sweeps: int) -> str:
     gap = f"relative gap {certificate.relative_gap:.2e}, asked for {certificate.tol:.2e}"
     if certificate.n_sweeps >= max_sweeps:
         return f"{gap}: all {max_sweeps} sweeps and steps allowed are used up"
-    return f"{gap}: stalled, further steps do not lower it (as where features or C are so large that rounding tells)"
+    return f"{gap}: stalled, further steps do not lower it (features or C may be so large that rounding dominates)"
 
 
 def validate(features: NDArray[Any], labels: NDArray[Any], C: float, n_classes: int) -> Int:

@@ -21,7 +21,7 @@ from xda.storage.database.links import LinkStore
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the database is."""
+    """Return the path of the database."""
     return tmp_path / "home" / "links.sqlite3"
 
 
@@ -92,7 +92,7 @@ def test_link_file_harmed_while_open_keeps_acknowledged_links(
     store: LinkStore, path: Path, harm: Callable[[Path], None], reading: bool
 ) -> None:
     acknowledged = []
-    with sqlite3.connect(path) as other:  # somebody else has it open too, a backup for example
+    with sqlite3.connect(path) as other:  # another program has the file open too, for example a backup
         if reading:
             other.execute("SELECT count(*) FROM link").fetchall()
         harm(path)

@@ -62,7 +62,7 @@ def in_child(work: Callable[[], object], report: Path) -> bool:
 
 
 def prepare(out: Path) -> None:
-    """Build an old run, and all stages of the new one: what is left to be killed is the commit."""
+    """Build an old run, and all stages of the new one: only the commit is left to be killed."""
     build(out, 0)
     with RunWriter(out, "tiny") as writer:
         write_stages(writer, 1)

@@ -49,5 +49,5 @@ def test_build_after_kill_skips_finished_stages(reports: dict[str, dict[str, obj
 def test_build_after_kill_continues_half_filled_arrays(reports: dict[str, dict[str, object]]) -> None:
     resumed = reports["fresh"]["resumed"]
     assert isinstance(resumed, int)
-    # of every batch but the last of a split, the moments between the mark behind it and the one behind the next
+    # for every batch except a split's last: the moments between its mark and the mark of the next batch
     assert resumed >= 6

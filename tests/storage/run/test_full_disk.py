@@ -75,7 +75,7 @@ def test_full_disk_error_names_needed_space(disk: Path, write: Callable[[RunWrit
         leave_free(disk, 2 * MEGABYTE)
         with pytest.raises(RunError, match=message), writer.stage("s", "x"):
             write(writer)
-        # what was half-written is gone: the next attempt has the space
+        # half-written files are gone, so the next attempt has the space
         leave_free(disk, 5 * MEGABYTE)
         with writer.stage("s", "x"):
             write(writer)

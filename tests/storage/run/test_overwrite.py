@@ -1,4 +1,4 @@
-"""A run is never written over something else; ``test_writer`` has the cases of no run at all."""
+"""A run is never written over another run; ``test_writer`` has the cases of other files."""
 
 from __future__ import annotations
 

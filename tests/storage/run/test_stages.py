@@ -1,4 +1,4 @@
-"""Stages whose arrays grow batch by batch: what a broken-off build had is kept, and nothing else is taken for it."""
+"""Stages whose arrays grow batch by batch: an interrupted build keeps its own rows, and only those."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def batch(start: int, stop: int) -> dict[str, NDArray[np.generic]]:
 
 
 def begin(out: Path, stop: int, expected: int = 0) -> None:
-    """Fill rows up to ``stop``, from where the last attempt left off, and break off."""
+    """Fill rows up to ``stop``, from the end of the last attempt, and break off."""
     with RunWriter(out, "tiny") as writer, suppress(KeyboardInterrupt), writer.growing_stage("s", "x", FORMS) as filled:
         assert filled.done == expected
         filled.append(batch(expected, stop))
@@ -43,7 +43,7 @@ def begin(out: Path, stop: int, expected: int = 0) -> None:
 
 
 def finish(out: Path, inputs: str = "x") -> int:
-    """Fill the other rows, check the arrays, and return how many were there already."""
+    """Fill the other rows, check the arrays, and return how many rows were there already."""
     with RunWriter(out, "tiny") as writer:
         assert not writer.finished("s", inputs)
         with writer.growing_stage("s", inputs, FORMS) as filled:
@@ -136,7 +136,7 @@ def test_append_wrong_batch_changes_nothing(out: Path, rows: dict[str, NDArray[n
 
 
 def test_append_counts_rows_only_when_on_disk(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The order is what survives a power cut: rows, wait for the disk, mark, wait for the disk."""
+    """This order survives a power cut: rows, wait for the disk, mark, wait for the disk."""
     events: list[str] = []
     write, sync, replace = os.pwrite, os.fsync, Path.replace
 

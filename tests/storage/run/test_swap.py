@@ -22,7 +22,7 @@ def folder(path: Path, content: str) -> Path:
 
 
 def content(path: Path) -> str:
-    """Return what is in the folder's file."""
+    """Return the content of the folder's file."""
     return (path / "file").read_text()
 
 

@@ -1,4 +1,4 @@
-"""Building a run: stages, resuming, locking, refusing to replace what is no run."""
+"""Building a run: stages, resuming, locking, refusing to replace other folders."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from xda.storage.run.writer import RunWriter
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    """Return where a run is to be built."""
+    """Return the path of a run to build."""
     return tmp_path / "new" / "runs" / "tiny"
 
 

@@ -42,7 +42,7 @@ def images(seed: int, split: str) -> list[bytes]:
 
 
 def description(seed: int = 0) -> RunDescription:
-    """Return what the tiny run says about itself."""
+    """Return the description of the tiny run."""
     certificate = CertificateEntry(
         primal=1.0,
         dual=1.0,
@@ -103,7 +103,7 @@ def outputs(seed: int, split: str) -> dict[str, NDArray[np.float32]]:
 
 
 def write_outputs(writer: RunWriter, seed: int, split: str) -> int:
-    """Write the stage of features and logits of a split, two images at a time; return where it went on."""
+    """Write the stage of features and logits of a split, two images at a time; return the first row of this attempt."""
     arrays = outputs(seed, split)
     forms = {name: (array.shape, array.dtype) for name, array in arrays.items()}
     with writer.growing_stage(f"features: {split}", fingerprint([split, seed]), forms) as growing:
@@ -151,7 +151,7 @@ ALL_STAGES = [*STAGES, *FEATURES]
 
 
 def write_stages(writer: RunWriter, seed: int = 0) -> list[str]:
-    """Write all stages that are not finished yet; return their names, and where they went on if not at the start."""
+    """Write all unfinished stages; return their names, with the first row of those that continued."""
     computed = []
     for stage, write in STAGES.items():
         inputs = fingerprint([stage, seed])

@@ -36,7 +36,7 @@ def read_array_header(stream: BinaryIO) -> tuple[np.dtype[np.generic], tuple[int
     dtype : numpy.dtype
     shape : tuple of int
     offset : int
-        Where the values begin, in bytes.
+        Position of the first value, in bytes.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Refuses to write a run over anything that somebody may still want."""
+"""Refuses to write a run over other files and other runs."""
 
 from __future__ import annotations
 
