@@ -1,4 +1,4 @@
-"""Fixtures of tests on data and networks: small images, a network, and the real MNIST where it is at hand."""
+"""Fixtures of tests on data and networks: small images, a network, and the real MNIST if present."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def make_split(n: int, seed: int, size: tuple[int, ...] = (28, 28), n_classes: i
 
 @pytest.fixture(scope="session")
 def bars() -> ImageDataset:
-    """A data set that is quickly learnt: 400 + 100 images of the size of MNIST."""
+    """A data set that a network learns quickly: 400 + 100 images of the size of MNIST."""
     return ImageDataset("bars", "Bars", tuple("0123456789"), make_split(400, 1), make_split(100, 2))
 
 

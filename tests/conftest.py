@@ -50,10 +50,10 @@ def _nothing_of_the_developer(tmp_path_factory: pytest.TempPathFactory) -> Itera
         for name in list(os.environ):
             if name.startswith("XDA_") or name.lower().endswith("_proxy"):
                 patch.delenv(name)
-        # the name by which Starlette's test client asks
+        # the host name that Starlette's test client sends
         patch.setenv("XDA_ALLOWED_HOSTS", "testserver")
         if path := os.environ.get("PYTHONPATH"):
-            # what a test starts must find this code from any folder
+            # Processes that a test starts must find this code from any folder.
             patch.setenv("PYTHONPATH", os.pathsep.join(os.path.abspath(part) for part in path.split(os.pathsep)))
         folder = tmp_path_factory.mktemp("working")
         patch.chdir(folder)
@@ -62,13 +62,13 @@ def _nothing_of_the_developer(tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left_behind(_nothing_of_the_developer: Path) -> Iterator[None]:
-    """Fail a test that writes into the working folder, which would be the developer's."""
+    """Fail a test that writes into the working folder."""
     yield
     assert os.listdir(_nothing_of_the_developer) == []
 
 
 def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
-    """Return a folder that one process of the test session fills and the others wait for; nobody may change it."""
+    """Return a folder that one process fills while the others wait; tests must not change it."""
     base = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         # a worker's folder lies in that of the session

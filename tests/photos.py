@@ -91,7 +91,7 @@ def make_photos(folder: Path) -> Path:
 
 
 def build_photos(folder: Path) -> Path:
-    """Build the run of the images that are there, and return its folder."""
+    """Build the run of the written images, and return its folder."""
     (folder / "photos.toml").write_text(CONFIG)
     config = load_config(folder / "photos.toml")
     dataset = load_dataset(config.data, Settings(home=folder))

@@ -27,7 +27,7 @@ def main(run: Path) -> None:
 
     TARGET.mkdir(parents=True, exist_ok=True)
     with Explainer.open(run, device="cpu") as explainer:
-        # the README tells of a 4 that the network takes for a 9: the one about which the network is surest
+        # The README shows a 4 that the network takes for a 9: the one with the highest confidence.
         found = explainer.gallery(GalleryFilter(label=4, predicted=9), order="-margin", limit=1)
         test = found.items[0].index
         names = {"run": explainer.id, "test": test, "train": explainer.explain(test).supporting[0].index}

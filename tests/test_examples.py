@@ -1,4 +1,4 @@
-"""The example configurations: each is checked as a person would, on small data of the kind that it names."""
+"""The example configurations: `xda build --check` accepts each, on small data of its kind."""
 
 from __future__ import annotations
 

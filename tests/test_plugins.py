@@ -1,4 +1,4 @@
-"""Factories of other people's modules: allowed calls, and calls that a run must not reach."""
+"""Factories in other people's modules: allowed calls, and calls that no run may reach."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def test_progress_remaining_time_ignores_earlier_attempt(monkeypatch: pytest.Mon
             report("Training", done, 1000)
         (bar,) = bars
         assert (bar.initial, bar.n) == (901, 903)
-        # two steps in ten seconds: the 97 that are left take 485
+        # two steps in ten seconds: the remaining 97 take 485
         told = bar.format_meter(**{**bar.format_dict, "elapsed": 10.0, "rate": None})
     assert "Training" in told
     assert " 90% " in told

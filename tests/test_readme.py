@@ -1,6 +1,6 @@
-"""The Python in the reference runs as it stands there: each section's blocks one after the other, in one namespace.
+"""The Python blocks of the reference run unchanged, each section's in one namespace.
 
-The configurations in README and reference are read as a build reads them.
+The configurations in README and reference pass the build's reader.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ def make_world(folder: Path) -> World:
 
 
 def open_world(folder: Path) -> World:
-    """Return the world whose network and run are in the folder, or will be."""
+    """Return the world with its network and run in the folder."""
     dataset, mislabelled = make_dataset()
     config = make_config(folder / "checkpoint.safetensors")
     return World(dataset=dataset, config=config, run=folder / RUN_ID, mislabelled=mislabelled)

@@ -1,4 +1,4 @@
-"""What heat-maps cost against the network itself.
+"""Measures the cost of heat-maps against the network itself.
 
     python -m tests.benchmarks.bench_relevance [--preset mnist-cnn] [--weights FILE] [--rounds 60] [--threads N]
     python -m tests.benchmarks.bench_relevance --torchvision resnet50 [--size 224] [--rounds 5] [--threads N]

@@ -201,7 +201,7 @@ def measure(run: Path, home: Path, n_test: int, n_classes: int) -> bool:
     for when, (private, mapped) in (("ready", before), ("all asked", after)):
         print(
             f"resident when {when}: {(private + mapped) / 2**20:,.0f} MiB, "
-            f"of which private {private / 2**20:,.0f} and file {mapped / 2**20:,.0f}"
+            f"including private {private / 2**20:,.0f} and file {mapped / 2**20:,.0f}"
         )
     slow = [one.kind for one in asked if "explanation" in one.kind and statistics.median(one.wall) >= 30]
     small = sum(after) < LIMIT

@@ -1,4 +1,4 @@
-"""Long names: two runs whose titles and classes are as long as people make them, on every page and screen."""
+"""Long names: two runs with long titles and class names, on every page and screen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks and images that are not the product's own: a tiny data set in colour, and configurations for it."""
+"""Foreign networks and images: a tiny data set in colour, and configurations for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Classifiers of two classes with one logit, all the way: build, verification, pages, JSON, heat-maps, notebook."""
+"""Classifiers of two classes with one logit: build, verification, pages, JSON, heat-maps, notebook."""
 
 from __future__ import annotations
 

@@ -198,7 +198,7 @@ def test_skip_bad_split_of_bad_images_only_is_refused(tree: Path, home: Settings
 def test_bad_images_are_reported_together_or_left_out(
     world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """From the command line to the run: a build leaves out images only on request, and says so."""
+    """A build leaves out images only on request and reports them, on the command line and in the run."""
     checkpoint = world.config.network.checkpoint
     assert checkpoint is not None
     (tmp_path / "cnn.safetensors").write_bytes(checkpoint.read_bytes())

@@ -1,4 +1,4 @@
-"""Networks that are not the product's own, all the way: configuration, build, verification, explanation, heat-maps."""
+"""Foreign networks: configuration, build, verification, explanation, heat-maps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs that somebody forged: their hashes fit, what is in them is meant to do harm. And what came of opening them."""
+"""Forged runs with fitting hashes and harmful content, and a process that opens them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def forge(run: Path, folder: Path, change: Callable[[dict[str, Any]], object] = 
 
 
 def adopt(run: Path, name: str) -> Path:
-    """Write hash and size of a file that was changed into the manifest."""
+    """Write hash and size of a changed file into the manifest."""
     content = (run / name).read_bytes()
     path = run / "manifest.json"
     document = json.loads(path.read_bytes())
@@ -72,7 +72,7 @@ def name_factory(run: Path, folder: Path, factory: str, **arguments: object) -> 
 def open_elsewhere(
     *runs: Path, allowed: Sequence[str] = (), modules: Path | None = None, limit: int = 10 << 30
 ) -> dict[str, Any]:
-    """Open runs together in a process of bounded memory that may make no request.
+    """Open runs in one process of bounded memory that cannot make requests.
 
     Returns
     -------

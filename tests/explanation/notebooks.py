@@ -1,4 +1,4 @@
-"""The synthetic world as a notebook has it: its network, and its images as tensors that the network takes."""
+"""The synthetic world for notebooks: its network, and its images as tensors that the network takes."""
 
 from __future__ import annotations
 

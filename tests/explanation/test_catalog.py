@@ -1,4 +1,4 @@
-"""Several runs served together, one of them broken."""
+"""A catalog of several runs, one of them broken."""
 
 from __future__ import annotations
 

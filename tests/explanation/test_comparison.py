@@ -1,4 +1,4 @@
-"""The same test image under two surrogates: both sides as the explainer tells them, matched, listed, counted."""
+"""Comparison of a test image under two surrogates: both sides equal the explainer, matched, listed, counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Explanations in memory: the same as those of a run of the same network and data, and exact on their own."""
+"""Explanations in memory equal those of a run of the same network and data, and are exact by themselves."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from xda.explanation.heatmaps import Heatmaps, MapRequest, cache_key, from_npz, 
 
 
 class SlowModel:
-    """Spreads the relevance evenly over a 2 x 2 map, counts its calls, and waits until it is let go."""
+    """Spreads the relevance evenly over a 2 x 2 map, counts its calls, and waits for a signal."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[int, int]] = []

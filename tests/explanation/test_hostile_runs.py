@@ -1,6 +1,6 @@
-"""Forged runs beside a good one: each is refused, or served without heat-maps, and the good one is served all the same.
+"""Forged runs beside a good one: each is refused or served without heat-maps, and the good one is always served.
 
-Each is opened in a process of its own, whose memory is capped and which may make no request.
+A process of its own, with capped memory and without network, opens each.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from xda.storage.run import layout
 pytestmark = pytest.mark.slow
 
 MOST_BYTES = 3 << 29
-"""What a process may take in resident memory, of which PyTorch takes most: what is refused here would take far more."""
+"""Limit of a process's resident memory; PyTorch takes most of it, and a refused run would take far more."""
 
 RAISED = {
     "exits": "raise SystemExit(0)",

@@ -1,4 +1,4 @@
-"""Images as pages show them: decoded once, then kept."""
+"""Images for pages: decoded once, then cached."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The source of a factory's module that travels in a run: what is kept, and when it is imported."""
+"""The source of a factory's module in a run: which files the run keeps, and when they are imported."""
 
 from __future__ import annotations
 

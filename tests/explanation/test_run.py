@@ -1,4 +1,4 @@
-"""The explorer over the synthetic world's real run, against recomputing everything from its arrays."""
+"""The explainer of the synthetic world's run equals a computation from the run's arrays."""
 
 from __future__ import annotations
 

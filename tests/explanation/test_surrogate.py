@@ -1,4 +1,4 @@
-"""What every fitted surrogate answers, against the whole matrix of attributions."""
+"""Every fitted surrogate equals the whole matrix of attributions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs next to the world's: the same network and other data, so that runs can be compared."""
+"""Variants of the world's run for comparisons: the same network over other data."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def with_training_set(dataset: ImageDataset, labels: NDArray[np.int64], kept: ND
 
 
 def relabelled(world: World) -> ImageDataset:
-    """Return the world's data with the wrong labels put right."""
+    """Return the world's data with corrected labels."""
     return with_training_set(world.dataset, np.arange(N_TRAIN) % 10, np.arange(N_TRAIN))
 
 

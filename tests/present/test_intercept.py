@@ -1,4 +1,4 @@
-"""An augmented intercept: one attribution everywhere, its part told apart, the maps the rest; run and model alike."""
+"""An augmented intercept: one attribution everywhere, split into its part and the maps' part; in run and model."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def test_layer_of_cropped_original_places_the_map() -> None:
     content, _ = layer(b"map", place_of((400, 300), CROPPED))
     text = content.decode()
     assert 'width="400" height="300" viewBox="0 0 400 300"' in text
-    # 400 x 300 becomes 341 x 256, of which 224 x 224 pixels from (58, 16) on are kept
+    # 400 x 300 becomes 341 x 256; the crop keeps 224 x 224 pixels from (58, 16) on
     x, y = 58 * 400 / 341, 16 * 300 / 256
     assert f'x="{x:.6g}" y="{y:.6g}" width="{224 * 400 / 341:.6g}" height="{224 * 300 / 256:.6g}"' in text
     assert 'image-rendering="auto"' in text

@@ -1,4 +1,4 @@
-"""The figure in the authors' layout: what is in it, where, in which colours; of a run and of a model in memory."""
+"""The figure in the authors' layout: its content, places and colours, for a run and a model in memory."""
 
 from __future__ import annotations
 

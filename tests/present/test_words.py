@@ -1,4 +1,4 @@
-"""Sentences about a result: what they say, and that page, figures and command line say the same."""
+"""Sentences about a result: their words, equal on page, figures and command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our own checks of every answer for schemathesis; ``test_openapi`` loads them."""
+"""Additional checks of every answer for schemathesis; ``test_openapi`` loads them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 def what_is_described_is_accepted(
     context: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case[Any]
 ) -> bool | None:
-    """Refuse only requests against two rules that no schema can say.
+    """Refuse only requests against two rules that no schema can express.
 
-    A cursor is one that the server gave out, and a contrast is between two classes.
+    A cursor must come from the server, and a contrast needs two different classes.
     """
     asked = dict(case.query or {})
     if isinstance(case.body, dict):

@@ -103,7 +103,7 @@ class Reader:
         self.used |= {(context, name) for name in self._used_names & names.keys()}
 
     def unused(self, roots: Iterable[type]) -> list[str]:
-        """Return the fields of the contexts, and of what is in them, that no template uses."""
+        """Return the fields of the contexts, nested ones too, that no template uses."""
         return sorted(
             f"{kind.__name__}.{field.name}"
             for kind in contexts_below(roots)
@@ -143,7 +143,7 @@ class Scope:
         return Scope(self.reader, self.template, {**self.names, **names}, self.blocks)
 
     def error(self, node: nodes.Node, words: str) -> None:
-        """Note what is wrong, and where."""
+        """Record an error with its place."""
         self.reader.errors.append(f"{self.template}:{node.lineno}: {words}")
 
     # Statements

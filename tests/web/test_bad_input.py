@@ -120,7 +120,7 @@ def explainer_digest(client: TestClient) -> str:
 )
 def test_bad_query_is_answered_without_500(client: TestClient, explainer_digest: str, path: str, name: str) -> None:
     filled = path.format(run=RUN_ID, digest=explainer_digest)
-    # A page that ignores the name is drawn anew for each value, heat-maps and all: a few values will do.
+    # A page that ignores the name draws everything again for each value, so a few values suffice.
     values = NUMBERS[::8] if name == "unknown" else NUMBERS
     odd = [f"{name}=1&{name}=2", name, f"{name}[]=1&{name}[a]=2", f"&&=&{name}==1&%00=%00"]
     ask(client, [f"{filled}?{query}" for query in (*(f"{name}={encoded(value)}" for value in values), *odd)])

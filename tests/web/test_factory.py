@@ -1,4 +1,4 @@
-"""The factory makes all that an application holds; routes only use it."""
+"""The factory makes everything that an application holds; routes only use it."""
 
 from __future__ import annotations
 

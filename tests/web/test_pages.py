@@ -35,7 +35,7 @@ HTMX = {"HX-Request": "true", "HX-Target": "div#page"}
 
 
 class Structure(HTMLParser):
-    """Checks that tags nest and close, and collects what is needed of them."""
+    """Checks that tags nest and close, and collects ids and addresses."""
 
     VOID = frozenset({"meta", "link", "img", "input"})
 
@@ -107,7 +107,7 @@ def test_base_links_every_style_sheet_once_tokens_first(client: TestClient) -> N
     sheets = {path.name: path.read_text() for path in (resource_dir("static") / "css").iterdir()}
     assert linked[0] == "tokens.css"
     assert sorted(linked) == sorted(sheets)
-    # an imported sheet would be asked for only when the first one has come, and by an address without its hash
+    # The browser would request an imported sheet only after the first one, and without its hash.
     assert not [name for name, text in sheets.items() if "@import" in text]
 
 

@@ -102,7 +102,7 @@ def test_heatmap_layer_covers_network_input(client: TestClient, explainer: Expla
     )
     (inner,) = svg
     size = float(inner.get("width", "0")), float(inner.get("height", "0"))
-    # the shorter side was resized to RESIZE pixels, of which the middle CROP were kept
+    # The network resizes the shorter side to RESIZE pixels and keeps the middle CROP.
     assert min(size) == pytest.approx(min(width, height) * CROP / RESIZE, rel=1e-4)
     assert float(inner.get("x", "0")) + size[0] / 2 == pytest.approx(width / 2, abs=0.6 * width / RESIZE)
     assert float(inner.get("y", "0")) + size[1] / 2 == pytest.approx(height / 2, abs=0.6 * height / RESIZE)

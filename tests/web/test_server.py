@@ -118,7 +118,7 @@ def test_connection_serves_many_requests(served_world: Served) -> None:
 
 
 def test_healthz_answers_before_the_runs_are_loaded(run_path: Path, tmp_path: Path) -> None:
-    """A real process: PyTorch is imported behind the server's back; Ctrl-C meanwhile ends it at once."""
+    """A real process imports PyTorch in the background; Ctrl-C meanwhile ends it at once."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Shared links: made, opened after a restart, and shown as they were when their run is gone or rebuilt."""
+"""Shared links: creation, opening after a restart, and unchanged pages after their run is gone or rebuilt."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from xda.web.http.logging import BatchHandler, JsonFormatter, access_logger, con
 
 @pytest.fixture
 def stream() -> Iterator[io.StringIO]:
-    """What is written about requests."""
+    """The log of requests."""
     stream = io.StringIO()
     handler = BatchHandler(stream)
     handler.setFormatter(JsonFormatter())

@@ -39,7 +39,7 @@ def url(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
 
 @pytest.fixture(scope="module")
 def document(url: str) -> dict[str, Any]:
-    """What the server says about itself, with examples that exist here."""
+    """The server's OpenAPI document, with examples that exist here."""
     text = httpx.get(f"{url}/api/v1/openapi.json").text
     c = f"{C_VALUES[0]}"
     for told, here in {"mnist-cnn": RUN_ID, "24798": "248", '"c":0.001': f'"c":{c}'}.items():
@@ -49,7 +49,7 @@ def document(url: str) -> dict[str, Any]:
 
 
 def ask(url: str, document: dict[str, Any], folder: Path, *more: str) -> tuple[int, str]:
-    """Run schemathesis; return its exit status and what it says."""
+    """Run schemathesis; return its exit status and output."""
     (folder / "api.json").write_text(json.dumps(document))
     (folder / "schemathesis.toml").write_text('hooks = "tests.web.api_checks"\n[generation]\ndatabase = "none"\n')
     program = Path(sys.executable).with_name("schemathesis")
@@ -74,7 +74,7 @@ def test_api_answers_match_openapi(url: str, document: dict[str, Any], tmp_path:
 
 
 def test_openapi_without_limit_fails_the_check(url: str, document: dict[str, Any], tmp_path: Path) -> None:
-    """The check of our own is in force."""
+    """The additional check is active."""
     path = "/api/v1/runs/{run}/train/{train}"
     wrong = copy.deepcopy(document)
     (limit,) = [each for each in wrong["paths"][path]["get"]["parameters"] if each["name"] == "limit"]

@@ -212,7 +212,7 @@ def test_comparison_over_other_data_shows_common_images(
         queue.close()
     assert f"{len(kept)} training images are in both, matched by their content; A has 600 in all, B {len(kept)}" in said
     assert "not in this training set" in said
-    # an image of both is named by its number on each side, and its corrected label is told
+    # An image of both runs shows its number on each side and its corrected label.
     assert re.search(r"#\d+ / \d+ label \d ", said)
     assert re.search(r"label \d → \d ", said)
 
