@@ -36,7 +36,7 @@ TESTED_IN = {
     "xda.surrogate.face_kernels": "surrogate/test_kernels.py",
     "xda.surrogate.newton": "surrogate/test_solver.py",
     "xda.surrogate.scan_kernels": "surrogate/test_kernels.py",
-    "xda.web.api.comparison": "web/pages/comparison/test_comparison.py",
+    "xda.web.api.comparison_route": "web/pages/comparison/test_comparison.py",
     "xda.web.api.models": "web/api/test_runs.py",
     "xda.web.media": "web/test_factory.py",
     "xda.web.pages.chrome": "present/test_sums.py",

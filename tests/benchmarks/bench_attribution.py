@@ -22,8 +22,8 @@ import torch
 from numpy.typing import NDArray
 
 from xda.decision import Decision
+from xda.explanation.fitted_surrogate import ServedSurrogate
 from xda.explanation.run import Explainer
-from xda.explanation.surrogate import ServedSurrogate
 from xda.storage.run import layout
 
 REPETITIONS = 5

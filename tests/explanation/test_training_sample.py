@@ -9,8 +9,8 @@ import pytest
 
 from tests.bars import CPU
 from tests.world import C_VALUES
+from xda.explanation.fitted_surrogate import ServedSurrogate
 from xda.explanation.open_run import OpenRun
-from xda.explanation.surrogate import ServedSurrogate
 from xda.explanation.training_sample import training_sample
 from xda.storage.run.folder import RunFolder
 

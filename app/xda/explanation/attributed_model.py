@@ -22,8 +22,8 @@ from xda.data.tensors import Images, LabelledImages, PreparedSet
 from xda.decision import Bounds, ClassesAsked
 from xda.errors import InvalidRequestError
 from xda.explanation.classifier import FrozenClassifier
-from xda.explanation.queries import Queries, read_queries
-from xda.explanation.surrogate import FittedSurrogate, attribution_matrix
+from xda.explanation.fitted_surrogate import FittedSurrogate, attribution_matrix
+from xda.explanation.image_queries import Queries, read_queries
 from xda.networks.products import DeviceFeatures
 from xda.runs.default_c import middle
 from xda.storage.run.layout import intercept_offset

@@ -19,9 +19,9 @@ from xda.attribution.decomposition import Decomposition
 from xda.attribution.results import Explanation, TrainingSample
 from xda.decision import ClassesAsked, Decision, class_number, class_numbers
 from xda.errors import InvalidRequestError
+from xda.explanation.fitted_surrogate import ServedSurrogate, attribution_matrix
 from xda.explanation.heatmaps import MapCache
 from xda.explanation.open_run import OpenRun
-from xda.explanation.surrogate import ServedSurrogate, attribution_matrix
 from xda.explanation.training_sample import training_sample
 from xda.storage.run.folder import RunFolder
 

@@ -1,4 +1,4 @@
-"""The relevance from which heat-maps start (method section 4), with the cache key of each map."""
+"""The relevance from which heat-maps start (method section 4), with each map's cache key."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xda.decision import Decision
+from xda.explanation.fitted_surrogate import ServedSurrogate
 from xda.explanation.heatmaps import MapRequest, cache_key
-from xda.explanation.surrogate import ServedSurrogate
 from xda.storage.run import layout
 from xda.storage.run.folder import RunFolder
 

@@ -17,8 +17,8 @@ from xda.attribution.collection import Explanations
 from xda.attribution.decomposition import Decomposition
 from xda.attribution.results import Explanation, PairRelevance
 from xda.decision import ClassesAsked, Decision
+from xda.explanation.fitted_surrogate import FittedSurrogate
 from xda.explanation.illustration import Panel
-from xda.explanation.surrogate import FittedSurrogate
 
 if TYPE_CHECKING:
     from xda.storage.run.manifest import CertificateEntry

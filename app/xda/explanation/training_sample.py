@@ -6,8 +6,8 @@ import numpy as np
 
 from xda.attribution.decomposition import self_influence
 from xda.attribution.results import TestInfluence, TrainingSample
+from xda.explanation.fitted_surrogate import ServedSurrogate
 from xda.explanation.open_run import OpenRun
-from xda.explanation.surrogate import ServedSurrogate
 from xda.runs.copies import copies_of
 
 

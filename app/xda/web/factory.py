@@ -18,7 +18,7 @@ from fastapi.concurrency import run_in_threadpool
 from xda.settings import Settings, resource_dir
 from xda.version import __version__
 from xda.web import media
-from xda.web.api import comparison, links, operations, runs
+from xda.web.api import comparison_route, links, monitoring, runs
 from xda.web.http import logging as web_logging
 from xda.web.http import openapi, problems
 from xda.web.http.answer_cache import AnswerCache
@@ -51,9 +51,9 @@ SHARES_AT_ONCE = 4
 ROUTERS: tuple[APIRouter, ...] = (
     runs.direct,
     runs.router,
-    comparison.router,
+    comparison_route.router,
     links.router,
-    operations.router,
+    monitoring.router,
     runs_page.router,
     help_page.router,
     gallery_page.router,

@@ -20,7 +20,7 @@ from xda.explanation.catalog import Catalog
 from xda.explanation.comparison import compare
 from xda.explanation.device_queue import DeviceQueue
 from xda.explanation.run import Explainer
-from xda.web.api.comparison import ComparisonModel
+from xda.web.api.comparison_route import ComparisonModel
 
 pytestmark = pytest.mark.slow
 

@@ -17,7 +17,7 @@ from xda.web.pages.comparison.matched import (
     rows,
     side_query,
 )
-from xda.web.pages.comparison.view import CompareView
+from xda.web.pages.comparison.state import CompareView
 from xda.web.urls import Urls
 from xda.web.view import Listing, View
 

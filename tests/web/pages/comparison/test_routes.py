@@ -8,7 +8,7 @@ from xda.errors import InvalidRequestError, NotFoundError
 from xda.explanation.catalog import Catalog
 from xda.explanation.run import Explainer
 from xda.web.pages.comparison.routes import asked_sides, chosen_side, router
-from xda.web.pages.comparison.view import CompareView
+from xda.web.pages.comparison.state import CompareView
 from xda.web.view import View
 
 

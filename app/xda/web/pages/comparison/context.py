@@ -23,7 +23,7 @@ from xda.web.pages.comparison.matched import (
     rows,
     side_query,
 )
-from xda.web.pages.comparison.view import PINNED, ROWS, CompareView
+from xda.web.pages.comparison.state import PINNED, ROWS, CompareView
 from xda.web.pages.controls import Ask, Legend, ask, legend
 from xda.web.pages.pictures import layer_name, map_query
 from xda.web.urls import Urls

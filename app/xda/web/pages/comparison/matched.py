@@ -10,7 +10,7 @@ from xda.numerals import MINUS, count, number, percent, signed
 from xda.web.pages.charts import Bar, bars
 from xda.web.pages.chrome import origin
 from xda.web.pages.class_tables import MOST_ROWS, Cell, LogitRow, column
-from xda.web.pages.comparison.view import CompareView
+from xda.web.pages.comparison.state import CompareView
 from xda.web.urls import Urls
 from xda.web.view import Listing
 

@@ -18,7 +18,7 @@ from xda.web.http.conditional import REVALIDATE
 from xda.web.http.csv_table import Cell, csv_table
 from xda.web.pages.chrome import Chrome, run_header
 from xda.web.pages.comparison import context
-from xda.web.pages.comparison.view import CompareView, CompareViewDep
+from xda.web.pages.comparison.state import CompareView, CompareViewDep
 from xda.web.rendering import render, urls_of
 from xda.web.view import decimal, integer
 

@@ -1,4 +1,4 @@
-"""The JSON API's comparison of two surrogates on one test image: its shapes for OpenAPI, and its route."""
+"""The JSON API's route for a comparison of two surrogates, with its shapes for OpenAPI."""
 
 from __future__ import annotations
 

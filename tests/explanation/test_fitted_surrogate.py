@@ -11,8 +11,8 @@ from tests.attribution.problems import make_problem
 from tests.reference import dualda
 from xda.attribution.results import TestSample
 from xda.decision import Decision
-from xda.explanation import surrogate as surrogate_module
-from xda.explanation.surrogate import FittedSurrogate
+from xda.explanation import fitted_surrogate as surrogate_module
+from xda.explanation.fitted_surrogate import FittedSurrogate
 from xda.networks.products import DeviceFeatures
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from xda.decision import Bounds, Decision
 from xda.errors import InvalidRequestError, NotFoundError
-from xda.explanation.queries import Queries, read_queries
+from xda.explanation.image_queries import Queries, read_queries
 
 CLASSES = ("cat", "dog", "owl")
 LOGITS = np.array([[3.0, 1.0, 0.0], [0.0, 1.0, 5.0]], dtype=np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.testclient import TestClient
 
-from xda.web.pages.comparison.view import ROWS, CompareView, read_compare_view
+from xda.web.pages.comparison.state import ROWS, CompareView, read_compare_view
 from xda.web.view import DEFAULT_SHOWN, View
 
 
