@@ -54,7 +54,7 @@ def test_contrast_class_may_be_named() -> None:
 
 @pytest.mark.parametrize("target", [[0], [0, 1, 2], 1.0, [0.0, 1.0], [True, 0], [[0, 1]], [None, 1]])
 def test_targets_that_are_not_one_class_per_image_are_refused(target: Any) -> None:
-    with pytest.raises(InvalidRequestError, match="one class is needed, or one for each of the 2 images"):
+    with pytest.raises(InvalidRequestError, match="give one class, or one for each of the 2 images"):
         asked(target)
 
 
