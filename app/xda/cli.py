@@ -9,16 +9,14 @@ import argparse
 import os
 import shlex
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from pydantic import ValidationError
 
-from xda.errors import BadImagesError, ConfigError, RunError, XdaError
+from xda.errors import BadImagesError, ConfigError, XdaError
 from xda.progress import TerminalProgress
 from xda.settings import Settings
 from xda.version import __version__
@@ -301,11 +299,11 @@ def _info(options: argparse.Namespace) -> int:
 def _explain(options: argparse.Namespace) -> int:
     from xda.explanation.run import Explainer
     from xda.present.documents import explanation_json
-    from xda.present.png_figure import write_explanation_png
+    from xda.present.png_figure import refuse_unwritable, write_explanation_png
     from xda.present.text import explanation_text
 
     if options.png is not None:
-        _check_picture(options.png)
+        refuse_unwritable(options.png)
     settings = _settings(options)
     with Explainer.open(options.run, device=settings.device, allow_factory=settings.allowed_factories) as explainer:
         test = explainer.find("test", options.test)
@@ -320,92 +318,33 @@ def _explain(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check_picture(path: Path) -> None:
-    """Refuse a picture file that cannot be written, before the computation."""
-    if path.suffix.lower() != ".png":
-        raise ConfigError(f"--png {path}: give a name that ends in .png.")
-    if not path.absolute().parent.is_dir():
-        raise ConfigError(f"--png {path}: the folder {path.absolute().parent} does not exist; make it first.")
-    if path.is_dir():
-        raise ConfigError(f"--png {path} is a folder; name a file.")
-
-
 def _serve(options: argparse.Namespace) -> int:
-    from xda.runs.foreign_errors import contained
-    from xda.storage.run.folder import RunFolder
+    from xda.web.server import unopenable
 
     _check_server(options)
-    problems = []
-    for path in options.runs:
-        try:
-            with contained(lambda said: RunError(f"This run cannot be opened: {said}.")):
-                RunFolder.open(path)
-        except XdaError as error:
-            problems.append(str(error))
-    if len(problems) == len(options.runs):
-        raise RunError(" ".join(problems))
-    for problem in problems:
+    for problem in unopenable(options.runs):
         print(f"xda: run not served: {problem}", file=sys.stderr)
     return _run_server(options, options.runs)
 
 
 def _check_server(options: argparse.Namespace) -> None:
     """Refuse a bad port or number of workers now, not after a long build."""
-    import socket
+    from xda.web.server import free_port
 
     if options.workers < 1:
         raise ConfigError(f"--workers is {options.workers}; it must be at least 1.")
-    if getattr(options, "no_serve", False):
-        return
-    try:
-        family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((options.host, options.port))
-            options.port = probe.getsockname()[1]  # port 0 asks for any free one
-    except (OSError, OverflowError) as error:
-        raise ConfigError(
-            f"{options.host}:{options.port} cannot be used ({error}); choose another with --host and --port."
-        ) from None
+    if not getattr(options, "no_serve", False):
+        options.port = free_port(options.host, options.port)
 
 
 def _run_server(options: argparse.Namespace, runs: Sequence[Path]) -> int:
-    import uvicorn
+    from xda.web.server import allowed_hosts, run_server
 
-    from xda.web.announcement import EVERYWHERE, announce
-
-    everywhere = options.host in EVERYWHERE
-    given = _settings(options).allowed_hosts
     settings = _settings(
         options,
         runs=os.pathsep.join(str(path.resolve()) for path in runs),
-        allowed_hosts=given if everywhere else ",".join(filter(None, [given, options.host.partition("%")[0]])),
+        allowed_hosts=allowed_hosts(_settings(options), options.host),
     )
-    # Worker processes read their settings from the environment.
-    for name in ("home", "runs", "device", "root_path", "allowed_hosts", "allow_factory"):
-        os.environ[f"XDA_{name.upper()}"] = str(getattr(settings, name))
     print(f"DualXDA Explorer: loading {len(runs)} run{'s'[: len(runs) != 1]} …   (Ctrl-C stops it)", flush=True)
-    host = EVERYWHERE.get(options.host, options.host)
-    shown = f"[{host}]" if ":" in host else host
-    address = f"DualXDA Explorer: http://{shown}:{options.port}{settings.root_path}/"
-    if everywhere:
-        address += f"   (answers to {', '.join(settings.hosts)}; add names with XDA_ALLOWED_HOSTS)"
-    announce(host, options.port, lambda: print(address, flush=True))
-    # Workers cannot end this process themselves.
-    with tempfile.TemporaryDirectory(prefix="xda-") if options.workers > 1 else nullcontext(".") as folder:
-        report = Path(folder) / "nothing-served"
-        os.environ["XDA_NOTHING_SERVED"] = str(report)
-        uvicorn.run(
-            "xda.web.factory:create_served_app",
-            factory=True,
-            host=options.host,
-            port=options.port,
-            workers=options.workers,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=10,
-        )
-        if options.workers > 1 and report.exists():
-            raise RunError(report.read_text(encoding="utf-8"))
+    run_server(settings, options.host, options.port, options.workers)
     return 0

@@ -20,6 +20,7 @@ from xda.attribution.results import Contribution, PairRelevance
 from xda.data.decoding import decode, dimensions
 from xda.data.geometry import Resizing, place_of
 from xda.decision import Decision
+from xda.errors import ConfigError
 from xda.numerals import signed, terms
 from xda.present.canvas import FAINT, Canvas, Color, fitted, laid, line_height, sign_colors, wrapped
 from xda.present.colour import Colours, full_scale, rgb
@@ -159,6 +160,16 @@ def explanation_canvas(story: Story, drawn: Drawn, *, colours: Colours = "red-bl
     at = canvas.block((MARGIN, at + 5), _source(story), 18, FAINT, room=room, most=3)
     canvas.end(at + MARGIN - 12)
     return canvas
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Refuse a picture file that cannot be written, before the computation."""
+    if path.suffix.lower() != ".png":
+        raise ConfigError(f"--png {path}: give a name that ends in .png.")
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"--png {path}: the folder {path.absolute().parent} does not exist; make it first.")
+    if path.is_dir():
+        raise ConfigError(f"--png {path} is a folder; name a file.")
 
 
 def write_explanation_png(explainer: Explainer, path: Path, decision: Decision, *, limit: int = 6) -> None:
