@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from xda.build.config import BuildConfig
 from xda.build.configured_network import configured_network
 from xda.build.warnings import accuracy_warnings, configuration_warnings, normalisation_warnings
-from xda.data.dataset import ImageDataset
+from xda.data.dataset import ImageDataset, evenly
 from xda.decision import SPLITS, Split
 from xda.errors import DataError
 from xda.networks.device import resolve_device
@@ -207,8 +207,7 @@ def _problems(dataset: ImageDataset, counts: dict[Split, NDArray[np.int64]], out
 
 def _spread(n: int, most: int) -> NDArray[np.int64]:
     """Return positions spread over a split; each prefix of them is spread too."""
-    positions = np.unique(np.linspace(0, max(0, n - 1), min(n, most)).astype(np.int64)) if n else np.arange(0)
-    return np.random.default_rng(0).permutation(positions)
+    return np.random.default_rng(0).permutation(evenly(n, most))
 
 
 def _try_images(

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from xda.attribution.decomposition import SIGNS, attributions
 from xda.attribution.index import AttributionIndex
+from xda.attribution.support import SupportSet
+from xda.data.dataset import evenly
 from xda.decision import SPLITS
 from xda.errors import NoNetworkError, RunError, XdaError
 from xda.networks.device import resolve_device
@@ -105,17 +107,9 @@ def _check_files(run: RunFolder) -> tuple[bool, str]:
 def _check_features(run: RunFolder, device: DeviceChoice, allow_factory: Sequence[str]) -> tuple[bool, str, str]:
     """Recompute some features with the network."""
     with open_model(run, resolve_device(device), allow_factory) as model:
-        worst = max(
-            features_deviation(
-                run,
-                model,
-                split,
-                np.unique(
-                    np.linspace(0, len(run.array(layout.features(split))) - 1, N_RECOMPUTED).astype(int)
-                ).tolist(),
-            )
-            for split in SPLITS
-        )
+        chosen = {split: evenly(len(run.array(layout.features(split))), N_RECOMPUTED).tolist() for split in SPLITS}
+        # NumPy's maximum, since Python's may pass over NaN
+        worst = float(np.max([features_deviation(run, model, split, chosen[split]) for split in SPLITS]))
     factory = run.manifest.network.spec.get("factory")
     module = f"open it with the module of '{factory}' as it was when the run was built, or " if factory else ""
     detail = f"recomputed features deviate by at most {worst:.2g} (relative)"
@@ -127,11 +121,15 @@ def _surrogate_checks(run: RunFolder, entry: SurrogateEntry, device: DeviceChoic
     yield f"C = {entry.c:g}: certificate", lambda: _check_certificate(run, entry)
 
 
+def _labels_and_support(run: RunFolder, c: float) -> tuple[NDArray[np.int64], SupportSet]:
+    labels = run.table(layout.table("train"), ("label",))["label"].to_numpy().astype(np.int64)
+    return labels, read_support(run.array, c, labels, len(run.manifest.classes))
+
+
 def _check_decomposition(run: RunFolder, entry: SurrogateEntry, device: DeviceChoice) -> tuple[bool, str]:
     """Compare the sum of the attributions of every test image with its logit and its index entry."""
     c = entry.c
-    train_labels = run.table(layout.table("train"), ("label",))["label"].to_numpy().astype(np.int64)
-    support = read_support(run.array, c, train_labels, len(run.manifest.classes))
+    _, support = _labels_and_support(run, c)
     offset = layout.intercept_offset(run.manifest.intercept)
     features = DeviceFeatures(run.array(layout.features("train")), resolve_device(device), offset, support.index)
     queries = run.array(layout.features("test"))
@@ -174,26 +172,21 @@ def _index_deviation(index: AttributionIndex, test: int, rows: NDArray[np.int64]
 
 def _check_certificate(run: RunFolder, entry: SurrogateEntry) -> tuple[bool, str]:
     """Recompute the duality gap and the KKT violation over all training samples."""
-    c = entry.c
-    labels = run.table(layout.table("train"), ("label",))["label"].to_numpy().astype(np.int64)
-    support = read_support(run.array, c, labels, len(run.manifest.classes))
+    features = run.array(layout.features("train"))
+    labels, support = _labels_and_support(run, entry.c)
+    dual, augment = support.dual_coef.toarray(), run.manifest.intercept == "augment"
     stored = entry.certificate
     certificate = certify(
-        run.array(layout.features("train")),
+        features,
         labels,
-        support.dual_coef.toarray(),
-        c,
+        dual,
+        entry.c,
         support=support.index,
-        augment=run.manifest.intercept == "augment",
+        augment=augment,
         tol=max(GAP_FLOOR, stored.relative_gap * (1.0 + SUM_RTOL)),
     )
-    coef = run.array(layout.surrogate(c, layout.COEF))
-    recomputed = coef_of_support(
-        run.array(layout.features("train")),
-        support.index,
-        support.dual_coef.toarray(),
-        augment=run.manifest.intercept == "augment",
-    )
+    recomputed = coef_of_support(features, support.index, dual, augment=augment)
+    coef = run.array(layout.surrogate(entry.c, layout.COEF))
     deviation = float(np.abs(coef - recomputed).max() / max(1e-300, np.abs(recomputed).max()))
     passed = stored.converged and certificate.converged and deviation <= SUM_RTOL
     return passed, (

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xda.build.config import BuildConfig
-from xda.data.dataset import MOST_SAMPLES, ImageDataset
+from xda.data.dataset import MOST_SAMPLES, ImageDataset, evenly
 from xda.networks.loading import LoadedNetwork
 from xda.networks.normalisation import better_normalisation
 
@@ -142,7 +142,7 @@ def normalisation_warnings(network: LoadedNetwork, dataset: ImageDataset) -> lis
     """
     n, given = len(dataset.test), network.preprocessing
     most = int(np.clip(_VALUES // (given.channels * given.size[0] * given.size[1]), 16, _TRIED))
-    tried = np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64)) if n else np.arange(0)
+    tried = evenly(n, most)
     images = [dataset.test.encoded(int(i)) for i in tried]
     own, labels = network.own_preprocessing(), dataset.test.labels[tried]
     better = better_normalisation(network.classifier, given, own, images, labels)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -176,6 +176,18 @@ class ImageDataset:
     def left_out(self) -> tuple[LeftOut, ...]:
         """Return the unusable images of both splits, those of the training split first."""
         return self.train.left_out + self.test.left_out
+
+
+def evenly(n: int, most: int) -> NDArray[np.int64]:
+    """Return at most so many of n positions, spread evenly, ascending."""
+    return np.unique(np.linspace(0, max(0, n - 1), min(n, most)).astype(np.int64))
+
+
+def own_classes(dataset: Any) -> Any:
+    """Return the ``classes`` of a torch data set, or of the one that it is a subset of; None if there are none."""
+    while not hasattr(dataset, "classes") and hasattr(dataset, "dataset"):
+        dataset = dataset.dataset
+    return getattr(dataset, "classes", None)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
 
+from xda.data.dataset import own_classes
 from xda.errors import DataError
 
 LabelledImages = Dataset[Any] | DataLoader[Any] | tuple[ArrayLike | torch.Tensor, ArrayLike | torch.Tensor]
@@ -106,7 +107,8 @@ class PreparedSet:
         if len(self._dataset) == 0:
             raise DataError("The data set is empty; at least one image is needed.")
         self.shape: tuple[int, int, int] = self._read(0)[0].shape
-        self.classes = _class_names(self._dataset)
+        names = own_classes(self._dataset)
+        self.classes = tuple(map(str, names)) if isinstance(names, list | tuple) else ()
         self._refuse_augmentation()
         self._loader = DataLoader(
             self._dataset,
@@ -246,14 +248,6 @@ def as_batch(images: ArrayLike | torch.Tensor, shape: tuple[int, int, int]) -> t
 def is_one(images: Images | LabelledImages) -> bool:
     """Return whether it is one image (C, H, W), and not several."""
     return not isinstance(images, Dataset | DataLoader | tuple) and _tensor(images).ndim == 3
-
-
-def _class_names(dataset: Any) -> tuple[str, ...]:
-    """Look for class names in a data set, or in the data set behind a subset."""
-    while not hasattr(dataset, "classes") and hasattr(dataset, "dataset"):
-        dataset = dataset.dataset
-    names = getattr(dataset, "classes", ())
-    return tuple(map(str, names)) if isinstance(names, list | tuple) else ()
 
 
 def _parts(item: Any) -> tuple[Any, Any]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from xda.data.checking import Verdict, checked_split, examine, for_people
-from xda.data.dataset import ImageDataset, ImageSource, ImageSplit
+from xda.data.dataset import ImageDataset, ImageSource, ImageSplit, own_classes
 from xda.data.decoding import BadImageError, eight_bit
 from xda.data.regular_files import read_regular
 from xda.errors import DataError
@@ -156,7 +156,7 @@ def from_torch(
         If a label is none of the classes, or there are no images.
     """
     raw = {split: _read(split, dataset, progress) for split, dataset in (("train", train), ("test", test))}
-    own = _own_classes(train)
+    own = own_classes(train)
     names = _class_names(own if own is not None and len(own) else classes, raw["train"])
     splits = {split: _split(split, dataset, raw[split], names) for split, dataset in (("train", train), ("test", test))}
     dataset = ImageDataset(name=name, title=title, classes=names, train=splits["train"], test=splits["test"])
@@ -210,13 +210,6 @@ def _plain(label: Any) -> Any:
     if isinstance(label, np.generic | np.ndarray) and label.size == 1:
         label = label.item()
     return int(label) if isinstance(label, float) and label.is_integer() else label
-
-
-def _own_classes(dataset: Any) -> Any:
-    """Return the ``classes`` of a data set, or of the data set behind a subset."""
-    while not hasattr(dataset, "classes") and hasattr(dataset, "dataset"):
-        dataset = dataset.dataset
-    return getattr(dataset, "classes", None)
 
 
 def _class_names(given: Any, items: Sequence[_Item]) -> tuple[str, ...]:

@@ -229,7 +229,7 @@ class CrammerSingerSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         twin = type(self)(**self.get_params(deep=False))
         twin.__dict__.update(vars(self))
         changed = np.flatnonzero((labels != y) & included)
-        if not len(changed) and not self._support_mask()[gone].any():
+        if not len(changed) and not np.isin(gone, self.support_).any():
             twin._data = (X, y, included)
             twin.removed_ = np.flatnonzero(~included)
             twin.certificate_ = replace(self.certificate_, n_samples=int(included.sum()), n_sweeps=0, seconds=0.0)
@@ -355,11 +355,6 @@ class CrammerSingerSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _rows(self) -> Float:
         return np.asarray(self.dual_coef_[self.support_].toarray())
-
-    def _support_mask(self) -> NDArray[np.bool_]:
-        mask = np.zeros(self.dual_coef_.shape[0], dtype=np.bool_)
-        mask[self.support_] = True
-        return mask
 
     def _validated(self, X: ArrayLike) -> NDArray[Any]:
         checked: NDArray[Any] = validate_data(self, X, reset=False, dtype=_DTYPES, ensure_all_finite=False)

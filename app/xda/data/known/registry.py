@@ -8,30 +8,19 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from xda.data import known
 from xda.data.dataset import ImageDataset
 from xda.errors import ConfigError
 from xda.progress import Progress, silent
 
-
-class Fetch(Protocol):
-    """A function that brings a data set into the data folder."""
-
-    def __call__(self, data_dir: Path, *, progress: Progress) -> None:
-        """Do nothing if the data set is complete; raise DataError if no source has it."""
-        ...
-
-
-class Load(Protocol):
-    """A function that loads a fetched data set."""
-
-    def __call__(self, data_dir: Path, *, progress: Progress) -> ImageDataset:
-        """Raise DataError if the data set is absent or damaged."""
-        ...
+Fetch = Callable[[Path, Progress], None]
+"""Brings a data set into the data folder; does nothing if it is there and whole, DataError if no source has it."""
+Load = Callable[[Path, Progress], ImageDataset]
+"""Loads a fetched data set; DataError if it is absent or damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +79,7 @@ def fetch(name: str, data_dir: Path, progress: Progress) -> None:
     DataError
         If no source has the data with the right checksums.
     """
-    _dataset(name).fetch(data_dir, progress=progress)
+    _dataset(name).fetch(data_dir, progress)
 
 
 def load(name: str, data_dir: Path, *, progress: Progress = silent) -> ImageDataset:
@@ -116,7 +105,7 @@ def load(name: str, data_dir: Path, *, progress: Progress = silent) -> ImageData
     DataError
         If the data set is absent or damaged.
     """
-    return _dataset(name).load(data_dir, progress=progress)
+    return _dataset(name).load(data_dir, progress)
 
 
 def canonical(name: str) -> str:

@@ -101,7 +101,7 @@ def fetch(name: str, data_dir: Path, progress: Progress) -> None:
         ) from None
 
 
-def load(name: str, data_dir: Path, *, progress: Progress = silent) -> ImageDataset:
+def load(name: str, data_dir: Path, progress: Progress = silent) -> ImageDataset:
     """Load a downloaded data set of torchvision.
 
     Classes without an image in either split (EMNIST's letters have one) are left out.
