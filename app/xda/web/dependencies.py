@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends, Path, Request
@@ -13,6 +14,8 @@ from fastapi import Depends, Path, Request
 from xda.errors import NotFoundError
 from xda.settings import Settings
 from xda.web.lifecycle import Lifecycle
+from xda.web.rendering import urls_of
+from xda.web.urls import Urls
 
 if TYPE_CHECKING:
     from xda.explanation.catalog import Catalog
@@ -79,10 +82,31 @@ async def get_train_index(request: Request, run: RunId, train: str) -> int:
     return _index(train, "training", (await get_explainer(request, run)).n_train)
 
 
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A request for a page of one run."""
+
+    request: Request
+    catalog: Catalog
+    explainer: Explainer
+
+    @property
+    def urls(self) -> Urls:
+        """The URLs under the request's path prefix."""
+        return urls_of(self.request)
+
+
+async def get_visit(request: Request, run: RunId) -> Visit:
+    """Return the request with the run named in its path."""
+    catalog = await get_catalog(request)
+    return Visit(request, catalog, catalog.get(run))
+
+
 TestIndexDep = Annotated[int, Depends(get_test_index)]
 TrainIndexDep = Annotated[int, Depends(get_train_index)]
 LifecycleDep = Annotated[Lifecycle, Depends(get_lifecycle)]
 SettingsDep = Annotated[Settings, Depends(get_settings)]
 CatalogDep = Annotated[Catalog, Depends(get_catalog)]
 ExplainerDep = Annotated[Explainer, Depends(get_explainer)]
+VisitDep = Annotated[Visit, Depends(get_visit)]
 LinkStoreDep = Annotated[LinkStore, Depends(get_link_store)]

@@ -5,7 +5,6 @@ If the link's run is served unchanged, the page is rendered from the run; otherw
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
@@ -219,8 +218,3 @@ async def get_shared_card(request: Request, links: LinkStoreDep, settings: Setti
     if not settings.social_cards:
         raise NotFoundError("This server makes no pictures of shared links (setting social_cards).")
     return stored_file(request, await run_in_threadpool(links.media, link, "card"))
-
-
-def restored(state: Mapping[str, Any]) -> LinkRequest:
-    """Return the state stored in a link."""
-    return LinkRequest.model_validate(dict(state))

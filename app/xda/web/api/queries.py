@@ -33,12 +33,17 @@ class Query(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ExplanationQuery(Query):
-    """The decision to explain, and the length of the lists."""
+class RelevanceQuery(Query):
+    """The decision whose heat-maps are requested."""
 
     c: C | None = None
     target: Target | None = None
     against: Against | None = None
+
+
+class ExplanationQuery(RelevanceQuery):
+    """The decision to explain, and the length of the lists."""
+
     limit: Limit = 12
     train_class: Annotated[Class, Field(description="List only training samples of this label.")] | None = None
 
@@ -46,14 +51,6 @@ class ExplanationQuery(Query):
     def indexed(self) -> bool:
         """Whether the run's index can answer, if it is long enough."""
         return self.target is None and self.against is None and self.train_class is None
-
-
-class RelevanceQuery(Query):
-    """The decision whose heat-maps are requested."""
-
-    c: C | None = None
-    target: Target | None = None
-    against: Against | None = None
 
 
 class TrainingQuery(Query):

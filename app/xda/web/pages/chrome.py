@@ -15,6 +15,7 @@ from xda.web.view import Listing, View
 if TYPE_CHECKING:
     from xda.explanation.run import Explainer
     from xda.storage.run.manifest import SurrogateEntry
+    from xda.web.dependencies import Visit
 
 
 LARGE = 84
@@ -102,9 +103,7 @@ def _name(names: Sequence[str], k: int) -> str:
 
 
 def run_header(
-    explainer: Explainer,
-    runs: Mapping[str, Explainer],
-    urls: Urls,
+    visit: Visit,
     *,
     c: float | None = None,
     with_c: Callable[[float], str] | None = None,
@@ -117,10 +116,7 @@ def run_header(
 
     Parameters
     ----------
-    explainer : Explainer
-    runs : mapping of str to Explainer
-        All served runs.
-    urls : Urls
+    visit : Visit
     c : float, optional
         The present C.
     with_c : callable, optional
@@ -134,6 +130,7 @@ def run_header(
     compare : str, optional
         Address of the comparison of this page's test image.
     """
+    explainer, urls = visit.explainer, visit.urls
     data = explainer.run.manifest.dataset.fingerprint
 
     def switched(run: Explainer) -> str:
@@ -147,7 +144,9 @@ def run_header(
         gallery=urls.gallery(explainer.id, None if view is None else view.gallery()),
         go_to=urls.go_to(explainer.id),
         n_test=explainer.n_test,
-        runs=tuple(Choice(run.title, switched(run), run.id == explainer.id, run.id) for run in runs.values()),
+        runs=tuple(
+            Choice(run.title, switched(run), run.id == explainer.id, run.id) for run in visit.catalog.runs.values()
+        ),
         c_values=c_choices(explainer.surrogates, c, with_c),
         compare=compare,
         keep=fields(keep or {}),

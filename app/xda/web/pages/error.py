@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from fastapi import Request
 from fastapi.responses import Response
 
+from xda.web.dependencies import Visit
 from xda.web.pages.chrome import Chrome, RunHeader, run_header
-from xda.web.rendering import render, urls_of
+from xda.web.rendering import render
 from xda.web.urls import with_query
 
 if TYPE_CHECKING:
@@ -35,13 +36,14 @@ def _run_of(request: Request) -> RunHeader | None:
     explainer = None if catalog is None else catalog.runs.get(request.path_params.get("run", ""))
     if explainer is None:
         return None
-    urls, query = urls_of(request), dict(request.query_params)
+    visit, query = Visit(request, catalog, explainer), dict(request.query_params)
+    urls = visit.urls
     path = urls.root + request.scope["path"].removeprefix(urls.root)
 
     def with_c(value: float) -> str:
         return with_query(path, {**query, "c": f"{value:g}"})
 
-    return run_header(explainer, catalog.runs, urls, with_c=with_c)
+    return run_header(visit, with_c=with_c)
 
 
 def render_error(request: Request, problem: Problem) -> Response:

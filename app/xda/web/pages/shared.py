@@ -13,8 +13,8 @@ from xda.present.pair_facts import PairFacts
 from xda.present.story import Story, from_snapshot
 from xda.present.words import decision_in_words, question, sum_in_words, title
 from xda.settings import Settings
-from xda.web.api.links import LinkId, LinkRequest, base_url, restored
-from xda.web.dependencies import CatalogDep, LinkStoreDep, SettingsDep
+from xda.web.api.links import LinkId, LinkRequest, base_url
+from xda.web.dependencies import CatalogDep, LinkStoreDep, SettingsDep, Visit
 from xda.web.pages.chrome import Chrome
 from xda.web.pages.explanation import context as explanation_context
 from xda.web.pages.explanation.context import OpenGraph, Shared
@@ -65,7 +65,7 @@ async def get_shared(
 ) -> Response:
     """Show the shared explanation or pair."""
     found = await run_in_threadpool(links.get, link)
-    state = restored(found.state)
+    state = LinkRequest.model_validate(found.state)
     view, urls = view_of(state), urls_of(request)
     explainer, rebuilt = served(catalog, found)
     live = None
@@ -90,10 +90,11 @@ async def get_shared(
     )
     if explainer is None or rebuilt:
         return stored_page(request, found, story, view, shared)
+    visit = Visit(request, catalog, explainer)
     if state.train is not None:
         pair = asked_pair(explainer, state.test, state.train, view)
-        return pair_page(request, explainer, catalog, *pair, view, shared=shared)
-    return explanation_page(request, explainer, catalog, story, view, shared=shared)
+        return pair_page(visit, *pair, view, shared=shared)
+    return explanation_page(visit, story, view, shared=shared)
 
 
 def stored_page(request: Request, link: Link, story: Story, view: View, shared: Shared) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 from fastapi.responses import RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
@@ -13,13 +13,13 @@ from xda.errors import InvalidRequestError
 from xda.explanation.comparison import Comparison, compare, opponents, other_side
 from xda.numerals import parameter
 from xda.present.documents import comparison_json
-from xda.web.dependencies import CatalogDep, ExplainerDep, SettingsDep, TestIndexDep
+from xda.web.dependencies import SettingsDep, TestIndexDep, VisitDep
 from xda.web.http.conditional import REVALIDATE
 from xda.web.http.csv_table import Cell, csv_table
 from xda.web.pages.chrome import Chrome, run_header
 from xda.web.pages.comparison import context
 from xda.web.pages.comparison.state import CompareView, CompareViewDep
-from xda.web.rendering import render, urls_of
+from xda.web.rendering import render
 from xda.web.view import decimal, integer
 
 if TYPE_CHECKING:
@@ -57,19 +57,17 @@ def chosen_side(text: str, state: CompareView) -> CompareView:
 
 @router.get("/r/{run}/test/{test}/compare")
 async def get_comparison(
-    request: Request,
-    catalog: CatalogDep,
-    explainer: ExplainerDep,
+    visit: VisitDep,
     state: CompareViewDep,
     test: TestIndexDep,
     other: Annotated[str | None, Query(max_length=200)] = None,
 ) -> Response:
     """Explain one decision under two surrogates side by side."""
-    urls = urls_of(request)
+    explainer, urls = visit.explainer, visit.urls
     if other:
         query = chosen_side(other, state).query()
         return RedirectResponse(urls.comparison(explainer.id, test, query), 303)
-    second, state = asked_sides(explainer, catalog, state)
+    second, state = asked_sides(visit.explainer, visit.catalog, state)
     compared = await compared_sides(explainer, second, state, test)
     view, c = state.view, compared.sides[0].explanation.c
 
@@ -79,7 +77,7 @@ async def get_comparison(
         changes = {"c": value, "target": compared.target, **({"other_c": c} if meets else {})}
         return urls.comparison(explainer.id, test, state.query(**changes))
 
-    header = run_header(explainer, catalog.runs, urls, c=c, with_c=with_c, keep=view.elsewhere().query(), view=view)
+    header = run_header(visit, c=c, with_c=with_c, keep=view.elsewhere().query(), view=view)
     names = compared.classes
     sides = " and ".join(f"{side.run_id} with C {parameter(side.explanation.c)}" for side in compared.sides)
     chrome = Chrome(
@@ -92,10 +90,10 @@ async def get_comparison(
         state,
         chrome,
         urls,
-        opponents(explainer, catalog.runs),
+        opponents(explainer, visit.catalog.runs),
         neighbours=explainer.neighbours(test, view.listing.choice, c=view.c, order=view.listing.order),
     )
-    return render(request, "pages/comparison.html", page)
+    return render(visit.request, "pages/comparison.html", page)
 
 
 def _attachment(compared: Comparison, kind: str) -> dict[str, str]:
@@ -106,10 +104,10 @@ def _attachment(compared: Comparison, kind: str) -> dict[str, str]:
 
 
 @router.get("/r/{run}/test/{test}/comparison.csv")
-async def get_csv(catalog: CatalogDep, explainer: ExplainerDep, state: CompareViewDep, test: TestIndexDep) -> Response:
+async def get_csv(visit: VisitDep, state: CompareViewDep, test: TestIndexDep) -> Response:
     """Return every training image that contributes on either side, with exact values."""
-    second, state = asked_sides(explainer, catalog, state)
-    compared = await compared_sides(explainer, second, state, test)
+    second, state = asked_sides(visit.explainer, visit.catalog, state)
+    compared = await compared_sides(visit.explainer, second, state, test)
     names = compared.classes
     columns = ("train_index", "label", "label_name", "attribution", "share", "presence", "source")
     rows: list[list[Cell]] = []
@@ -133,8 +131,7 @@ async def get_csv(catalog: CatalogDep, explainer: ExplainerDep, state: CompareVi
 
 @router.get("/r/{run}/test/{test}/comparison.json")
 async def get_json(
-    catalog: CatalogDep,
-    explainer: ExplainerDep,
+    visit: VisitDep,
     settings: SettingsDep,
     state: CompareViewDep,
     test: TestIndexDep,
@@ -142,7 +139,7 @@ async def get_json(
 ) -> Response:
     """Return the interface's JSON, with every training image that contributes unless a ``limit`` is given."""
     most = integer("limit", limit, 1, settings.max_page)
-    second, state = asked_sides(explainer, catalog, state)
-    compared = await compared_sides(explainer, second, state, test)
+    second, state = asked_sides(visit.explainer, visit.catalog, state)
+    compared = await compared_sides(visit.explainer, second, state, test)
     body = comparison_json(compared, state.only, state.order, most)
     return Response(body, headers=_attachment(compared, "json"), media_type="application/json")

@@ -18,19 +18,18 @@ from xda.present.png_figure import Drawn, explanation_canvas
 from xda.present.story import Story, tell
 from xda.present.words import better_c_in_words, title
 from xda.runs.default_c import clearly_better
-from xda.web.dependencies import CatalogDep, ExplainerDep, SettingsDep, TestIndexDep
+from xda.web.dependencies import ExplainerDep, SettingsDep, TestIndexDep, Visit, VisitDep
 from xda.web.http.conditional import REVALIDATE, fresh, run_tag
 from xda.web.http.csv_table import csv_table
 from xda.web.http.device_wait import finished
 from xda.web.pages.chrome import Choice, Chrome, run_header
 from xda.web.pages.explanation import context as explanation_context
 from xda.web.pages.pictures import ServedPictures
-from xda.web.rendering import render, urls_of
+from xda.web.rendering import render
 from xda.web.view import Listing, View, ViewDep, integer
 
 if TYPE_CHECKING:
     from xda.decision import Decision
-    from xda.explanation.catalog import Catalog
     from xda.explanation.run import Explainer
     from xda.web.pages.explanation.context import Shared
 
@@ -42,22 +41,18 @@ def told(explainer: Explainer, test: int, view: View) -> Story:
     return tell(explainer, view.decision(explainer, test), limit=view.shown, train_class=view.train_class)
 
 
-def explanation_page(
-    request: Request, explainer: Explainer, catalog: Catalog, story: Story, view: View, shared: Shared | None = None
-) -> Response:
+def explanation_page(visit: Visit, story: Story, view: View, shared: Shared | None = None) -> Response:
     """Render the explanation of a served run.
 
     Parameters
     ----------
-    request : Request
-    explainer : Explainer
-    catalog : Catalog
+    visit : Visit
     story : Story
     view : View
     shared : Shared, optional
         Set for a shared page.
     """
-    urls = urls_of(request)
+    explainer, urls = visit.explainer, visit.urls
     test, names = story.explanation.test, story.classes
 
     def with_c(value: float) -> str:
@@ -69,11 +64,9 @@ def explanation_page(
         return urls.explanation(run.id, test.index, kept.query())
 
     asked = view.query(c=story.explanation.c, target=story.explanation.target, train_class=None, shown=View().shown)
-    comparable = len(explainer.c_values) > 1 or len(opponents(explainer, catalog.runs)) > 1
+    comparable = len(explainer.c_values) > 1 or len(opponents(explainer, visit.catalog.runs)) > 1
     header = run_header(
-        explainer,
-        catalog.runs,
-        urls,
+        visit,
         c=story.explanation.c,
         with_c=with_c,
         keep=view.elsewhere().query(),
@@ -97,7 +90,7 @@ def explanation_page(
         predicted=partial(explainer.predicted, "train"),
         better_c=_better_c(explainer, story.explanation.c, with_c),
     )
-    return render(request, "pages/explanation.html", page)
+    return render(visit.request, "pages/explanation.html", page)
 
 
 def _better_c(explainer: Explainer, shown: float, with_c: Callable[[float], str]) -> Choice | None:
@@ -109,11 +102,9 @@ def _better_c(explainer: Explainer, shown: float, with_c: Callable[[float], str]
 
 
 @router.get("/r/{run}/test/{test}")
-async def get_explanation(
-    request: Request, catalog: CatalogDep, explainer: ExplainerDep, view: ViewDep, test: TestIndexDep
-) -> Response:
+async def get_explanation(visit: VisitDep, view: ViewDep, test: TestIndexDep) -> Response:
     """Explain one decision."""
-    return explanation_page(request, explainer, catalog, told(explainer, test, view), view)
+    return explanation_page(visit, told(visit.explainer, test, view), view)
 
 
 def _attachment(explainer: Explainer, asked: Decision, kind: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from xda.errors import InvalidRequestError
-from xda.web.dependencies import CatalogDep, ExplainerDep
+from xda.web.dependencies import ExplainerDep, VisitDep
 from xda.web.pages.chrome import Chrome, run_header
 from xda.web.pages.gallery import context as gallery_context
 from xda.web.rendering import render, urls_of
@@ -19,14 +19,10 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/r/{run}")
 async def get_gallery(
-    request: Request,
-    catalog: CatalogDep,
-    explainer: ExplainerDep,
-    listing: ListingDep,
-    c: Annotated[str | None, Query(max_length=40)] = None,
+    visit: VisitDep, listing: ListingDep, c: Annotated[str | None, Query(max_length=40)] = None
 ) -> Response:
     """List test images."""
-    urls, asked = urls_of(request), decimal("c", c)
+    explainer, urls, asked = visit.explainer, visit.urls, decimal("c", c)
     found = explainer.gallery(
         listing.choice, c=asked, order=listing.order, limit=gallery_context.PAGE, cursor=listing.cursor or None
     )
@@ -35,16 +31,14 @@ async def get_gallery(
         return urls.gallery(explainer.id, {"c": f"{value:g}", **listing.from_the_start().query()})
 
     header = run_header(
-        explainer,
-        catalog.runs,
-        urls,
+        visit,
         c=explainer.bounds.resolve_c(asked),
         with_c=with_c,
         keep={"c": None if asked is None else f"{asked:g}"},
     )
     chrome = Chrome(f"Test images of {explainer.title}", header)
     page = gallery_context.build(explainer, found, listing, asked, chrome, urls)
-    return render(request, "pages/gallery.html", page)
+    return render(visit.request, "pages/gallery.html", page)
 
 
 @router.get("/r/{run}/go")

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 
 from xda.attribution.results import Explanation
 from xda.present.pair_facts import PairFacts, pair_facts
-from xda.web.dependencies import CatalogDep, ExplainerDep, TestIndexDep, TrainIndexDep
+from xda.web.dependencies import TestIndexDep, TrainIndexDep, Visit, VisitDep
 from xda.web.pages.chrome import Chrome, run_header
 from xda.web.pages.pair import context as pair_context
 from xda.web.pages.pair.context import PairPictures
 from xda.web.pages.pictures import layer_name, map_query
-from xda.web.rendering import render, urls_of
+from xda.web.rendering import render
 from xda.web.view import View, ViewDep
 
 if TYPE_CHECKING:
-    from xda.explanation.catalog import Catalog
     from xda.explanation.run import Explainer
     from xda.web.pages.explanation.context import Shared
 
@@ -31,17 +30,9 @@ def asked_pair(explainer: Explainer, test: int, train: int, view: View) -> tuple
     return pair_facts(explainer, parts, train), parts.explanation(0)
 
 
-def pair_page(
-    request: Request,
-    explainer: Explainer,
-    catalog: Catalog,
-    pair: PairFacts,
-    told: Explanation,
-    view: View,
-    shared: Shared | None = None,
-) -> Response:
+def pair_page(visit: Visit, pair: PairFacts, told: Explanation, view: View, shared: Shared | None = None) -> Response:
     """Render a pair of a served run; ``shared`` is set for a shared page."""
-    urls = urls_of(request)
+    explainer, urls = visit.explainer, visit.urls
     query = map_query(view, "pair")
     kind = "oppose" if pair.attribution < 0 else "support"
 
@@ -54,9 +45,7 @@ def pair_page(
         return urls.pair(explainer.id, told.test.index, pair.train, view.query(c=value, target=told.target))
 
     header = run_header(
-        explainer,
-        catalog.runs,
-        urls,
+        visit,
         c=told.c,
         with_c=with_c,
         keep=view.elsewhere().query(),
@@ -90,17 +79,10 @@ def pair_page(
         shared=shared,
         predicted=explainer.predicted("train", pair.train),
     )
-    return render(request, "pages/pair.html", page)
+    return render(visit.request, "pages/pair.html", page)
 
 
 @router.get("/r/{run}/test/{test}/train/{train}")
-async def get_pair(
-    request: Request,
-    catalog: CatalogDep,
-    explainer: ExplainerDep,
-    view: ViewDep,
-    test: TestIndexDep,
-    train: TrainIndexDep,
-) -> Response:
+async def get_pair(visit: VisitDep, view: ViewDep, test: TestIndexDep, train: TrainIndexDep) -> Response:
     """Show a pair."""
-    return pair_page(request, explainer, catalog, *asked_pair(explainer, test, train, view), view)
+    return pair_page(visit, *asked_pair(visit.explainer, test, train, view), view)
