@@ -10,7 +10,7 @@ APP = TESTS.parent / "app" / "xda"
 
 TESTED_IN = {
     "xda.relevance.nodes": "relevance/operations/test_registry.py",
-    "xda.attribution.collection": "attribution/test_tables.py",
+    "xda.attribution.collection": "attribution/test_contribution_tables.py",
     "xda.attribution.results": "attribution/test_alignment.py",
     "xda.build.demo": "test_cli.py",
     "xda.build.verify": "build/test_binary.py",

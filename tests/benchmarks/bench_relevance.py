@@ -34,7 +34,7 @@ from xda.networks.checkpoints import load_weights
 from xda.networks.heads import split_head
 from xda.networks.presets import get_preset
 from xda.networks.spec import NetworkSpec, build_network
-from xda.relevance.model import RelevanceModel
+from xda.relevance.relevance_model import RelevanceModel
 
 PAIRS = 16
 TARGET = 4.0
@@ -50,7 +50,7 @@ class Result:
     plain_with_weights: float
     pairs: float
     by_hand: float | None
-    """None where it was left out."""
+    """None if it was not measured."""
     ratio: float
     ratio_by_hand: float | None
     memory: float

@@ -31,7 +31,7 @@ from xda.data.tensors import AsGiven
 from xda.networks.checkpoints import load_weights
 from xda.networks.presets import get_preset
 from xda.networks.spec import NetworkSpec, build_network
-from xda.relevance.model import RelevanceModel
+from xda.relevance.relevance_model import RelevanceModel
 
 pytestmark = pytest.mark.slow
 

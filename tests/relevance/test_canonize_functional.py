@@ -18,7 +18,7 @@ from tests.relevance.families import GATES, MERGED, PASSED, REFUSED_FAMILIES, SU
 from tests.relevance.test_canonize import BASE, CPU, assert_same_maps
 from xda.data.tensors import AsGiven
 from xda.errors import NoHeatmapsError
-from xda.relevance.model import RelevanceModel
+from xda.relevance.relevance_model import RelevanceModel
 
 Forward = Callable[["Net", torch.Tensor], Any]
 

@@ -22,7 +22,7 @@ def test_heat_maps_of_a_plain_network_need_no_torchvision() -> None:
         import torch
         from xda.networks.spec import NetworkSpec, build_network
         from xda.networks.presets import get_preset
-        from xda.relevance.model import RelevanceModel
+        from xda.relevance.relevance_model import RelevanceModel
 
         torch.manual_seed(0)
         network = build_network(NetworkSpec("mnist-cnn", 10))

@@ -9,7 +9,7 @@ import torch
 
 from tests.bars import CPU
 from xda.errors import NoNetworkError, RunError
-from xda.relevance.model import RelevanceModel
+from xda.relevance.relevance_model import RelevanceModel
 from xda.runs.network import TOLERANCE, features_deviation, open_model, refuse_foreign_weights
 from xda.storage.run.folder import RunFolder
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
+from xda.attribution.contribution_tables import contribution_table, to_pandas
 from xda.attribution.results import Explanation
-from xda.attribution.tables import contribution_table, to_pandas
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,8 +54,8 @@ class Explanations(Sequence[Explanation]):
     def to_arrow(self) -> pa.Table:
         """Return the listed contributions to all images as one table.
 
-        Columns as in ``xda.attribution.tables``, before them ``test`` (position of the image among those explained)
-        and ``target`` (class that was explained).
+        Columns: ``test`` (position of the image among the explained ones), ``target`` (the explained class), then those
+        of ``xda.attribution.contribution_tables``.
         """
         import pyarrow as pa
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from xda.attribution.contribution_tables import contribution_table, to_pandas
 from xda.attribution.results import (
     ClassContribution,
     Contribution,
@@ -25,7 +26,6 @@ from xda.attribution.results import (
     TestSample,
 )
 from xda.attribution.support import SupportSet
-from xda.attribution.tables import contribution_table, to_pandas
 from xda.decision import Decision
 
 if TYPE_CHECKING:
@@ -263,7 +263,7 @@ class Decomposition:
         return [None] * len(self.index) if self.lookup is None else list(self.lookup(self.index))
 
     def to_arrow(self, classes: Sequence[str] | None = None) -> pa.Table:
-        """Return all contributions as a table, strongest first; columns as in ``xda.attribution.tables``.
+        """Return all contributions as a table, strongest first; columns as in ``xda.attribution.contribution_tables``.
 
         Parameters
         ----------

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from xda.attribution.tables import contribution_table, to_pandas
+from xda.attribution.contribution_tables import contribution_table, to_pandas
 from xda.decision import Decision
 from xda.numerals import MINUS, addends
 
@@ -128,7 +128,7 @@ class Explanation:
         return Decision(self.test.index, self.c, self.target, self.against)
 
     def to_arrow(self, classes: Sequence[str] | None = None) -> pa.Table:
-        """Return the listed contributions as a table, strongest first; columns as in ``xda.attribution.tables``.
+        """Return the listed contributions as a table, strongest first; see ``xda.attribution.contribution_tables``.
 
         Parameters
         ----------

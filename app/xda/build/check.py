@@ -24,7 +24,7 @@ from xda.decision import SPLITS, Split
 from xda.errors import DataError
 from xda.networks.device import resolve_device
 from xda.progress import Progress, silent
-from xda.relevance.model import RelevanceModel
+from xda.relevance.relevance_model import RelevanceModel
 from xda.settings import DeviceChoice
 from xda.storage.run.space import readable_size
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from xda.build.config import DataTable
-from xda.data import folder, parquet
+from xda.data import image_folders, parquet
 from xda.data.dataset import ImageDataset, by_reason, refuse_bad
 from xda.data.known import registry
 from xda.errors import BadImagesError, ConfigError, DataError
@@ -90,9 +90,9 @@ def _folders(table: DataTable, name: str, base: Path | None, kept: Path, progres
     if len(table.train) != 1 or len(table.test) != 1:
         raise ConfigError("[data] train and test must each be one folder; several are for Parquet files only.")
     folders = {"train": table.train[0], "test": table.test[0]}
-    classes = folder.class_names(folders["train"])
+    classes = image_folders.class_names(folders["train"])
     train, test = (
-        folder.load_split(
+        image_folders.load_split(
             path,
             classes,
             base=base,

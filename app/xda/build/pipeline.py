@@ -33,9 +33,9 @@ from xda.networks.kept_code import collect
 from xda.networks.loading import LoadedNetwork
 from xda.networks.products import DeviceFeatures
 from xda.progress import Progress, silent
-from xda.relevance.model import RelevanceModel
+from xda.relevance.relevance_model import RelevanceModel
 from xda.runs.sources import pack
-from xda.runs.support import read_support
+from xda.runs.support_reader import read_support
 from xda.settings import DeviceChoice
 from xda.storage.files import fingerprint
 from xda.storage.run import layout

@@ -20,7 +20,7 @@ from xda.networks.products import DeviceFeatures
 from xda.progress import Progress, silent
 from xda.runs.foreign_errors import contained
 from xda.runs.network import TOLERANCE, features_deviation, open_model
-from xda.runs.support import read_support
+from xda.runs.support_reader import read_support
 from xda.settings import DeviceChoice
 from xda.storage.run import layout
 from xda.storage.run.folder import RunFolder

@@ -20,7 +20,7 @@ from xda.networks.outputs import is_single, remark, tensors
 from xda.networks.refusals import refuse_scripted
 from xda.networks.spec import uncompiled
 from xda.progress import Progress, silent
-from xda.relevance.model import RelevanceModel
+from xda.relevance.relevance_model import RelevanceModel
 
 _AT_ONCE = 256
 

@@ -22,7 +22,7 @@ from xda.attribution.support import SupportSet
 from xda.decision import Decision
 from xda.errors import RunError
 from xda.networks.products import DeviceFeatures
-from xda.runs.support import read_support
+from xda.runs.support_reader import read_support
 from xda.storage.run import layout
 from xda.storage.run.folder import RunFolder
 

@@ -28,7 +28,7 @@ FORMAT = "3"
 
 
 class MapModel(Protocol):
-    """Computes heat-maps (``xda.relevance.model.RelevanceModel``)."""
+    """Computes heat-maps (``xda.relevance.relevance_model.RelevanceModel``)."""
 
     def maps(
         self, images: Sequence[bytes], relevance: NDArray[np.floating], shown: NDArray[np.int64] | None = None

@@ -13,7 +13,7 @@ from xda.data.tensors import Images
 from xda.decision import Decision
 from xda.explanation.attributed_model import AttributedModel
 from xda.explanation.illustration import Panel, displayable
-from xda.relevance.model import RelevanceModel
+from xda.relevance.relevance_model import RelevanceModel
 
 Show = Callable[[NDArray[np.float32]], NDArray[Any]]
 

@@ -25,7 +25,7 @@ from xda.explanation.heatmaps import Heatmaps, MapCache, MapRequest
 from xda.explanation.illustration import Panel, run_panel
 from xda.explanation.map_requests import own_request, pair_requests
 from xda.networks.device import resolve_device
-from xda.relevance.model import RelevanceModel
+from xda.relevance.relevance_model import RelevanceModel
 from xda.runs.foreign_errors import contained
 from xda.runs.network import open_model, refuse_foreign_weights
 from xda.settings import DeviceChoice

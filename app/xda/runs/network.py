@@ -13,7 +13,7 @@ from xda.errors import ConfigError, DataError, NoNetworkError, RunError
 from xda.networks.kept_code import MOST_BYTES
 from xda.networks.loading import open_network
 from xda.networks.spec import NetworkSpec
-from xda.relevance.model import RelevanceModel
+from xda.relevance.relevance_model import RelevanceModel
 from xda.runs.foreign_errors import contained
 from xda.storage.run import layout
 from xda.storage.run.folder import RunFolder

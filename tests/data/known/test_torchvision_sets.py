@@ -172,5 +172,5 @@ def test_load_of_a_set_of_files_twice_checks_each_file_once(tmp_path: Path, monk
     first = registry.load("imagenette", tmp_path)
     assert len(first.train) == 19
     assert [Path(each.name).name for each in first.left_out] == ["1.JPEG"]
-    monkeypatch.setattr("xda.data.folder.read_regular", lambda path: pytest.fail(f"{path} is read again"))
+    monkeypatch.setattr("xda.data.image_folders.read_regular", lambda path: pytest.fail(f"{path} is read again"))
     assert registry.load("imagenette", tmp_path).train.fingerprint == first.train.fingerprint

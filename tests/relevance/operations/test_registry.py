@@ -16,9 +16,9 @@ from torch.nn import functional as F  # noqa: N812 - as everybody writes it
 
 from xda.data.tensors import AsGiven
 from xda.relevance import operations
-from xda.relevance.model import RelevanceModel
 from xda.relevance.nodes import module_of, single_signal
 from xda.relevance.operations import registry
+from xda.relevance.relevance_model import RelevanceModel
 from xda.relevance.rules import Layer
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "add-a-network-operation.md"

@@ -8,7 +8,7 @@ import tarfile
 from pathlib import Path
 
 from xda.data.dataset import ImageDataset
-from xda.data.folder import load_split
+from xda.data.image_folders import load_split
 from xda.data.known.downloads import in_short, torchvision_download
 from xda.data.known.registry import KnownDataset, register
 from xda.errors import DataError

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xda.data.dataset import ArraySource, ImageDataset, ImageSplit
-from xda.data.folder import load_files
+from xda.data.image_folders import load_files
 from xda.data.known.downloads import in_short, well_behaved
 from xda.data.known.registry import KnownDataset, register
 from xda.errors import DataError

@@ -33,8 +33,8 @@ from xda.storage.run.manifest import (
     digest,
     parse_manifest,
 )
+from xda.storage.run.parquet_tables import read_table
 from xda.storage.run.swap import recover
-from xda.storage.run.tables import read_table
 
 _SMALL = 1 << 18
 """Smaller files are read rather than mapped."""

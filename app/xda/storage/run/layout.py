@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from xda.decision import Split
-from xda.storage.run.tables import ColumnType
+from xda.storage.run.parquet_tables import ColumnType
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +22,10 @@ class ArraySpec:
     name: str
     """File name in the folder of the split or surrogate, without ``.npy``."""
     dtypes: tuple[str, ...]
-    """NumPy type strings, one of which the array must have."""
+    """NumPy type strings; the array must have one of them."""
     dimensions: tuple[str, ...]
-    """What each axis counts, in the words of messages. ``check_layout`` knows the counts of the manifest; for any other
-    word, the first array of the folder sets the count."""
+    """Names of the axes for messages. ``check_layout`` knows the sizes that the manifest gives; the first array of the
+    folder sets the size of any other axis."""
     optional: bool = False
     """Whether a run may lack it, as runs of earlier versions do."""
     content: str | None = None
@@ -173,5 +173,5 @@ def certificate(c: float) -> str:
 
 
 def intercept_offset(intercept: str) -> float:
-    """Return what an augmented intercept adds to every inner product: the product of the two constants 1."""
+    """Return the constant that an augmented intercept adds to every inner product: the product of both constants 1."""
     return 1.0 if intercept == "augment" else 0.0

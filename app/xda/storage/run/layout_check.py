@@ -13,13 +13,13 @@ from xda.errors import RunError
 from xda.storage.run import layout
 from xda.storage.run.layout import ArraySpec
 from xda.storage.run.manifest import FileEntry, Manifest
-from xda.storage.run.tables import ColumnType
+from xda.storage.run.parquet_tables import ColumnType
 
 _PLUS_ONE = " plus one"
 
 
 def table_rows(manifest: Manifest, name: str) -> int | None:
-    """Return how many rows a table must have; None where the manifest does not say it."""
+    """Return how many rows a table must have; None if the manifest does not give it."""
     left_out = manifest.dataset.left_out
     rows = {"train.parquet": manifest.counts.train, "test.parquet": manifest.counts.test}
     if left_out is not None:
@@ -41,7 +41,7 @@ def table_columns(manifest: Manifest, name: str) -> dict[str, ColumnType]:
 
 
 def needed_columns(name: str) -> list[str]:
-    """Return the columns without which a table is refused."""
+    """Return the required columns of a table."""
     return [spec.name for spec in layout.TABLES.get(name, ()) if spec.needed]
 
 
@@ -86,7 +86,7 @@ def check_layout(manifest: Manifest, where: str) -> None:
 def _check_arrays(
     manifest: Manifest, where: str, folder: str, arrays: Iterable[ArraySpec], sizes: dict[str, int]
 ) -> None:
-    """Check the arrays of one split or surrogate; a size that nothing gives is set by the first array that has it."""
+    """Check the arrays of one split or surrogate; the first array sets any size that the manifest does not give."""
     sizes = dict(sizes)
     for array in arrays:
         name = f"{folder}/{array.name}.npy"

@@ -31,8 +31,8 @@ from xda.storage.run.layout import image_files
 from xda.storage.run.layout_check import check_layout
 from xda.storage.run.manifest import MANIFEST_NAME, FileEntry, RunDescription, Split, describe
 from xda.storage.run.overwrite import refuse_overwrite
+from xda.storage.run.parquet_tables import read_table
 from xda.storage.run.stages import StagedFolder
-from xda.storage.run.tables import read_table
 
 _log = logging.getLogger(__name__)
 

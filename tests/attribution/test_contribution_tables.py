@@ -1,4 +1,4 @@
-"""Tables of contributions, against the definition and between their two sources."""
+"""Tables of contributions equal their definition, and both of their sources agree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of xda.data.folder."""
+"""Tests of xda.data.image_folders."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from PIL import Image
 from tests.bars import CPU, extract, make_split
 from tests.data.image_files import BAD, GOOD
 from xda.data.dataset import LeftOut, by_reason, refuse_bad
-from xda.data.folder import FileSource, class_names, load_files, load_split
+from xda.data.image_folders import FileSource, class_names, load_files, load_split
 from xda.data.regular_files import MOST_BYTES
 from xda.errors import DataError
 from xda.networks.presets import get_preset
@@ -181,7 +181,7 @@ def test_load_split_twice_reads_each_file_once(tmp_path: Path, monkeypatch: pyte
         os.utime(path, (1_500_000_000, 1_500_000_000))
     kept = tmp_path / "kept.parquet"
     first = load_split(tmp_path / "tree", ("cat", "dog"), kept=kept)
-    monkeypatch.setattr("xda.data.folder.read_regular", lambda path: pytest.fail(f"{path} is read again"))
+    monkeypatch.setattr("xda.data.image_folders.read_regular", lambda path: pytest.fail(f"{path} is read again"))
     again = load_split(tmp_path / "tree", ("cat", "dog"), kept=kept)
     assert again.fingerprint == first.fingerprint
     assert again.labels.tolist() == first.labels.tolist()
@@ -212,7 +212,7 @@ def test_load_split_with_pipes_and_devices_leaves_them_out(tmp_path: Path) -> No
         sparse.truncate(MOST_BYTES + 1)
     code = (
         "import pathlib, resource, sys\n"
-        "from xda.data.folder import load_split\n"
+        "from xda.data.image_folders import load_split\n"
         "now = resource.getpagesize() * int(pathlib.Path('/proc/self/statm').read_text().split()[0])\n"
         "resource.setrlimit(resource.RLIMIT_AS, (now + 2**30,) * 2)\n"
         "split = load_split(pathlib.Path(sys.argv[1]), ('cat', 'dog'), follow_links=True)\n"

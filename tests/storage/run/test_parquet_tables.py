@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from xda.storage.run.tables import read_table
+from xda.storage.run.parquet_tables import read_table
 
 COUNTING = """
 import os, sys
 from pathlib import Path
-from xda.storage.run.tables import read_table
+from xda.storage.run.parquet_tables import read_table
 before = set(os.listdir("/proc/self/task"))
 assert read_table(Path(sys.argv[1])).num_rows == 3
 print(len(set(os.listdir("/proc/self/task")) - before))

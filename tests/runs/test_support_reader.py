@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from xda.runs.support import read_support
+from xda.runs.support_reader import read_support
 from xda.storage.run import layout
 
 C = 1e-3

@@ -1,4 +1,4 @@
-"""Tests of xda.relevance.model and its rules: equal to the dense-matrix twin and to zennit, with right sums."""
+"""Tests of xda.relevance.relevance_model: maps equal the dense-matrix twin's and zennit's, and their sums are right."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from xda.networks.presets import get_preset
 from xda.networks.spec import NetworkSpec, build_network
 from xda.networks.training import train
 from xda.progress import silent
-from xda.relevance.model import RelevanceModel
+from xda.relevance.relevance_model import RelevanceModel
 
 GREY = get_preset("mnist-cnn").preprocessing
 COLOUR = get_preset("cifar10-resnet18").preprocessing
@@ -198,7 +198,7 @@ def test_requests_that_are_split_give_the_same_features_and_maps(
     network = copy.deepcopy(trained).double()
     images = pictures(7, GREY)
     whole = RelevanceModel(network, GREY, CPU)
-    monkeypatch.setattr("xda.relevance.model._BYTES_AT_ONCE", 1)
+    monkeypatch.setattr("xda.relevance.relevance_model._BYTES_AT_ONCE", 1)
     split = RelevanceModel(network, GREY, CPU)
     assert split.batch_size == 1
     assert whole.batch_size == 256
