@@ -188,7 +188,7 @@ def class_number(given: int | str, names: Sequence[str]) -> int:
 
 
 def class_numbers(given: ClassesAsked, names: Sequence[str], n: int) -> list[int]:
-    """Return the class asked for of each of n images, from one for all or one for each.
+    """Return the requested class of each of n images, given one for all or one for each.
 
     Raises
     ------

@@ -30,7 +30,7 @@ Tests = Sequence[int] | Sequence[Decision] | NDArray[np.int64]
 
 
 class AttributedRun(OpenRun):
-    """One run, open, with its surrogates; parameters and attributes as for ``OpenRun``."""
+    """An open run with its surrogates; parameters and attributes as for ``OpenRun``."""
 
     def __init__(self, run: RunFolder, device: torch.device, cache: MapCache | None = None) -> None:
         super().__init__(run, cache)

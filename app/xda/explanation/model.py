@@ -1,4 +1,4 @@
-"""A model with its fitted surrogates in memory, and the heat-maps of its explanations: what ``xda.explain`` returns."""
+"""The result of ``xda.explain``: a model with its fitted surrogates in memory and heat-maps."""
 
 from __future__ import annotations
 
