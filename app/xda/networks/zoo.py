@@ -201,7 +201,7 @@ def _torchvision_preprocessing(name: str, weights: str) -> Preprocessing | None:
     transform = chosen.transforms()
     return Preprocessing(
         mode="RGB",
-        size=_square(transform.crop_size),
+        size=(int(transform.crop_size[0]), int(transform.crop_size[-1])),
         mean=tuple(transform.mean),
         std=tuple(transform.std),
         resize=int(transform.resize_size[0]),
@@ -231,7 +231,3 @@ def _timm_preprocessing(name: str, network: nn.Module) -> Preprocessing:
         resize=resize,
         interpolation=config["interpolation"],
     )
-
-
-def _square(size: Sequence[int]) -> tuple[int, int]:
-    return int(size[0]), int(size[-1])

@@ -36,13 +36,10 @@ def read_support(
         np.array(read(layout.surrogate(c, array)))
         for array in (layout.DUAL_DATA, layout.DUAL_INDICES, layout.DUAL_INDPTR, layout.SUPPORT)
     )
-    _check_positions(index, len(train_labels))
+    n_train = len(train_labels)
+    if len(index) and not (index[0] >= 0 and index[-1] < n_train and (np.diff(index) > 0).all()):
+        raise ValueError(f"its support vectors are not {len(index)} different ones of {n_train} training images")
     dual_coef = sparse.csr_array((data, indices, indptr), shape=(len(index), n_classes))
     # Without this check a wrong index would read memory outside of the arrays.
     dual_coef.check_format(full_check=True)
-    return SupportSet(index=index, label=train_labels[index], dual_coef=dual_coef, c=c, n_train=len(train_labels))
-
-
-def _check_positions(index: NDArray[np.int64], n_train: int) -> None:
-    if len(index) and not (index[0] >= 0 and index[-1] < n_train and (np.diff(index) > 0).all()):
-        raise ValueError(f"its support vectors are not {len(index)} different ones of {n_train} training images")
+    return SupportSet(index=index, label=train_labels[index], dual_coef=dual_coef, c=c, n_train=n_train)
