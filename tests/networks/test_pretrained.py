@@ -101,7 +101,7 @@ def test_weights_of_transformers_name_the_size_that_they_need() -> None:
 def test_cached_file_with_another_hash_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     _, path = put_torchvision(monkeypatch, tmp_path, "resnet18", "IMAGENET1K_V1", 3)
     path.write_bytes(path.read_bytes() + b"x")
-    with pytest.raises(DataError, match=r"is not what its name says: its SHA-256 begins with .* delete it"):
+    with pytest.raises(DataError, match=r"does not match its name: its SHA-256 begins with .* delete it"):
         load_network(NetworkSpec("resnet18", 3, "torchvision", weights="pretrained"), None, SMALL)
 
 

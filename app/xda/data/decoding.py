@@ -108,7 +108,7 @@ def eight_bit(image: Image.Image, white: int | None = None) -> Image.Image:
     ----------
     image : Image.Image
     white : int, optional
-        The value that is white in an image of whole numbers; by default what the image itself says.
+        The value of white in an image of whole numbers; by default the one that the image declares.
 
     Raises
     ------

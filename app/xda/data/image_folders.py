@@ -94,7 +94,7 @@ def load_split(
     base : Path, optional
         Folder of the data set, to which origins are relative; by default the parent of the split's folder.
     follow_links : bool
-        Whether to follow links that lead out of the folder; those to what is inside are followed in any case.
+        Whether to follow links that lead out of the folder; links within the folder are always followed.
     kept : Path, optional
         File that keeps the verdict on each image, so that only new images are read.
     progress : Progress

@@ -170,13 +170,13 @@ def load(
         Files, folders of files, or patterns such as ``data/train-*.parquet``; shards are taken in the order of their
         names.
     image, label : str, optional
-        Names of the columns; by default what they are usually called.
+        Names of the columns; by default their usual names.
     name : str
         Of the data set.
     base : Path, optional
         Folder of the data set, from which origins are seen.
     kept : Path, optional
-        Folder in which what is known of the images is kept between calls.
+        Folder that keeps the verdicts on images between calls.
     progress : Progress
 
     Returns

@@ -95,7 +95,7 @@ def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
     Parameters
     ----------
     path : Path
-        safetensors, or what ``torch.save`` wrote: a state dict, or a dict with one under ``state_dict``,
+        safetensors, or a file of ``torch.save``: a state dict, or a dict with one under ``state_dict``,
         ``model_state_dict``, ``model``, ``net`` or ``network``, or as the only entry that is one. Nothing is unpickled
         but tensors, plain values, and the few classes in which training programs keep their arguments and scores
         (``weights_only=True``).

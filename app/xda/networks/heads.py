@@ -116,7 +116,7 @@ def split_head(network: nn.Module) -> tuple[nn.Module, nn.Linear]:
         The network up to its last linear layer, so that its output is phi(x), shape (B, d).
     head : nn.Linear
         The last linear layer, from d to K; a 1 x 1 convolution is returned as the linear layer that it is, one with a
-        single output as one with two, of which the first is 0.
+        single output as one with two, the first of them 0.
 
     Raises
     ------

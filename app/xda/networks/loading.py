@@ -85,7 +85,7 @@ def load_network(spec: NetworkSpec, checkpoint: Path | None, preprocessing: Mapp
     ConfigError
         If the network cannot be made, has no linear head, or comes without a preprocessing and not all of it is given.
     DataError
-        If the checkpoint is absent, holds more than tensors or what is not finite, or is of another network; or if
+        The checkpoint is absent, holds other objects than tensors, is not finite or belongs to another network; or the
         weights cannot be downloaded.
     """
     if spec.weights:

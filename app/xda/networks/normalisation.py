@@ -67,7 +67,7 @@ def better_normalisation(
     -------
     Better or None
         The likeliest of the best, if the images that become right outnumber those that become wrong by three standard
-        deviations of what chance would make of them (McNemar's test), and if it is more than half way from guessing
+        deviations of pure chance (McNemar's test), and if it is more than half way from guessing
         to the truth (Cohen's kappa above 0.5); else None.
     """
     if any(preprocessing.mean) or set(preprocessing.std) != {1.0} or not len(images):

@@ -179,7 +179,7 @@ def _downloaded(url: str, what: str) -> Path:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if not digest.startswith(expected):
         raise DataError(
-            f"The file {path} is not what its name says: its SHA-256 begins with {digest[: len(expected)]}, not "
+            f"The file {path} does not match its name: its SHA-256 begins with {digest[: len(expected)]}, not "
             f"{expected}; delete it, so that it is downloaded again."
         )
     return path

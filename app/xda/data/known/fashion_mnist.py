@@ -110,7 +110,7 @@ def load(data_dir: Path, progress: Progress = silent) -> ImageDataset:
     Raises
     ------
     DataError
-        If a file is absent or is not what was fetched.
+        A file is absent or differs from the fetched one.
     """
     folder = data_dir / "fashion-mnist"
     source = _read_source(folder)
@@ -124,7 +124,7 @@ def load(data_dir: Path, progress: Progress = silent) -> ImageDataset:
             found = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
             raise DataError(f"{folder / name} {found}; run `xda data fashion-mnist` to fetch it.") from None
         if hashlib.sha256(contents[name]).hexdigest() != source["files"].get(name):
-            raise DataError(f"{folder / name} is not what was fetched; run `xda data fashion-mnist` again.")
+            raise DataError(f"{folder / name} differs from the fetched file; run `xda data fashion-mnist` again.")
     splits = [
         idx_split(contents[f"{which}-images-idx3-ubyte"], contents[f"{which}-labels-idx1-ubyte"]) for which in PER_CLASS
     ]
