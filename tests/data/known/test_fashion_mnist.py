@@ -126,7 +126,7 @@ def test_fetch_after_damage_mends_the_files_from_a_source(tmp_path: Path) -> Non
     before = registry.load("fashion-mnist", tmp_path)
     victim = tmp_path / "fashion-mnist" / "train-images-idx3-ubyte"
     victim.write_bytes(victim.read_bytes()[:-1] + b"x")
-    with pytest.raises(DataError, match=r"not what was fetched; run `xda data fashion-mnist`"):
+    with pytest.raises(DataError, match=r"differs from the fetched file; run `xda data fashion-mnist`"):
         registry.load("fashion-mnist", tmp_path)
     registry.fetch("fashion-mnist", tmp_path, silent)
     assert registry.load("fashion-mnist", tmp_path).train.fingerprint == before.train.fingerprint
