@@ -138,3 +138,10 @@ def test_cache_is_shared_by_processes_and_threads(tmp_path: Path) -> None:
     # Each of the three may exceed the size by an eighth.
     assert sum(path.stat().st_size for path in entries(tmp_path)) <= 20_000 * (1 + 3 / 8)
     assert not list(tmp_path.rglob("*.part"))
+
+
+def test_cache_entry_larger_than_all_evicts_nothing(tmp_path: Path) -> None:
+    cache = BlobCache(tmp_path, 1000)
+    cache.put("small", b"x" * 100)
+    cache.put("large", b"y" * 1001)
+    assert (cache.get("small"), cache.get("large")) == (b"x" * 100, None)
