@@ -15,6 +15,7 @@ from xda.attribution.decomposition import (
     attributions,
     by_class,
     contributions,
+    rank,
     self_influence,
     sparsity,
     strongest,
@@ -147,3 +148,10 @@ def test_sparsity_without_contributions_is_one() -> None:
 
 def test_self_influence_equals_own_dual_times_squared_norm() -> None:
     np.testing.assert_allclose(self_influence(np.array([0.5, 0.0]), np.array([4.0, 9.0])), [2.0, 0.0])
+
+
+def test_rank_counts_no_sample_without_contribution() -> None:
+    values = np.array([0.0, 2.0, -1.0, 0.0])
+    supporting, opposing = (rank(np.arange(4), values, 4, sign=sign) for sign in (1, -1))
+    assert (supporting.position.tolist(), supporting.total, supporting.count) == ([1], 2.0, 1)
+    assert (opposing.position.tolist(), opposing.total, opposing.count) == ([2], -1.0, 1)
