@@ -209,7 +209,7 @@ def test_demo_serves_its_run_in_a_fresh_process(monkeypatch: pytest.MonkeyPatch,
     from xda.build import demo
 
     started: list[list[str]] = []
-    monkeypatch.setattr(demo, "demo_run", lambda settings, progress: (settings.runs_dir / "mnist-cnn", True))
+    monkeypatch.setattr(demo, "demo_run", lambda settings, progress, name: (settings.runs_dir / "mnist-cnn", True))
 
     def replace_process(program: str, command: list[str]) -> None:
         started.append(command[1:])

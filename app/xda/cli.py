@@ -123,7 +123,14 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--root-path", help="path prefix under which a proxy serves the application")
         add_device(sub)
 
-    demo = add("demo", _demo, "serve an explorer of MNIST from nothing: fetch, train, build, verify, serve")
+    demo = add("demo", _demo, "serve an explorer from nothing: fetch, train, build, verify, serve")
+    demo.add_argument(
+        "name",
+        nargs="?",
+        default="mnist",
+        metavar="NAME",
+        help="mnist (default), or clothing: photographs, with timm's EfficientNet-Lite0",
+    )
     demo.add_argument("--no-serve", action="store_true", help="stop when the run is built and verified")
     add_server(demo)
     data = add("data", _data, "fetch a known data set into the data folder")
@@ -182,7 +189,7 @@ def _demo(options: argparse.Namespace) -> int:
     settings = _settings(options)
     _check_server(options)
     with TerminalProgress() as progress:
-        run, built = demo_run(settings, progress)
+        run, built = demo_run(settings, progress, options.name)
     if options.no_serve:
         print(f"The run is in {run}; serve it with `xda serve {run}`.")
         return 0
@@ -216,6 +223,11 @@ def _train(options: argparse.Namespace) -> int:
     with TerminalProgress() as progress:
         _, result = train_preset(options.preset, settings, checkpoint, progress)
     print(f"{checkpoint}: {result.test_accuracy:.2%} of the test images are classified as labelled.")
+    if result.fitted_accuracy is not None:
+        gain = 100 * (result.test_accuracy - result.fitted_accuracy)
+        print(
+            f"With ImageNet's features and a fitted head alone: {result.fitted_accuracy:.2%}; gain {gain:+.2f} points."
+        )
     return 0
 
 

@@ -7,9 +7,11 @@ input redoes the stages that depend on it (``xda.storage.run.writer``).
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -55,6 +57,7 @@ def build_run(
     *,
     device: DeviceChoice = "auto",
     progress: Progress = silent,
+    features: Mapping[Split, NDArray[np.float32]] = MappingProxyType({}),
 ) -> RunFolder:
     """Build a run folder, or continue an interrupted build of it.
 
@@ -67,6 +70,8 @@ def build_run(
         The run folder. An existing run stays in use until the new one is complete.
     device : {"auto", "cpu", "cuda"}
     progress : Progress
+    features : mapping of {"train", "test"} to NDArray[np.float32], optional
+        Features that this network has computed before, each of shape (N, d), so that the build need not.
 
     Returns
     -------
@@ -85,7 +90,7 @@ def build_run(
     network = configured_network(config, dataset)
     warn(configuration_warnings(config, dataset), remark=network.remark)
     with RunWriter(out, config.run.id) as writer:
-        return _Build(config, dataset, network, writer, where, progress).run()
+        return _Build(config, dataset, network, writer, where, progress, features).run()
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,8 @@ class _Build:
     writer: RunWriter
     device: torch.device
     progress: Progress
+    known: Mapping[Split, NDArray[np.float32]]
+    """Features that were computed before."""
 
     def run(self) -> RunFolder:
         # First, so that a refused network costs no hours of work.
@@ -190,6 +197,7 @@ class _Build:
                     progress=self.progress,
                     start=growing.done,
                     stage=f"Features: {split}",
+                    known=self.known.get(split),
                 )
                 for batch in batches:
                     growing.append(dict(zip(forms, batch, strict=True)))

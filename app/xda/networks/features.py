@@ -46,6 +46,7 @@ def extract_batches(
     batch_size: int | None = None,
     start: int = 0,
     stage: str = "Features",
+    known: NDArray[np.float32] | None = None,
 ) -> Iterator[Outputs]:
     """Compute the features and logits of the images, batch after batch.
 
@@ -65,6 +66,9 @@ def extract_batches(
         Image to begin with; those before it are done.
     stage : str
         Name of the step for ``progress``.
+    known : NDArray[np.float32], optional
+        The features of all images, shape (N, d), if they were computed before: then only the logits are computed, and
+        the first two images are looked at to see that the features are this network's.
 
     Yields
     ------
@@ -85,10 +89,12 @@ def extract_batches(
     for batch in index_batches(len(split), batch_size or fitting_batch_size(preprocessing, device), start):
         # Not around the loop: autograd must stay on for the consumer of the batches.
         with torch.inference_mode():
-            images = load_batch(split, batch, preprocessing).to(device)
-            z = phi(images)
+            first = batch[0] == start
+            if known is None or first:
+                images = load_batch(split, batch if known is None else batch[:2], preprocessing).to(device)
+            z = phi(images) if known is None else torch.from_numpy(known[batch]).to(device)
             _refuse_infinite(z, batch)
-            if batch[0] == start:
+            if first:
                 check_head(network, head, z[:2], images[:2])
             scores = head(z)
         yield z.cpu().numpy(), scores.cpu().numpy()

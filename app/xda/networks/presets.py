@@ -9,6 +9,10 @@ from torch import nn
 
 from xda.data.preprocessing import Preprocessing
 from xda.errors import ConfigError
+from xda.networks.zoo import build_foreign
+
+MODEL = "tf_efficientnet_lite0"
+"""timm's name of EfficientNet-Lite0 with the padding of the weights that Google published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,8 @@ class Preset:
     build: Callable[[int], nn.Module]
     preprocessing: Preprocessing
     recipe: Recipe
+    starts_from_imagenet: bool = False
+    """Whether training starts from ImageNet's weights, with a head fitted on the features; else from random ones."""
 
 
 def get_preset(name: str) -> Preset:
@@ -97,6 +103,11 @@ def _cifar_resnet18(n_classes: int) -> nn.Module:
     return network
 
 
+def _efficientnet_lite0(n_classes: int) -> nn.Module:
+    """Build timm's EfficientNet-Lite0 with the padding of the published weights; it has no squeeze-excite."""
+    return build_foreign("timm", MODEL, n_classes, {})
+
+
 _ALL = (
     Preset(
         name="mnist-cnn",
@@ -125,6 +136,19 @@ _ALL = (
         recipe=Recipe(
             epochs=18, peak_lr=2e-3, weight_decay=0.05, warm_up=0.3, crop_padding=4, flip=True, autocast=True
         ),
+    ),
+    Preset(
+        name="clothing-efficientnet-lite0",
+        title="Clothing · EfficientNet-Lite0",
+        dataset="clothing",
+        build=_efficientnet_lite0,
+        preprocessing=Preprocessing(
+            mode="RGB", size=(224, 224), mean=(0.5,) * 3, std=(0.5,) * 3, resize=256, interpolation="bicubic"
+        ),
+        recipe=Recipe(
+            epochs=3, peak_lr=3e-4, weight_decay=0.05, warm_up=0.2, crop_padding=24, flip=True, batch_size=32
+        ),
+        starts_from_imagenet=True,
     ),
 )
 PRESETS: Mapping[str, Preset] = {preset.name: preset for preset in _ALL}

@@ -25,14 +25,14 @@ from xda.atomic import replacing
 from xda.data.dataset import ImageDataset, ImageSplit
 from xda.data.preprocessing import Preprocessing
 from xda.errors import ConfigError
-from xda.networks.batches import index_batches, load_batch
+from xda.networks.batches import fitting_batch_size, index_batches, load_batch
 from xda.networks.checkpoints import pack, read_metadata, save_weights
 from xda.networks.presets import Preset, Recipe, get_preset
 from xda.networks.spec import NetworkSpec, build_network
+from xda.networks.transfer import transfer
 from xda.progress import Progress
 
 _FORMAT = 1
-_EVAL_BATCH = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,8 @@ class TrainingResult:
     seconds: float
     """Time of all attempts; 0 if the training was already finished."""
     epochs: int
+    fitted_accuracy: float | None = None
+    """The same share before the first epoch, where training starts from ImageNet's weights and a fitted head."""
 
 
 def train(
@@ -55,6 +57,7 @@ def train(
     progress: Progress,
     seed: int = 0,
     epochs: int | None = None,
+    kept: Path | None = None,
 ) -> TrainingResult:
     """Train a preset network and write its weights.
 
@@ -77,6 +80,8 @@ def train(
         Of initial weights, order and augmentation.
     epochs : int, optional
         Instead of the recipe's number.
+    kept : Path, optional
+        Folder of features on which a head is fitted; see ``xda.networks.transfer``.
 
     Returns
     -------
@@ -96,15 +101,25 @@ def train(
     key = _key(known, recipe, dataset, seed)
     header = read_metadata(checkpoint)
     if header.get("training_key") == key:
-        return TrainingResult(float(header["test_accuracy"]), 0.0, int(header["epochs"]))
+        return TrainingResult(
+            float(header["test_accuracy"]), 0.0, int(header["epochs"]), _number(header.get("fitted_accuracy"))
+        )
 
     started = time.perf_counter()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = build_network(NetworkSpec(preset, len(dataset.classes)))
-    network.to(device).to(memory_format=torch.channels_last)  # faster convolutions, on the CPU too
     unfinished = checkpoint.with_name(f"{checkpoint.name}.unfinished")
+    state = read_metadata(unfinished)
+    fitted = _number(state.get("fitted_accuracy")) if state.get("training_key") == key else None
+    if known.starts_from_imagenet:
+        network = transfer(known, dataset, kept, device=device, progress=progress).network
+        if fitted is None:
+            fitted = _accuracy(network, dataset.test, known.preprocessing, device, progress)
+    else:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = build_network(NetworkSpec(preset, len(dataset.classes)))
+    network.to(device).to(memory_format=torch.channels_last)  # faster convolutions, on the CPU too
     run = _Run(network, recipe, key, len(dataset.train))
+    run.fitted_accuracy = fitted
     run.resume(unfinished)
     earlier = run.seconds
     images, labels = _preload(dataset.train, known.preprocessing, device, progress, "Reading training images")
@@ -116,9 +131,11 @@ def train(
     accuracy = _accuracy(network, dataset.test, known.preprocessing, device, progress)
     # without the time, so that the same training gives the same file
     outcome = {"training_key": key, "preset": preset, "test_accuracy": repr(accuracy), "epochs": str(recipe.epochs)}
+    if fitted is not None:
+        outcome["fitted_accuracy"] = repr(fitted)
     save_weights(network, checkpoint, outcome)
     unfinished.unlink(missing_ok=True)
-    return TrainingResult(accuracy, round(earlier + time.perf_counter() - started, 3), recipe.epochs)
+    return TrainingResult(accuracy, round(earlier + time.perf_counter() - started, 3), recipe.epochs, fitted)
 
 
 class _Run:
@@ -130,6 +147,7 @@ class _Run:
         self.key = key
         self.epoch = 0
         self.seconds = 0.0
+        self.fitted_accuracy: float | None = None
         self.steps_per_epoch = math.ceil(n_train / recipe.batch_size)
         self.optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.peak_lr, weight_decay=recipe.weight_decay)
 
@@ -148,6 +166,8 @@ class _Run:
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
         header = {"training_key": self.key, "epoch": str(self.epoch), "seconds": str(self.seconds)}
+        if self.fitted_accuracy is not None:
+            header["fitted_accuracy"] = repr(self.fitted_accuracy)
         with replacing(path) as file:
             file.write(pack(tensors, header))
 
@@ -170,6 +190,10 @@ class _Run:
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": states})
         self.epoch = int(header["epoch"])
         self.seconds = float(header["seconds"])
+
+
+def _number(text: str | None) -> float | None:
+    return None if text is None else float(text)
 
 
 def _key(preset: Preset, recipe: Recipe, dataset: ImageDataset, seed: int) -> str:
@@ -251,7 +275,7 @@ def _accuracy(
     network.eval()
     right = 0
     with torch.inference_mode():
-        for batch in index_batches(len(split), _EVAL_BATCH):
+        for batch in index_batches(len(split), fitting_batch_size(preprocessing, device)):
             predicted = network(load_batch(split, batch, preprocessing).to(device)).argmax(1).cpu().numpy()
             right += int((predicted == split.labels[batch]).sum())
             progress("Testing", int(batch[-1]) + 1, len(split))

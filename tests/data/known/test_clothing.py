@@ -77,7 +77,7 @@ def test_both_sources_give_the_same_layout(tmp_path: Path, monkeypatch: pytest.M
         assert dataset.test.labels.tolist() == np.repeat(np.arange(10), 2).tolist()
         registry.fetch("clothing", folder, silent)
     assert asked == [clothing.URL]
-    names = [dataset.test.source.origin(i) for i in range(2)]  # type: ignore[attr-defined]
+    names = [dataset.test.source.origin(i) for i in range(2)]
     assert names == ["test/dress/test-0.jpg", "test/dress/validation-0.jpg"]
     assert {path.name for path in by_hand.iterdir()} == {"clothing", "clothing.tar", ".clothing-checked"}
     assert {path.name for path in fetched.iterdir()} == {"clothing", clothing.DIGEST, ".clothing-checked"}
