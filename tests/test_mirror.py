@@ -12,7 +12,6 @@ TESTED_IN = {
     "xda.relevance.nodes": "relevance/operations/test_registry.py",
     "xda.attribution.collection": "attribution/test_contribution_tables.py",
     "xda.attribution.results": "attribution/test_alignment.py",
-    "xda.build.demo": "test_cli.py",
     "xda.build.verify": "build/test_binary.py",
     "xda.errors": "test_decision.py",
     "xda.explanation.device_queue": "explanation/test_heatmaps.py",

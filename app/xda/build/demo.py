@@ -15,9 +15,10 @@ from xda.decision import Split
 from xda.errors import ConfigError, RunError
 from xda.networks.checkpoints import save_weights
 from xda.networks.device import resolve_device
-from xda.networks.presets import get_preset
+from xda.networks.presets import MODEL, get_preset
 from xda.networks.training import TrainingResult, train
 from xda.networks.transfer import transfer
+from xda.networks.zoo import require_model
 from xda.progress import Progress
 from xda.settings import Settings
 from xda.storage.run.folder import RunFolder
@@ -33,7 +34,11 @@ def checkpoint_path(settings: Settings, preset: str) -> Path:
 
 def fetch_and_load(preset: str, settings: Settings, progress: Progress) -> ImageDataset:
     """Fetch the data of a preset, unless that was done before, and load them."""
-    name = get_preset(preset).dataset
+    known = get_preset(preset)
+    if known.starts_from_imagenet:
+        # now, not after a download
+        require_model("timm", MODEL)
+    name = known.dataset
     registry.fetch(name, settings.data_dir, progress)
     return registry.load(name, settings.data_dir, progress=progress)
 
