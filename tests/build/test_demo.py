@@ -11,10 +11,10 @@ import pytest
 from tests.data.known.test_clothing import REAL, archive
 from xda.build import demo
 from xda.build.demo import demo_run
-from xda.data.known import clothing
+from xda.data.known import clothing, registry
 from xda.errors import ConfigError
 from xda.explanation.run import Explainer
-from xda.networks import imagenet_weights, transfer
+from xda.networks import imagenet_weights
 from xda.progress import silent
 from xda.settings import Settings
 
@@ -76,7 +76,6 @@ def test_without_timm_nothing_is_downloaded(tmp_path: Path, monkeypatch: pytest.
         raise ConfigError("timm is not installed")
 
     monkeypatch.setattr(demo, "require_model", absent)
-    monkeypatch.setattr(demo.registry, "fetch", lambda *arguments: pytest.fail("it was fetched"))
+    monkeypatch.setattr(registry, "fetch", lambda *arguments: pytest.fail("it was fetched"))
     with pytest.raises(ConfigError, match="timm is not installed"):
         demo_run(Settings(home=tmp_path), silent, "clothing")
-    assert transfer.transfer is demo.transfer

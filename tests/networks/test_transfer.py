@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from tests.bars import CPU
+from tests.bars import CPU, extract
 from xda.build.config import BuildConfig, DataTable, NetworkTable, RunTable, SurrogateTable
 from xda.build.pipeline import build_run
 from xda.data.dataset import ImageDataset
@@ -19,7 +19,6 @@ from xda.decision import Split
 from xda.errors import ConfigError
 from xda.networks import presets, training, transfer
 from xda.networks.checkpoints import load_weights, read_metadata, save_weights
-from xda.networks.features import extract
 from xda.networks.heads import split_head
 from xda.networks.presets import Preset, get_preset
 from xda.networks.spec import NetworkSpec, build_network
@@ -67,7 +66,7 @@ def test_features_are_computed_once(
     first = transferred(preset, bars, tmp_path)
     (file,) = tmp_path.iterdir()
     with monkeypatch.context() as patch:
-        patch.delattr(transfer, "extract")
+        patch.delattr(transfer, "extract_batches")
         again = transferred(preset, bars, tmp_path)
     np.testing.assert_array_equal(again.train_features, first.train_features)
     # half a file is no features

@@ -19,7 +19,7 @@ from xda.atomic import replacing
 from xda.data.dataset import ImageDataset, ImageSplit
 from xda.data.preprocessing import Preprocessing
 from xda.networks.checkpoints import pack
-from xda.networks.features import extract
+from xda.networks.features import extract_batches
 from xda.networks.fitted_head import FittedHead, fit_head
 from xda.networks.heads import head_name, split_head
 from xda.networks.imagenet_weights import fill_all_but_head
@@ -96,7 +96,7 @@ def kept_features(
     folder : Path, optional
         Made if absent; None: nothing is kept.
     device, progress, stage
-        As for ``extract``.
+        As for ``extract_batches``.
 
     Raises
     ------
@@ -113,7 +113,8 @@ def kept_features(
         # absent, or half a file
         except (OSError, ValueError, EOFError):
             pass
-    features, _ = extract(network, preprocessing, split, device=device, progress=progress, stage=stage)
+    batches = extract_batches(network, preprocessing, split, device=device, progress=progress, stage=stage)
+    features: NDArray[np.float32] = np.concatenate([np.empty((0, shape[1]), np.float32), *(z for z, _ in batches)])
     if path is not None:
         with replacing(path) as stream:
             np.save(stream, features)
