@@ -157,7 +157,7 @@ def test_load_with_empty_classes_leaves_them_out() -> None:
 @pytest.mark.parametrize(("name", "known"), [("FashionMNIST", "fashion-mnist"), ("cifar_100", "cifar100")])
 def test_canonical_accepts_other_spellings_of_a_name(name: str, known: str) -> None:
     assert registry.canonical(name) == known
-    with pytest.raises(ConfigError, match="known are: mnist, fashion-mnist, cifar10, cifar100"):
+    with pytest.raises(ConfigError, match="known are: mnist, fashion-mnist, cifar10, clothing, cifar100"):
         registry.canonical("imagenet22k")
 
 
