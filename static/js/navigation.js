@@ -57,7 +57,7 @@ export function installNavigation() {
     for (const [name, value] of [...body.entries()]) {
       if (value === "") body.delete(name);
       // The address holds only the number of a chosen proposal such as "281 · tabby cat".
-      else if (typeof value === "string" && /^\d+ · /.test(value)) body.set(name, value.replace(/ .*/s, ""));
+      else if (typeof value === "string" && /^(\d+|none) · /.test(value)) body.set(name, value.replace(/ .*/s, ""));
     }
   });
   // A failed request becomes a plain navigation; the browser explains its failure itself.

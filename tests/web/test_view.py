@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from urllib.parse import parse_qsl, urlsplit
 
+import numpy as np
 import pytest
 
 from xda.errors import InvalidRequestError
 from xda.explanation.gallery import GalleryFilter
+from xda.explanation.run import Explainer
 from xda.web.urls import Urls, with_query
-from xda.web.view import Listing, View, choice, class_number, decimal, flag, integer
+from xda.web.view import Listing, View, choice, class_number, contrast_class, decimal, flag, integer
 
 FULL = View(
     c=0.001,
@@ -53,10 +55,10 @@ def test_view_elsewhere_keeps_display_and_listing() -> None:
 
 
 def test_view_sharing_keeps_view_without_listing() -> None:
-    assert set(FULL.sharing(0.001, 4)) == {
+    assert set(FULL.sharing(0.001, 4, 9)) == {
         "c", "target", "against", "train_class", "show", "map", "scale", "opacity"
     }  # fmt: skip
-    assert View().sharing(0.1, 3) == {"c": "0.1", "target": 3}
+    assert View().sharing(0.1, 3, None) == {"c": "0.1", "target": 3}
 
 
 @pytest.mark.parametrize("value", ["-1", "1.5", "two", "٣", "1e3", "99999999999999", "0x1"])
@@ -124,3 +126,33 @@ def test_class_number_reads_number_proposal_or_name(value: str | None, number: i
 def test_class_number_unknown_is_refused(value: str, words: str) -> None:
     with pytest.raises(InvalidRequestError, match=words):
         class_number("target", value, NAMES)
+
+
+def wrong_and_right(explainer: Explainer) -> tuple[int, int]:
+    """Return a test image on which the network is wrong, and one on which it is right."""
+    right = explainer.outcomes.predicted["test"] == explainer.labels("test")
+    return int(np.flatnonzero(~right)[0]), int(np.flatnonzero(right)[0])
+
+
+def test_view_decision_on_wrong_prediction_is_contrasted_with_the_label(explainer: Explainer) -> None:
+    wrong, right = wrong_and_right(explainer)
+    label, predicted = explainer.label("test", wrong), explainer.predicted("test", wrong)
+    third = next(k for k in range(10) if k not in (label, predicted))
+    cases = [
+        (View(), predicted, label),
+        (View(target=predicted), predicted, label),
+        (View(target=third), third, None),
+        (View(against=third), predicted, third),
+        (View(against="none"), predicted, None),
+    ]
+    for view, target, against in cases:
+        decision = view.decision(explainer, wrong)
+        assert (decision.target, decision.against) == (target, against)
+    assert View().decision(explainer, right).against is None
+
+
+def test_contrast_is_a_class_or_none() -> None:
+    names = ("cat", "dog")
+    assert [contrast_class(text, names) for text in (None, "", "none", "none · nothing", "1", "dog")] == [
+        None, None, "none", "none", 1, 1
+    ]  # fmt: skip

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args
 
 from fastapi import Depends, Query, Request
 
+from xda.attribution.results import UNLABELLED
 from xda.decision import Decision
 from xda.errors import InvalidRequestError
 from xda.explanation.gallery import GalleryFilter, GalleryOrder
@@ -28,6 +29,7 @@ MORE = (4, 12, 24, 48, 96)
 OPACITY_STEP = 5
 MOST = 2**31
 """Larger numbers are refused at once; the run checks whether an image or class exists."""
+NO_CONTRAST: Literal["none"] = "none"
 OFFERED = " · "
 """Separates number and name of a class in the proposals of a long list."""
 ClassParameter = Annotated[str | None, Query(max_length=300)]
@@ -69,7 +71,8 @@ class View:
 
     c: float | None = None
     target: int | None = None
-    against: int | None = None
+    against: int | Literal["none"] | None = None
+    """Contrast class; ``none``: none, even if the network is wrong; None: see ``decision``."""
     train_class: int | None = None
     shown: int = DEFAULT_SHOWN
     """Training images listed of each sign."""
@@ -100,16 +103,24 @@ class View:
         }
 
     def decision(self, explainer: Explainer, test: int) -> Decision:
-        """Return the decision that is asked about; errors as for ``Explainer.decide``."""
-        return explainer.decide(test, c=self.c, target=self.target, against=self.against)
+        """Return the decision that is asked about; errors as for ``Explainer.decide``.
+
+        Unless asked otherwise, a wrong prediction is contrasted with the label: why dog and not cat.
+        """
+        against = None if self.against == NO_CONTRAST else self.against
+        asked = explainer.decide(test, c=self.c, target=self.target, against=against)
+        label = int(explainer.labels("test")[test])
+        if self.against is not None or label == UNLABELLED or explainer.predicted("test", test) == label:
+            return asked
+        return asked if asked.target != explainer.predicted("test", test) else replace(asked, against=label)
 
     def listed(self) -> dict[str, object]:
         """Return the part of the query that selects the listed training images."""
         return {"show": None if self.shown == DEFAULT_SHOWN else self.shown, "train_class": self.train_class}
 
-    def sharing(self, c: float, target: int) -> dict[str, object]:
+    def sharing(self, c: float, target: int, against: int | None) -> dict[str, object]:
         """Return the state that a shared link keeps, with all defaults spelt out."""
-        shared = replace(self, c=c, target=target, listing=Listing()).query()
+        shared = replace(self, c=c, target=target, against=against, listing=Listing()).query()
         return {key: value for key, value in shared.items() if value is not None}
 
     def gallery(self) -> dict[str, object]:
@@ -166,6 +177,12 @@ def class_number(name: str, value: str | None, names: Sequence[str]) -> int | No
             several = ", ".join(map(str, alike[:10]))
             raise InvalidRequestError(f"`{name}` is '{text[:40]}', the name of classes {several}; give a number.")
     return integer(name, number if offered else value, known=len(names) - 1 if names else None)
+
+
+def contrast_class(value: str | None, names: Sequence[str]) -> int | Literal["none"] | None:
+    """Read the contrast class from a query: a class as ``class_number`` does, or ``none``."""
+    word = (value or "").strip().partition(OFFERED)[0]
+    return NO_CONTRAST if word == NO_CONTRAST else class_number("against", value, names)
 
 
 def decimal(name: str, value: str | None) -> float | None:
@@ -276,7 +293,7 @@ def read_view(
     return View(
         c=decimal("c", c),
         target=class_number("target", target, names),
-        against=class_number("against", against, names),
+        against=contrast_class(against, names),
         train_class=class_number("train_class", train_class, names),
         shown=integer("show", show, 1, most) or min(DEFAULT_SHOWN, most),
         colours=cast(Colours, choice("map", map, COLOURS)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from xda.numerals import count, number, terms
 from xda.present.story import Story
@@ -72,9 +73,20 @@ def softmax(logits: Sequence[float]) -> list[float]:
     return [weight / whole for weight in weights]
 
 
-def logit_rows(story: Story, here: Here) -> tuple[tuple[LogitRow, ...], str]:
-    """Return a row for each class (or for those that matter), and a sentence that counts the others."""
+def logit_rows(
+    story: Story, here: Here, against: int | Literal["none"] | None = None
+) -> tuple[tuple[LogitRow, ...], str]:
+    """Return a row for each class (or for those that matter), and a sentence that counts the others.
+
+    Parameters
+    ----------
+    story : Story
+    here : callable
+    against : int or "none", optional
+        The contrast in the page's address, which its links keep.
+    """
     told = story.explanation
+    kept = against if told.against is None else told.against
     test, names = told.test, story.classes
     shown: Sequence[int] = range(len(names))
     if len(names) > MOST_ROWS:
@@ -94,7 +106,7 @@ def logit_rows(story: Story, here: Here) -> tuple[tuple[LogitRow, ...], str]:
             is_label=k == test.label,
             is_target=k == told.target,
             is_against=k == told.against,
-            url=here(target=k, against=None if told.against == k else told.against, train_class=None),
+            url=here(target=k, against=None if kept == k else kept, train_class=None),
         )
         for k, cells in zip(shown, zip(*columns, strict=True), strict=True)
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from xda.attribution.results import Explanation
+from xda.attribution.results import UNLABELLED, Explanation
 from xda.present.colour import Colours
 from xda.web.pages.chrome import Choice, Option
 from xda.web.urls import Query, fields
-from xda.web.view import View
+from xda.web.view import NO_CONTRAST, View
 
 Fields = tuple[tuple[str, str], ...]
 """Hidden fields of a form."""
@@ -34,11 +34,13 @@ def ask(
     told: Explanation, names: Sequence[str], action: str | None, keep: Query, roles: Sequence[str] | None = None
 ) -> Ask:
     """Return the form; ``roles`` are words after the names of the targets."""
+    wrong = told.test.label not in (told.test.predicted, UNLABELLED)
     return Ask(
         action,
         tuple(Option(str(k), name + (roles[k] if roles else ""), k == told.target) for k, name in enumerate(names)),
         (
-            Option("", "nothing", told.against is None),
+            # A wrong decision has a contrast unless another choice is sent.
+            Option(NO_CONTRAST if wrong else "", "nothing", told.against is None),
             *(Option(str(k), name, k == told.against) for k, name in enumerate(names)),
         ),
         fields(keep),
@@ -79,4 +81,6 @@ def legend(view: View, here: Here, action: str | None, keep: Query, one_scale: s
 
 def share(run: str, told: Explanation, view: View, train: int | None = None) -> Fields:
     """Return the form that shares an explanation, or a pair of it."""
-    return fields({"run": run, "test": told.test.index, "train": train, **view.sharing(told.c, told.target)})
+    return fields(
+        {"run": run, "test": told.test.index, "train": train, **view.sharing(told.c, told.target, told.against)}
+    )

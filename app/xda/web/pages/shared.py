@@ -24,7 +24,7 @@ from xda.web.pages.pair.context import PairPictures
 from xda.web.pages.pair.routes import asked_pair, pair_page
 from xda.web.pages.pictures import StoredPictures
 from xda.web.rendering import render, urls_of
-from xda.web.view import View
+from xda.web.view import NO_CONTRAST, View
 
 if TYPE_CHECKING:
     from xda.explanation.catalog import Catalog
@@ -39,7 +39,7 @@ def view_of(state: LinkRequest) -> View:
     return View(
         c=state.c,
         target=state.target,
-        against=state.against,
+        against=NO_CONTRAST if state.against is None else state.against,
         train_class=state.train_class,
         shown=state.show,
         colours=state.map,

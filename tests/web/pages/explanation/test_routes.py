@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 
+import numpy as np
 from starlette.testclient import TestClient
 
 from xda.explanation.run import Explainer
@@ -39,3 +41,18 @@ def test_page_and_downloads_tell_the_same_decision(client: TestClient, explainer
     assert "why 4 and not 9" in client.get(f"/r/digits/test/14?{ASKED}").text
     picture = client.get(f"/r/digits/test/14/explanation.png?{ASKED}")
     assert (picture.headers["content-type"], picture.content[:4]) == ("image/png", b"\x89PNG")
+
+
+def test_page_of_wrong_decision_asks_why_not_the_label(client: TestClient, explainer: Explainer) -> None:
+    outcomes = explainer.outcomes
+    wrong = int(np.flatnonzero(outcomes.predicted["test"] != explainer.labels("test"))[0])
+    label, predicted = explainer.label("test", wrong), explainer.predicted("test", wrong)
+    assert f"Why {predicted} and not {label}?" in client.get(f"/r/digits/test/{wrong}").text
+    alone = client.get(f"/r/digits/test/{wrong}?against=none").text
+    assert f"Why {predicted}?" in alone
+    assert re.search(r'<option value="none" selected>\s*nothing', alone)
+    assert client.get(f"/r/digits/test/{wrong}/explanation.json?against=none").json()["against"] is None
+    shared = client.post(
+        "/api/v1/links", data={"run": "digits", "test": str(wrong)}, headers={"Sec-Fetch-Site": "same-origin"}
+    )
+    assert f"Why {predicted}?" in client.get(shared.headers["location"]).text

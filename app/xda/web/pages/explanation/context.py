@@ -198,7 +198,7 @@ def build(
         [(part, pair(part) or "") for part in told.supporting],
         [(part, pair(part) or "") for part in told.opposing],
     )
-    logits, logits_left_out = logit_rows(story, here)
+    logits, logits_left_out = logit_rows(story, here, view.against)
     by_class, classes_left_out = class_rows(story, here)
     network = test.network_logits
     exports = view.query(target=told.target, shown=View().shown, train_class=None)

@@ -10,6 +10,7 @@ from xda.numerals import count, percent, signed
 from xda.web.pages.chrome import Chrome, origin
 from xda.web.pages.class_tables import MOST_ROWS, LogitRow, column, softmax
 from xda.web.urls import Urls
+from xda.web.view import NO_CONTRAST
 
 if TYPE_CHECKING:
     from xda.explanation.run import Explainer
@@ -88,6 +89,8 @@ def build(
         return urls.training(run, index, query) if 0 <= index < explainer.n_train else None
 
     def influence(each: TestInfluence) -> Influence:
+        # The listed contribution is to the predicted class alone.
+        alone = {} if each.label == each.predicted else {"against": NO_CONTRAST}
         return Influence(
             number=count(each.test),
             attribution=signed(each.attribution),
@@ -96,7 +99,7 @@ def build(
             correct=each.label == each.predicted,
             source=origin(each.source, "test", each.test),
             image=urls.image(explainer.digest, "test", each.test, thumb=True),
-            url=urls.pair(run, each.test, sample.index, query),
+            url=urls.pair(run, each.test, sample.index, {**query, **alone}),
         )
 
     return TrainingPage(
