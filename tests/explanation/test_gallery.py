@@ -23,6 +23,7 @@ FILTERS = [
     GalleryFilter(label=0, predicted=0, disagrees=False),
     GalleryFilter(disagrees=True, max_margin=0.4),
     GalleryFilter(max_margin=0.0),
+    GalleryFilter(max_margin=float(MARGIN[11])),
 ]
 
 

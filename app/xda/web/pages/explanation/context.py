@@ -87,7 +87,7 @@ class ExplanationPage:
     following: str | None
     confidence: str
     ask_surrogate: str | None
-    """The same question about the surrogate's prediction."""
+    """The same question about the surrogate's prediction, where that differs and is not asked already."""
     question: str
     ask: Ask
     image: str
@@ -206,6 +206,8 @@ def build(
     roles = [_roles(k, test.predicted, test.label) for k in range(len(names))]
     both = (told.sum_supporting, told.sum_opposing)
     (totals, _), (sums, logit) = terms(both, told.surrogate_logit), addends(both, told.surrogate_logit)
+    surrogate_asked = test.surrogate_predicted in (test.predicted, told.target)
+    ask_surrogate = None if surrogate_asked else here(target=test.surrogate_predicted, against=None, train_class=None)
     return ExplanationPage(
         chrome=chrome,
         story=story,
@@ -213,7 +215,7 @@ def build(
         previous=neighbour(neighbours[0]),
         following=neighbour(neighbours[1]),
         confidence=percent(softmax(network)[test.predicted], 1),
-        ask_surrogate=here(target=test.surrogate_predicted, against=None, train_class=None),
+        ask_surrogate=ask_surrogate,
         question=question(told, names),
         ask=ask(told, names, action, view.query(target=None, against=None), roles),
         image=pictures.test(),
