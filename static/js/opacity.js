@@ -3,6 +3,8 @@
 import { all, around } from "./elements.js";
 
 const SLIDER = "[data-opacity-form] input[type=range]";
+// The opacity of an address that names none (OPACITY in xda.present.colour).
+const USUAL = "60";
 
 export function installOpacity() {
   document.addEventListener("input", (event) => {
@@ -15,7 +17,7 @@ export function installOpacity() {
     const slider = around(event, SLIDER);
     if (!(slider instanceof HTMLInputElement)) return;
     const url = new URL(location.href);
-    if (slider.value === "100") url.searchParams.delete("opacity");
+    if (slider.value === USUAL) url.searchParams.delete("opacity");
     else url.searchParams.set("opacity", slider.value);
     history.replaceState(history.state, "", url);
     carry(slider.value);
@@ -29,7 +31,7 @@ function carry(value) {
     // The href of an SVG link is an object, so read the attribute.
     const url = new URL(link.getAttribute("href") ?? "", location.href);
     if (url.origin !== location.origin || !/\/test\/\d+/.test(url.pathname) || link.hasAttribute("download")) continue;
-    if (value === "100") url.searchParams.delete("opacity");
+    if (value === USUAL) url.searchParams.delete("opacity");
     else url.searchParams.set("opacity", value);
     link.setAttribute("href", url.pathname + url.search + url.hash);
   }

@@ -1,4 +1,4 @@
-"""The colour scales: symmetric, linear in lightness, zero exactly white; and their PNGs are lossless."""
+"""The colours of the layers: one hue for each sign, opacity by strength, nothing at zero; their PNGs are lossless."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from PIL import Image
 
 from xda.present import colour
 from xda.present.colour import Colours
+from xda.settings import resource_dir
 
 
 def to_oklab(colour: NDArray[np.uint8]) -> tuple[float, float, float]:
@@ -39,35 +40,51 @@ def simulate_deuteranopia(colour: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.asarray(np.clip(np.array(matrix) @ linear, 0, 1))
 
 
+def opacity_of(relevance: float, scale: float) -> float:
+    """Follow the definition for one pixel: ``alpha = (|R| / scale) ** 0.7``, at most 1."""
+    return math.pow(min(1.0, abs(relevance) / scale), 0.7)
+
+
 @pytest.mark.parametrize("colours", colour.COLOURS)
-def test_palette_is_symmetric_and_linear_in_lightness(colours: Colours) -> None:
-    table = colour.palette(colours)
-    lightness = np.array([to_oklab(entry)[0] for entry in table])
-    share = np.abs(np.arange(-127, 128)) / 127
-    assert table.shape == (255, 3)
-    assert table[colour.ZERO].tolist() == [255, 255, 255]
-    np.testing.assert_allclose(lightness, 1 - share * (1 - lightness[0]), atol=0.004)
-    np.testing.assert_allclose(lightness, lightness[::-1], atol=0.004)
+def test_ends_have_one_lightness_and_lie_inside_srgb(colours: Colours) -> None:
+    lightness, *_ = colour._ENDS[colours]
+    for end in colour.ends(colours):
+        assert to_oklab(np.array(end, np.uint8))[0] == pytest.approx(lightness, abs=0.004)
 
 
 @pytest.mark.parametrize("colours", colour.COLOURS)
 def test_signs_stay_apart_without_green_cones(colours: Colours) -> None:
-    table = colour.palette(colours)
-    for magnitude in (32, 64, 127):
-        support = simulate_deuteranopia(table[127 + magnitude])
-        oppose = simulate_deuteranopia(table[127 - magnitude])
-        # the sign shows in the order of the red and the blue channel, not only in a shade
-        assert support[0] > support[2]
-        assert oppose[2] > oppose[0]
+    layer = colour.layer_palette(colours)
+    for background in (0, 128, 255):
+        for magnitude in (32, 64, 127):
+            shown = []
+            for entry in (layer[127 + magnitude], layer[127 - magnitude]):
+                alpha = entry[3] / 255
+                shown.append(simulate_deuteranopia(alpha * entry[:3] + (1 - alpha) * background))
+            support, oppose = shown
+            # the sign shows in the order of the red and the blue channel, not only in a shade
+            assert support[0] > support[2]
+            assert oppose[2] > oppose[0]
 
 
 @pytest.mark.parametrize("colours", colour.COLOURS)
-def test_layer_over_white_is_the_opaque_map(colours: Colours) -> None:
-    layer = colour.layer_palette(colours).astype(np.float64)
-    alpha = layer[:, 3:] / 255
-    over_white = alpha * layer[:, :3] + (1 - alpha) * 255
-    np.testing.assert_allclose(over_white, colour.palette(colours), atol=0.5)
-    assert layer[colour.ZERO, 3] == 0
+@pytest.mark.parametrize("opacity", [100, 60, 5])
+def test_layer_has_one_colour_for_each_sign_and_opacity_by_strength(colours: Colours, opacity: int) -> None:
+    layer = colour.layer_palette(colours, opacity)
+    oppose, support = colour.ends(colours)
+    assert layer.shape == (255, 4)
+    for level in range(-127, 128):
+        red, green, blue, alpha = layer[127 + level].tolist()
+        assert (red, green, blue) == (oppose if level < 0 else support)
+        assert abs(alpha - 255 * opacity / 100 * opacity_of(level, 127)) <= 0.5
+
+
+def test_style_sheet_has_the_colours_of_the_maps() -> None:
+    tokens = (resource_dir("static") / "css" / "tokens.css").read_text()
+    plain, other = tokens.split('[data-colours="orange-purple"]')
+    for text, colours in ((plain, colour.COLOURS[0]), (other, colour.COLOURS[1])):
+        for name, end in zip(("oppose", "support"), colour.ends(colours), strict=True):
+            assert f"--map-{name}: rgb({' '.join(map(str, end))});" in text
 
 
 def test_levels_follow_the_definition_value_by_value() -> None:
@@ -76,7 +93,7 @@ def test_levels_follow_the_definition_value_by_value() -> None:
     entries = colour.levels(relevance, scale)
     for row, column in np.ndindex(relevance.shape):
         share = max(-1.0, min(1.0, float(relevance[row, column]) / scale))
-        assert entries[row, column] == 127 + round(share * 127)
+        assert entries[row, column] == 127 + math.copysign(math.floor(abs(share) * 127 + 0.5), share)
 
 
 def test_levels_of_opposite_maps_mirror_each_other() -> None:
@@ -87,7 +104,7 @@ def test_levels_of_opposite_maps_mirror_each_other() -> None:
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, math.nan, math.inf])
-def test_levels_with_meaningless_scale_are_white(scale: float) -> None:
+def test_levels_with_meaningless_scale_are_zero(scale: float) -> None:
     assert (colour.levels(np.ones((2, 2), dtype=np.float32), scale) == colour.ZERO).all()
 
 
@@ -100,16 +117,15 @@ def test_full_scale_is_the_largest_magnitude_of_all_maps() -> None:
 @pytest.mark.parametrize("colours", colour.COLOURS)
 def test_png_is_lossless(colours: Colours) -> None:
     relevance = np.linspace(-1, 1, 255, dtype=np.float32).reshape(15, 17)
-    opaque = Image.open(io.BytesIO(colour.colorize(relevance, 1.0, colours, layer=False)))
-    np.testing.assert_array_equal(np.asarray(opaque.convert("RGB")).reshape(-1, 3), colour.palette(colours))
-    np.testing.assert_array_equal(colour.rgb(relevance, 1.0, colours), np.asarray(opaque.convert("RGB")))
     layer = Image.open(io.BytesIO(colour.colorize(relevance, 1.0, colours)))
     np.testing.assert_array_equal(np.asarray(layer.convert("RGBA")).reshape(-1, 4), colour.layer_palette(colours))
+    np.testing.assert_array_equal(colour.rgba(relevance, 1.0, colours, 100), np.asarray(layer.convert("RGBA")))
 
 
-def test_zero_is_white_and_transparent_in_the_png() -> None:
-    relevance = np.zeros((3, 4), dtype=np.float32)
-    opaque = Image.open(io.BytesIO(colour.colorize(relevance, 0.0, layer=False))).convert("RGB")
-    layer = Image.open(io.BytesIO(colour.colorize(relevance, 0.0))).convert("RGBA")
-    assert opaque.getextrema() == ((255, 255),) * 3
-    assert layer.getchannel("A").getextrema() == (0, 0)
+def test_layer_of_zero_relevance_leaves_black_black_and_white_white() -> None:
+    zero = colour.colorize(np.zeros((3, 4), dtype=np.float32), 1.0)
+    for level in (0, 255):
+        picture = Image.new("RGB", (4, 3), (level, level, level))
+        layer = Image.open(io.BytesIO(zero)).convert("RGBA")
+        picture.paste(layer, (0, 0), layer)
+        assert picture.getextrema() == ((level, level),) * 3

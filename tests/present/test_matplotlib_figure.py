@@ -20,11 +20,12 @@ from tests.explanation.notebooks import NamedDataset, make_model, make_tensors
 from tests.present.test_png_figure import NAMES
 from tests.world import C_VALUES, World
 from xda.attribution.results import UNLABELLED
+from xda.data.preprocessing import Preprocessing
 from xda.errors import ConfigError, NotFoundError
 from xda.explanation.illustration import Panel, displayable, run_panel
 from xda.explanation.model import ModelExplainer
 from xda.explanation.run import Explainer
-from xda.present.colour import full_scale, rgb
+from xda.present.colour import full_scale, rgba
 from xda.present.matplotlib_figure import draw
 from xda.progress import silent
 
@@ -51,6 +52,11 @@ def pictures(axes: list[Axes]) -> list[np.ndarray]:
     return [np.asarray(axis.images[0].get_array()) for axis in axes if axis.images]
 
 
+def layers(axes: list[Axes]) -> list[np.ndarray]:
+    """Return the heat-maps that lie over images."""
+    return [np.asarray(axis.images[1].get_array()) for axis in axes if len(axis.images) > 1]
+
+
 def columns(figure: Figure, wing: int) -> list[list[Axes]]:
     """Return the axes of one wing by column, from left to right, each from top to bottom."""
     axes = figure.subfigs[wing].axes
@@ -65,19 +71,33 @@ def test_figure_training_image_is_between_its_maps(drawn: Figure, panel: Panel, 
     assert len(found) == len(in_order) == LIMIT
     for column, part in zip(found, in_order, strict=True):
         pair = panel.pairs[part.index]
-        train_map, image, test_map = pictures(column)
-        np.testing.assert_array_equal(train_map, rgb(pair.train, full_scale(pair.train)))
+        upper, image, lower = pictures(column)
+        train_map, test_map = layers(column)
+        np.testing.assert_array_equal(upper, panel.train_images[part.index])
+        np.testing.assert_array_equal(train_map, rgba(pair.train, full_scale(pair.train)))
         np.testing.assert_array_equal(image, panel.train_images[part.index])
-        np.testing.assert_array_equal(test_map, rgb(pair.test, full_scale(pair.test)))
+        np.testing.assert_array_equal(lower, panel.test_image)
+        np.testing.assert_array_equal(test_map, rgba(pair.test, full_scale(pair.test)))
         title = column[0].get_title()
         assert panel.classes[part.label] in title
         assert title.startswith("+" if part.attribution > 0 else "−")
 
 
 def test_figure_test_image_and_own_map_are_in_the_middle(drawn: Figure, panel: Panel) -> None:
-    image, own = pictures(drawn.subfigs[1].axes)
+    image, below = pictures(drawn.subfigs[1].axes)
     np.testing.assert_array_equal(image, panel.test_image)
-    np.testing.assert_array_equal(own, rgb(panel.own_map, full_scale(panel.own_map)))
+    np.testing.assert_array_equal(below, panel.test_image)
+    (own,) = layers(drawn.subfigs[1].axes)
+    np.testing.assert_array_equal(own, rgba(panel.own_map, full_scale(panel.own_map)))
+
+
+def test_figure_of_cropped_image_lays_the_map_over_the_seen_part(panel: Panel) -> None:
+    wide = np.zeros((28, 56, 3), np.uint8)
+    cropped = Preprocessing(mode="L", size=(28, 28), mean=(0.0,), std=(1.0,), resize=28)
+    figure = draw(replace(panel, test_image=wide, resizing=cropped))
+    own = figure.subfigs[1].axes[1]
+    assert tuple(own.images[1].get_extent()) == (13.5, 41.5, 27.5, -0.5)
+    assert own.get_xlim() == (-0.5, 55.5)
 
 
 def test_figure_states_question_and_sum(drawn: Figure, panel: Panel) -> None:
@@ -99,8 +119,8 @@ def test_figure_one_scale_covers_all_pairs(panel: Panel) -> None:
     scale = full_scale(*(side for pair in panel.pairs.values() for side in (pair.test, pair.train)))
     figure = draw(panel, one_scale=True)
     (part, *_) = panel.explanation.supporting
-    found = pictures(columns(figure, 2)[0])[0]
-    np.testing.assert_array_equal(found, rgb(panel.pairs[part.index].train, scale))
+    found = layers(columns(figure, 2)[0])[0]
+    np.testing.assert_array_equal(found, rgba(panel.pairs[part.index].train, scale))
 
 
 def test_figure_without_contributions_is_drawn(panel: Panel) -> None:

@@ -66,27 +66,52 @@ def test_card_without_opposing_images_is_drawn(explainer: Explainer) -> None:
     assert pixels(png_figure.card_canvas(told, material(told)).png()).shape == (630, 1200, 3)
 
 
+def over(grey: int, entry: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return an entry of a layer over one grey."""
+    alpha = entry[3] / 255
+    return np.asarray(alpha * entry[:3] + (1 - alpha) * grey)
+
+
+def area(image: NDArray[np.uint8], color: NDArray[np.float64]) -> int:
+    """Count the pixels of a colour, to one level."""
+    return int((np.abs(image - color) <= 1).all(axis=2).sum())
+
+
 @pytest.mark.parametrize("colours", colour.COLOURS)
-def test_figure_shows_every_map_in_full_colour(told: Story, colours: Colours) -> None:
+def test_figure_lays_every_map_over_its_image(told: Story, colours: Colours) -> None:
     image = pixels(png_figure.explanation_canvas(told, material(told), colours=colours).png())
-    table = colour.palette(colours)
+    table = colour.layer_palette(colours, colour.OPACITY)
     n = len(told.explanation.supporting) + len(told.explanation.opposing)
     assert n > 2
     # train-side maps are opposition on their left half, test-side maps support: 80 x 160 pixels each
-    for entry in (table[0], table[-1]):
-        assert (image == entry).all(axis=2).sum() >= n * 80 * 160
-    assert (image == 90).all(axis=2).sum() >= n * 160 * 160 - 1000
+    assert area(image, over(90, table[0])) >= n * 80 * 160
+    assert area(image, over(40, table[-1])) >= n * 80 * 160
+    # the images alone, and the right halves under a map of zeros
+    assert (image == 90).all(axis=2).sum() >= n * (160 + 80) * 160 - 1000
+    assert (image == 40).all(axis=2).sum() >= n * 80 * 160
 
 
 def test_figure_on_one_scale_pales_the_weaker_maps(told: Story) -> None:
     given = material(told)
     weak, pair = next(iter(given.pairs.items()))
     given = replace(given, pairs={**given.pairs, weak: PairRelevance(weak, pair.test * 0.5, pair.train * 0.5, 0.0)})
-    half = colour.palette()[colour.levels(np.full((1, 1), 0.5, np.float32), 1.0)[0, 0]]
+    level = colour.levels(np.full((1, 1), 0.5, np.float32), 1.0)[0, 0]
+    half = over(40, colour.layer_palette(opacity=colour.OPACITY)[level])
     own = pixels(png_figure.explanation_canvas(told, given).png())
     shared = pixels(png_figure.explanation_canvas(told, given, one_scale=True).png())
-    assert (own == half).all(axis=2).sum() == 0
-    assert (shared == half).all(axis=2).sum() >= 80 * 160
+    assert area(own, half) == 0
+    assert area(shared, half) >= 80 * 160
+
+
+def test_black_under_zero_relevance_stays_black_in_figure_and_card(told: Story) -> None:
+    given = replace(
+        material(told), test_image=flat(0), train_images=dict.fromkeys(material(told).train_images, flat(0))
+    )
+    n = len(told.explanation.listed)
+    figure = pixels(png_figure.explanation_canvas(told, given).png())
+    card = pixels(png_figure.card_canvas(told, given).png())
+    assert (figure == 0).all(axis=2).sum() >= n * 2 * 160 * 160
+    assert (card == 0).all(axis=2).sum() >= 4 * 93 * 186
 
 
 NAMES = {

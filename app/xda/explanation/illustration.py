@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from xda.attribution.results import Explanation, PairRelevance
 from xda.data.decoding import decode
+from xda.data.geometry import Resizing
 from xda.decision import Decision
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class Panel:
     """The test image's own heat-map, shape (H, W)."""
     pairs: Mapping[int, PairRelevance]
     """By training image."""
+    resizing: Resizing | None = None
+    """Says which part of an image its heat-map covers; None: the whole image."""
 
 
 def run_panel(explainer: Explainer, decision: Decision, *, limit: int = 4) -> Panel:
@@ -47,6 +50,7 @@ def run_panel(explainer: Explainer, decision: Decision, *, limit: int = 4) -> Pa
         train_images={index: _decoded(explainer.image("train", index)[0]) for index in told.listed},
         own_map=own.result()[0].test,
         pairs={pair.train_index: pair for pair in pairs.result()},
+        resizing=explainer.preprocessing,
     )
 
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from xda.data.decoding import decode
 from xda.data.geometry import Place
 from xda.numerals import MINUS
-from xda.present.colour import Colours, palette
+from xda.present.colour import Colours, ends
 from xda.settings import resource_dir
 
 Color = tuple[int, int, int]
@@ -29,6 +29,8 @@ PAPER: Color = (255, 255, 255)
 INK: Color = (28, 27, 25)
 FAINT: Color = (112, 108, 101)
 LINE: Color = (214, 210, 202)
+INKED = 0.83
+"""The colours of signs are darkened by this factor for words, which need contrast on white."""
 LEAST = 13
 """Smallest size of letters; longer text is cut."""
 _LINE_HEIGHT = 1.3
@@ -148,21 +150,21 @@ def fitted(size: tuple[int, int], side: int) -> tuple[int, int]:
 
 
 def laid(painted: Image.Image, where: Place, base: Image.Image) -> Image.Image:
-    """Paste a painted heat-map on the whole original, over the part that the network saw."""
+    """Lay a painted heat-map (RGBA) over the whole original, on the part that the network saw; return the original."""
     x, y = base.width / where.original[0], base.height / where.original[1]
     left, top = round(where.seen.left * x), round(where.seen.top * y)
     right = round((where.seen.left + where.seen.width) * x)
     bottom = round((where.seen.top + where.seen.height) * y)
     size = max(1, right - left), max(1, bottom - top)
     resample = Image.Resampling.NEAREST if min(size) > 2 * max(painted.size) else Image.Resampling.BILINEAR
-    base.paste(painted.resize(size, resample), (left, top))
+    over = painted.resize(size, resample)
+    base.paste(over, (left, top), over)
     return base
 
 
 def sign_colors(colours: Colours) -> tuple[Color, Color]:
-    """Return the colours of opposition and support."""
-    table = palette(colours)
-    (r, g, b), (u, v, w) = table[0].tolist(), table[-1].tolist()
+    """Return the colours of opposition and support for words and bars on paper: those of the maps, darker."""
+    (r, g, b), (u, v, w) = ([round(INKED * level) for level in end] for end in ends(colours))
     return (r, g, b), (u, v, w)
 
 
@@ -234,9 +236,11 @@ class Canvas:
         """Place an encoded image."""
         self.picture(decode(encoded, "RGB", longest=side), left, top, side)
 
-    def heatmap(self, painted: Image.Image, where: Place, left: int, top: int, side: int) -> None:
-        """Place an opaque heat-map at the visible part of the original in a square; the rest stays blank."""
-        self.picture(laid(painted, where, Image.new("RGB", fitted(where.original, side), PAPER)), left, top, side)
+    def covered(self, encoded: bytes, painted: Image.Image, where: Place, left: int, top: int, side: int) -> None:
+        """Place an encoded image with a painted heat-map over the part that the network saw."""
+        base = decode(encoded, "RGB", longest=side)
+        resample = Image.Resampling.NEAREST if side > 2 * max(base.size) else Image.Resampling.LANCZOS
+        self.picture(laid(painted, where, base.resize(fitted(base.size, side), resample)), left, top, side)
 
     def balance(self, supporting: float, opposing: float, logit: float, colours: Colours, box: Box) -> None:
         """Draw the sum as two bars: support from zero to the right, opposition back from there to the logit."""

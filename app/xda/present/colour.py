@@ -1,12 +1,12 @@
-"""Relevance to colour: two diverging scales through white, as palette images.
+"""Relevance to colour: a transparent layer with one hue for each sign, to lie over a photograph in its own colours.
 
-In goes a map of signed relevances and the magnitude that counts as full colour; out comes a lossless palette PNG.
-Both scales are straight lines in OKLab (Ottosson, "A perceptual color space for image processing", 2020) from white to
-one end for each sign. Both ends have the same lightness and the same chroma, so lightness falls linearly with the
-magnitude and equal magnitudes of either sign weigh the same to the eye.
+In goes a map of signed relevances and the magnitude that counts as full colour; out comes a layer. The colour says only
+the sign; the strength is the opacity, ``alpha = (|R| / scale) ** 0.7``, times the opacity of all maps (60 % unless the
+reader chooses another). So nothing is seen where the relevance is zero, black stays black, and the photograph shows
+through everywhere. The exponent below 1 keeps weak relevance visible. Both hues have the same lightness (OKLCh;
+Ottosson, "A perceptual color space for image processing", 2020), so equal magnitudes of either sign weigh the same.
 
-The *layer* form is the same picture with as much white as possible turned into transparency: laid over white it is
-exactly the opaque one, laid over an image it tints it and leaves pixels of zero relevance untouched.
+``static/js/colours.js`` has the same table for the browser; a test compares the two.
 """
 
 from __future__ import annotations
@@ -27,10 +27,18 @@ COLOURS: tuple[Colours, ...] = get_args(Colours)
 ZERO = 127
 """Palette entry of zero; levels are symmetric about it: 0 … 254."""
 
-_ENDS: dict[Colours, tuple[float, float, float, float]] = {
-    # lightness, chroma, hue of support, hue of opposition (OKLCh, degrees)
-    "red-blue": (0.50, 0.185, 27.0, 262.0),
-    "orange-purple": (0.56, 0.128, 58.0, 303.0),
+GAMMA = 0.7
+"""Exponent from the share of the scale to the opacity of a pixel."""
+
+OPACITY = 60
+"""Opacity of all maps in percent, unless chosen otherwise."""
+
+Rgb = tuple[int, int, int]
+
+_ENDS: dict[Colours, tuple[float, float, float, float, float]] = {
+    # OKLCh: lightness; chroma and hue (degrees) of support, then of opposition
+    "red-blue": (0.58, 0.21, 27.0, 0.19, 262.0),
+    "orange-purple": (0.58, 0.135, 58.0, 0.16, 303.0),
 }
 
 
@@ -58,50 +66,42 @@ def oklab_to_srgb(lab: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=8)
-def palette(colours: Colours = "red-blue") -> NDArray[np.uint8]:
-    """Return the 255 opaque colours of a scale, most opposing first.
+def ends(colours: Colours = "red-blue") -> tuple[Rgb, Rgb]:
+    """Return the colours of opposition and support in sRGB.
 
     Parameters
     ----------
     colours : {"red-blue", "orange-purple"}
-
-    Returns
-    -------
-    ndarray of uint8, shape (255, 3)
-        Entry 127 is exactly white; read-only.
     """
-    lightness, chroma, support, oppose = _ENDS[colours]
-    share = np.arange(-ZERO, ZERO + 1) / ZERO
-    hue = np.radians(np.where(share > 0, support, oppose))
-    magnitude = np.abs(share)
-    lab = np.stack(
-        [1 - magnitude * (1 - lightness), magnitude * chroma * np.cos(hue), magnitude * chroma * np.sin(hue)], axis=1
-    )
-    table = np.rint(np.clip(oklab_to_srgb(lab), 0, 1) * 255).astype(np.uint8)
-    table[ZERO] = 255
-    table.setflags(write=False)
-    return table
+    lightness, *signs = _ENDS[colours]
+    found = []
+    for chroma, degrees in (signs[2:], signs[:2]):
+        hue = math.radians(degrees)
+        encoded = oklab_to_srgb(np.array([lightness, chroma * math.cos(hue), chroma * math.sin(hue)]))
+        red, green, blue = np.rint(np.clip(encoded, 0, 1) * 255).astype(int).tolist()
+        found.append((red, green, blue))
+    return found[0], found[1]
 
 
-@lru_cache(maxsize=8)
-def layer_palette(colours: Colours = "red-blue") -> NDArray[np.uint8]:
-    """Return the scale with white turned into transparency.
+@lru_cache(maxsize=64)
+def layer_palette(colours: Colours = "red-blue", opacity: int = 100) -> NDArray[np.uint8]:
+    """Return the colour and opacity of every level, most opposing first.
 
     Parameters
     ----------
     colours : {"red-blue", "orange-purple"}
+    opacity : int
+        Of the whole layer, in percent.
 
     Returns
     -------
     ndarray of uint8, shape (255, 4)
-        RGBA; over white each entry equals that of :func:`palette` to one level, entry 127 is fully transparent.
+        RGBA; entry 127 is fully transparent; read-only.
     """
-    opaque = palette(colours).astype(np.float64)
-    # Round alpha up, so that the colour below it never leaves [0, 255].
-    alpha = 255 - opaque.min(axis=1)
-    covered = np.maximum(alpha, 1)[:, None]
-    colour = np.rint((opaque - (255 - alpha)[:, None]) * 255 / covered)
-    table = np.concatenate([np.clip(colour, 0, 255), alpha[:, None]], axis=1).astype(np.uint8)
+    share = np.arange(-ZERO, ZERO + 1) / ZERO
+    table = np.empty((2 * ZERO + 1, 4), dtype=np.uint8)
+    table[:ZERO, :3], table[ZERO:, :3] = ends(colours)
+    table[:, 3] = np.floor(255 * opacity / 100 * np.abs(share) ** GAMMA + 0.5)
     table.setflags(write=False)
     return table
 
@@ -139,13 +139,11 @@ def levels(relevance: NDArray[np.float32], scale: float) -> NDArray[np.uint8]:
     if not (scale > 0 and math.isfinite(scale)):
         return np.full(relevance.shape, ZERO, dtype=np.uint8)
     share = np.clip(np.asarray(relevance, dtype=np.float64) / scale, -1, 1)
-    return (ZERO + np.rint(share * ZERO)).astype(np.uint8)
+    return (ZERO + np.copysign(np.floor(np.abs(share) * ZERO + 0.5), share)).astype(np.uint8)
 
 
-def colorize(
-    relevance: NDArray[np.float32], scale: float, colours: Colours = "red-blue", *, layer: bool = True
-) -> bytes:
-    """Return a heat-map as a lossless palette PNG.
+def colorize(relevance: NDArray[np.float32], scale: float, colours: Colours = "red-blue") -> bytes:
+    """Return a heat-map as a lossless palette PNG, transparent where the relevance is zero.
 
     Parameters
     ----------
@@ -153,8 +151,6 @@ def colorize(
     scale : float
         Magnitude of full colour, see :func:`full_scale`.
     colours : {"red-blue", "orange-purple"}
-    layer : bool
-        Transparent where the relevance is zero, to lie over an image; else opaque with white there.
 
     Returns
     -------
@@ -162,18 +158,16 @@ def colorize(
     """
     entries = levels(relevance, scale)
     height, width = entries.shape
+    table = layer_palette(colours)
     image = Image.frombytes("P", (width, height), entries.tobytes())
-    image.putpalette(palette(colours).tobytes())
+    image.putpalette(np.ascontiguousarray(table[:, :3]).tobytes())
     buffer = io.BytesIO()
-    if layer:
-        table = layer_palette(colours)
-        image.putpalette(np.ascontiguousarray(table[:, :3]).tobytes())
-        image.save(buffer, "PNG", transparency=table[:, 3].tobytes())
-    else:
-        image.save(buffer, "PNG")
+    image.save(buffer, "PNG", transparency=table[:, 3].tobytes())
     return buffer.getvalue()
 
 
-def rgb(relevance: NDArray[np.float32], scale: float, colours: Colours = "red-blue") -> NDArray[np.uint8]:
-    """Return a heat-map as opaque colours, shape (H, W, 3), for figures composed in memory."""
-    return palette(colours)[levels(relevance, scale)]
+def rgba(
+    relevance: NDArray[np.float32], scale: float, colours: Colours = "red-blue", opacity: int = OPACITY
+) -> NDArray[np.uint8]:
+    """Return a heat-map as a layer of shape (H, W, 4), for figures composed in memory."""
+    return layer_palette(colours, opacity)[levels(relevance, scale)]

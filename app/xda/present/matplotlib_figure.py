@@ -2,7 +2,8 @@
 
 In the middle the test image and its own heat-map; to the left the opposing training images, to the right the supporting
 ones, strongest next to the centre; above each training image its side of the relevance, below it the test image's; over
-each its attribution and label. Colours as in the explorer: red supports, blue opposes, white is zero.
+each its attribution and label. A map lies over its image as in the explorer: red supports, blue opposes, zero has no
+colour.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xda.attribution.results import Contribution
+from xda.data.geometry import Box, seen_region
 from xda.errors import ConfigError
 from xda.explanation.illustration import Panel
 from xda.numerals import signed, terms
-from xda.present.canvas import broken
-from xda.present.colour import full_scale, palette, rgb
+from xda.present.canvas import broken, sign_colors
+from xda.present.colour import full_scale, rgba
 from xda.present.words import decision_in_words, evidence, intercept_in_words, question, sum_in_words
 
 if TYPE_CHECKING:
@@ -99,7 +101,7 @@ def draw(panel: Panel, *, one_scale: bool = False) -> Figure:
     columns = max(2, len(told.supporting), len(told.opposing))
     width = TILE * (2 * columns + 2.2)
     drawn = _figure_class()(figsize=(width, 3 * TILE + 1.6), layout="constrained")
-    oppose, support = (tuple(color / 255) for color in palette()[[0, -1]])
+    oppose, support = (tuple(level / 255 for level in color) for color in sign_colors("red-blue"))
     left, centre, right = drawn.subfigures(1, 3, width_ratios=(columns, 2, columns), squeeze=False)[0]
     scale = full_scale(*(side for pair in panel.pairs.values() for side in (pair.test, pair.train)))
     against, speaking = (evidence(told, names, supports=sign) for sign in (False, True))
@@ -119,8 +121,8 @@ def draw(panel: Panel, *, one_scale: bool = False) -> Figure:
     _wing(right, panel, told.supporting, columns, headings[1], support, shared, shown, at_the_end=False)
     upper, lower = centre.subplots(2, 1)
     _picture(upper, panel.test_image)
-    _picture(lower, rgb(panel.own_map, full_scale(panel.own_map)))
-    lower.set_title("its heat-map", fontsize="small", color=FAINT)
+    _covered(lower, panel, panel.test_image, panel.own_map)
+    lower.set_title("with its heat-map", fontsize="small", color=FAINT)
     middle = _lines(f"test image: {decision_in_words(told, names)}", "small", 2 * TILE * NARROWER, 6)
     centre.suptitle("\n".join(middle), fontsize="small")
     room = width * NARROWER
@@ -149,9 +151,9 @@ def _wing(
     first = columns - len(parts) if at_the_end else 0
     for column, part in zip(axes.T[first:], parts, strict=False):
         pair = panel.pairs[part.index]
-        _picture(column[0], rgb(pair.train, full_scale(pair.train) if shared is None else shared))
+        _covered(column[0], panel, panel.train_images[part.index], pair.train, shared)
         _picture(column[1], panel.train_images[part.index])
-        _picture(column[2], rgb(pair.test, full_scale(pair.test) if shared is None else shared))
+        _covered(column[2], panel, panel.test_image, pair.test, shared)
         words = f"{signed(part.attribution)}\n{shown[part.label]}"
         column[0].set_title(words, fontsize="small", color=color)
         column[1].set_title(f"#{part.index:,}", fontsize="x-small", color=FAINT)
@@ -166,11 +168,28 @@ def _picture(axis: Axes, pixels: NDArray[Any]) -> None:
     axis.set(xticks=[], yticks=[])
 
 
+def _covered(
+    axis: Axes, panel: Panel, pixels: NDArray[Any], relevance: NDArray[np.float32], scale: float | None = None
+) -> None:
+    """Draw an image with a heat-map over the part that the network saw; without a scale, on the map's own maximum."""
+    _picture(axis, pixels)
+    height, width = pixels.shape[:2]
+    seen = Box(0, 0, width, height) if panel.resizing is None else seen_region((width, height), panel.resizing)
+    # imshow counts from the middle of the first pixel
+    left, top = seen.left - 0.5, seen.top - 0.5
+    axis.imshow(
+        rgba(relevance, full_scale(relevance) if scale is None else scale),
+        extent=(left, left + seen.width, top + seen.height, top),
+        interpolation="nearest",
+    )
+    axis.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+
+
 def _foot(panel: Panel) -> tuple[str, str]:
     told = panel.explanation
     c = f"C\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{told.c:g}"
     apart = f", {intercept_in_words(told.intercept)}" if told.intercept else ""
-    rows = "rows: relevance on the training image, the training image, relevance on the test image; white is zero"
+    rows = "rows: relevance on the training image, the training image, relevance on the test image; no colour is zero"
     return f"{sum_in_words(told, panel.classes)} ({c}){apart}", rows
 
 

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from xda.attribution.results import Contribution, PairRelevance
-from xda.data.decoding import decode, dimensions
+from xda.data.decoding import dimensions
 from xda.data.geometry import Resizing, place_of
 from xda.decision import Decision
 from xda.errors import ConfigError
 from xda.numerals import signed, terms
-from xda.present.canvas import FAINT, Canvas, Color, fitted, laid, line_height, sign_colors, wrapped
-from xda.present.colour import Colours, full_scale, rgb
+from xda.present.canvas import FAINT, Canvas, Color, line_height, sign_colors, wrapped
+from xda.present.colour import Colours, full_scale, rgba
 from xda.present.story import Story, tell
 from xda.present.words import decision_in_words, evidence, filter_in_words, intercept_in_words, question, sum_in_words
 
@@ -102,7 +102,7 @@ def explanation_canvas(story: Story, drawn: Drawn, *, colours: Colours = "red-bl
     oppose_color, support_color = sign_colors(colours)
 
     def painted(relevance: Map) -> Image.Image:
-        return Image.fromarray(rgb(relevance, full_scale(relevance) if shared is None else shared, colours))
+        return Image.fromarray(rgba(relevance, full_scale(relevance) if shared is None else shared, colours))
 
     test_place = place_of(dimensions(drawn.test_image), drawn.preprocessing)
     canvas.text((MARGIN, 40), question(told, names), 40, room=room, bold=True)
@@ -127,9 +127,9 @@ def explanation_canvas(story: Story, drawn: Drawn, *, colours: Colours = "red-bl
     side = (rows - GAP) // 2
     inset = centre + (CENTRE - side) // 2
     canvas.original(drawn.test_image, inset, top, side)
-    own = Image.fromarray(rgb(drawn.own_map, full_scale(drawn.own_map), colours))
-    canvas.heatmap(own, test_place, inset, top + side + GAP, side)
-    words = "test image; below: its heat-map"
+    own = Image.fromarray(rgba(drawn.own_map, full_scale(drawn.own_map), colours))
+    canvas.covered(drawn.test_image, own, test_place, inset, top + side + GAP, side)
+    words = "test image; below: with its heat-map"
     canvas.text((centre + CENTRE / 2, top - 8), words, NAME, FAINT, room=CENTRE, anchor="md")
 
     def column(part: Contribution, left: int, color: Color) -> None:
@@ -137,9 +137,10 @@ def explanation_canvas(story: Story, drawn: Drawn, *, colours: Colours = "red-bl
         canvas.text((middle, value), signed(part.attribution), 20, color, room=TILE, bold=True, anchor="ma")
         below = value + line_height(20)
         canvas.block((middle, below), names[part.label], NAME, color, room=TILE, most=2, anchor="ma")
-        canvas.heatmap(painted(pair.train), place_of(dimensions(image), drawn.preprocessing), left, top, TILE)
+        train_place = place_of(dimensions(image), drawn.preprocessing)
+        canvas.covered(image, painted(pair.train), train_place, left, top, TILE)
         canvas.original(image, left, top + TILE + GAP, TILE)
-        canvas.heatmap(painted(pair.test), test_place, left, top + 2 * (TILE + GAP), TILE)
+        canvas.covered(drawn.test_image, painted(pair.test), test_place, left, top + 2 * (TILE + GAP), TILE)
         canvas.text((middle, top + rows + 8), f"#{part.index:,}", 16, FAINT, room=TILE, anchor="ma")
         if part.intercept:
             words = f"intercept {signed(part.intercept)}"
@@ -184,7 +185,7 @@ def _footnote(story: Story, one_scale: bool) -> str:
     scale = "all pairs on one scale" if one_scale else "each map on its own scale"
     return (
         "Top: relevance on the training image; middle: the training image; bottom: the pair's relevance on the test "
-        f"image; {scale}; white is zero."
+        f"image; {scale}; no colour where it is zero."
     )
 
 
@@ -211,13 +212,9 @@ def card_canvas(story: Story, drawn: Drawn, *, colours: Colours = "red-blue") ->
 
     tile, gap, top, centre = 186, 14, 206, 232
 
-    def half_and_half(encoded: bytes, relevance: Map, left: int, where: int, side: int) -> None:
-        base = decode(encoded, "RGB", longest=side)
-        resample = Image.Resampling.NEAREST if side > 2 * max(base.size) else Image.Resampling.LANCZOS
-        base = base.resize(fitted(base.size, side), resample)
-        painted = Image.fromarray(rgb(relevance, full_scale(relevance), colours))
-        covered = laid(painted, place_of(dimensions(encoded), drawn.preprocessing), base.copy())
-        canvas.picture(Image.blend(base, covered, 0.6), left, where, side)
+    def covered(encoded: bytes, relevance: Map, left: int, where: int, side: int) -> None:
+        painted = Image.fromarray(rgba(relevance, full_scale(relevance), colours))
+        canvas.covered(encoded, painted, place_of(dimensions(encoded), drawn.preprocessing), left, where, side)
 
     middle = (CARD_SIZE[0] - centre) // 2
     canvas.original(drawn.test_image, middle, top, centre)
@@ -225,7 +222,7 @@ def card_canvas(story: Story, drawn: Drawn, *, colours: Colours = "red-blue") ->
     def wing(parts: Sequence[Contribution], first: int, step: int, color: Color) -> None:
         for place, part in enumerate([part for part in parts if part.index in drawn.train_images][:2]):
             left, below = first + place * step, top + (centre + tile) // 2
-            half_and_half(
+            covered(
                 drawn.train_images[part.index], drawn.pairs[part.index].train, left, top + (centre - tile) // 2, tile
             )
             at = left + tile / 2

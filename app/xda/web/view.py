@@ -16,7 +16,7 @@ from xda.attribution.results import UNLABELLED
 from xda.decision import Decision
 from xda.errors import InvalidRequestError
 from xda.explanation.gallery import GalleryFilter, GalleryOrder
-from xda.present.colour import COLOURS, Colours
+from xda.present.colour import COLOURS, OPACITY, Colours
 
 if TYPE_CHECKING:
     from xda.explanation.run import Explainer
@@ -79,7 +79,7 @@ class View:
     colours: Colours = "red-blue"
     scale: Scale = "own"
     """Each map is scaled to its own maximum, or all maps of the page to one."""
-    opacity: int = 100
+    opacity: int = OPACITY
     """Opacity of the heat-maps in percent, a multiple of ``OPACITY_STEP``."""
     listing: Listing = Listing()
     """The gallery that led to this page."""
@@ -98,7 +98,7 @@ class View:
             "show": None if view.shown == DEFAULT_SHOWN else view.shown,
             "map": None if view.colours == "red-blue" else view.colours,
             "scale": None if view.scale == "own" else view.scale,
-            "opacity": None if view.opacity == 100 else view.opacity,
+            "opacity": None if view.opacity == OPACITY else view.opacity,
             **view.listing.query(),
         }
 
@@ -298,7 +298,7 @@ def read_view(
         shown=integer("show", show, 1, most) or min(DEFAULT_SHOWN, most),
         colours=cast(Colours, choice("map", map, COLOURS)),
         scale=cast(Scale, choice("scale", scale, SCALES)),
-        opacity=100 if percent is None else percent - percent % OPACITY_STEP,
+        opacity=OPACITY if percent is None else percent - percent % OPACITY_STEP,
         listing=listing,
     )
 

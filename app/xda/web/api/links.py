@@ -18,7 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from xda.errors import InvalidRequestError, NotFoundError
-from xda.present.colour import Colours
+from xda.present.colour import OPACITY, Colours
 from xda.present.snapshots import SharedState, capture
 from xda.settings import Settings
 from xda.web.api.models import LinkModel
@@ -52,7 +52,7 @@ class LinkRequest(BaseModel):
     show: Annotated[int, Field(ge=1, le=10_000)] = Field(default=4, description="Training images of each sign.")
     map: Colours = "red-blue"
     scale: Literal["own", "page"] = "own"
-    opacity: Annotated[int, Field(ge=0, le=100)] = 100
+    opacity: Annotated[int, Field(ge=0, le=100)] = OPACITY
 
 
 def form_schema() -> dict[str, Any]:

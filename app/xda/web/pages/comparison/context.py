@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from xda.explanation.comparison import Comparison, Only, Side
 from xda.numerals import MINUS, addends, count, number, parameter, percent
+from xda.present.colour import OPACITY
 from xda.present.words import logit_in_words, question
 from xda.web.pages.chrome import Choice, Chrome, Option
 from xda.web.pages.class_tables import LogitRow, softmax
@@ -155,7 +156,7 @@ def build(
     more = next((k for k in ROWS if k > state.rows), None)
     logits, logits_left_out = logit_lines(compared)
     by_label, labels_left_out = label_lines(compared)
-    exports = {**state.query(target=told.target, colours="red-blue", opacity=100), "rows": None}
+    exports = {**state.query(target=told.target, colours="red-blue", opacity=OPACITY), "rows": None}
     other_class = second.explanation.test.predicted
     return ComparisonPage(
         chrome=chrome,
@@ -215,7 +216,7 @@ def build(
         more=here(rows=more) if found > state.rows and more is not None else None,
         more_label="" if more is None else f"Show {count(min(more, found))} of {count(found)}",
         fewer=here(rows=ROWS[0]) if state.rows > ROWS[0] and found > ROWS[0] else None,
-        legend=legend(view, here, action, state.query(opacity=100)),
+        legend=legend(view, here, action, state.query(opacity=OPACITY)),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from xda.attribution.results import Contribution
 from xda.numerals import addends, count, number, percent, terms
+from xda.present.colour import OPACITY
 from xda.present.story import STRONGEST, Story
 from xda.present.words import evidence, fidelity_in_words, intercept_in_words, logit_in_words, question
 from xda.web.pages.charts import Curve, Waterfall, curve, waterfall
@@ -222,7 +223,7 @@ def build(
         own_map=pictures.own_map(),
         supporting=side("support", told.supporting, told.n_supporting, totals[0]),
         opposing=side("oppose", told.opposing, told.n_opposing, totals[1]),
-        legend=legend(view, here, action, view.query(opacity=100), "one for all pairs"),
+        legend=legend(view, here, action, view.query(opacity=OPACITY), "one for all pairs"),
         waterfall=waterfall(*listed, told.sum_supporting, told.sum_opposing, told.n_supporting, told.n_opposing),
         sum_supporting=sums[0],
         sum_opposing=sums[1],

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from xda.attribution.results import Explanation
 from xda.data.geometry import Place
 from xda.numerals import addends, count, signed
+from xda.present.colour import OPACITY
 from xda.present.pair_facts import PairFacts
 from xda.present.words import aim
 from xda.web.pages.chrome import Chrome, origin
@@ -205,7 +206,7 @@ def build(
             ),
         ),
         ask=ask(told, names, here(), view.query(target=None, against=None)),
-        legend=legend(view, here, here(), view.query(opacity=100), "one for both"),
+        legend=legend(view, here, here(), view.query(opacity=OPACITY), "one for both"),
         npz=None
         if frozen
         else urls.api_pair(
