@@ -13,6 +13,7 @@ import pytest
 
 import xda
 from tests.build.foreign import FACTORY, write_tree
+from xda.attribution.ranking import RANKS, VALUE_NAMES, Rank
 from xda.cli import main
 from xda.explanation.gallery import GalleryFilter
 from xda.explanation.run import Explainer
@@ -65,6 +66,31 @@ def test_explain_prints_numbers_of_the_explorer(
         == run(capsys, "explain", run_path, "--test", "test[3]", *("--target", 5, "--against", 2), "--device", "cpu")[1]
     )
     assert "The surrogate agrees with the network here; over all test images they agree on" in out
+
+
+@pytest.mark.parametrize("rank", RANKS)
+def test_explain_ranks_as_the_explorer(
+    capsys: pytest.CaptureFixture[str], run_path: Path, explainer: Explainer, rank: Rank
+) -> None:
+    asked = ("explain", run_path, "--test", 3, "--rank", rank, "--limit", 2, "--device", "cpu")
+    told = json.loads(run(capsys, *asked, "--json")[1])
+    expected = explainer.explain(3, limit=2, rank=rank)
+    assert told["rank"] == rank
+    assert [part["index"] for part in told["supporting"]] == [part.index for part in expected.supporting]
+    assert told["sum_opposing"] == pytest.approx(expected.sum_opposing, rel=1e-6)
+    _, out, _ = run(capsys, *asked)
+    assert f"{getattr(expected.opposing[0], VALUE_NAMES[rank]):+12.5g}  training image" in out
+    assert ("an estimate" in out) == (rank == "removal")
+    assert ("of the average image" in out) == (rank == "image")
+
+
+def test_explain_refuses_a_picture_of_another_ranking(
+    capsys: pytest.CaptureFixture[str], run_path: Path, tmp_path: Path
+) -> None:
+    png = tmp_path / "x.png"
+    status, _, err = run(capsys, "explain", run_path, "--test", 3, "--png", png, "--rank", "image")
+    assert (status, png.exists()) == (2, False)
+    assert "leave out --png or --rank" in err
 
 
 def test_explain_says_when_surrogate_disagrees_with_network(

@@ -163,6 +163,12 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument(
         "--limit", type=number_or_all, default=12, help="most contributions of each sign, or: all (default: 12)"
     )
+    explain.add_argument(
+        "--rank",
+        choices=("sum", "image", "removal"),
+        default="sum",
+        help="by the share of the logit, for this image alone, or by the estimated effect of removal (default: sum)",
+    )
     output = explain.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print the JSON of the HTTP API")
     output.add_argument("--png", type=Path, metavar="FILE", help="write a picture with all heat-maps")
@@ -316,17 +322,24 @@ def _explain(options: argparse.Namespace) -> int:
 
     if options.png is not None:
         refuse_unwritable(options.png)
+        if options.rank != "sum":
+            raise ConfigError(
+                f"--rank {options.rank}: the picture shows the ranking by sum; leave out --png or --rank."
+            )
     settings = _settings(options)
     with Explainer.open(options.run, device=settings.device, allow_factory=settings.allowed_factories) as explainer:
         test = explainer.find("test", options.test)
         decision = explainer.decide(test, c=options.c, target=options.target, against=options.against)
+        if options.rank == "removal":
+            with TerminalProgress() as progress:
+                explainer.prepare_removal(c=decision.c, progress=progress)
         if options.png is not None:
             write_explanation_png(explainer, options.png, decision)
             print(f"{options.png} is written.")
         elif options.json:
-            sys.stdout.buffer.write(explanation_json(explainer, decision, limit=options.limit))
+            sys.stdout.buffer.write(explanation_json(explainer, decision, limit=options.limit, rank=options.rank))
         else:
-            print(explanation_text(explainer, explainer.explain(decision, limit=options.limit)))
+            print(explanation_text(explainer, explainer.explain(decision, limit=options.limit, rank=options.rank)))
     return 0
 
 

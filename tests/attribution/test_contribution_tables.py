@@ -13,7 +13,8 @@ import pytest
 from tests.attribution.problems import make_problem
 from tests.reference import dualda
 from xda.attribution.collection import Explanations
-from xda.attribution.decomposition import Decomposition, attributions, contributions, strongest
+from xda.attribution.decomposition import Decomposition, attributions, contributions
+from xda.attribution.ranking import strongest
 from xda.attribution.results import Explanation, TestSample
 from xda.errors import ConfigError
 

@@ -15,13 +15,12 @@ from xda.attribution.decomposition import (
     attributions,
     by_class,
     contributions,
-    rank,
     self_influence,
-    sparsity,
-    strongest,
 )
 from xda.attribution.index import AttributionIndex, build_index
+from xda.attribution.ranking import rank, strongest
 from xda.attribution.results import TestSample
+from xda.attribution.sparsity import sparsity
 from xda.decision import Decision
 
 

@@ -11,15 +11,19 @@ from numpy.typing import NDArray
 
 import xda
 from tests.explanation.notebooks import NamedDataset, make_model, make_tensors
-from tests.reference import dualda
+from tests.reference import dualda, removal
 from tests.world import C_VALUES, N_TRAIN, World
 from xda.attribution.collection import Explanations
+from xda.attribution.decomposition import Decomposition
+from xda.attribution.ranking import VALUE_NAMES, Rank
 from xda.attribution.results import Explanation
 from xda.errors import InvalidRequestError, NotFoundError
 from xda.explanation.model import ModelExplainer
 from xda.explanation.protocol import DecisionExplainer
+from xda.explanation.refit import MeasuredRemoval
 from xda.explanation.run import Explainer
 from xda.progress import silent
+from xda.surrogate import CrammerSingerSVC
 
 TEST, SEVERAL = 5, 7
 ASKED: list[dict[str, Any]] = [{}, {"target": 3}, {"target": "3", "against": "8"}, {"c": C_VALUES[0], "against": 2}]
@@ -182,6 +186,100 @@ def test_heatmaps_sum_to_attributions(asked: Asked, how: dict[str, Any]) -> None
     assert own.test.shape == pairs[0].test.shape
     assert own.test.sum() == pytest.approx(own.attribution, rel=1e-3, abs=1e-3 * float(np.abs(own.test).sum()))
     assert not own.train.any()
+
+
+@pytest.mark.parametrize("how", ASKED)
+def test_other_rankings_equal_the_slow_twins(asked: Asked, how: dict[str, Any]) -> None:
+    face = asked.explainer
+    whole = face.decompose(asked.query, **how)
+    decision, surrogate = whole.decision, face.surrogate(whole.decision.c)
+    train, alpha = np.asarray(face.train_features, dtype=np.float64), asked.dual_coef(decision.c)
+    called = surrogate.training.predicted == decision.target
+    mean = train[called].mean(axis=0)
+    response = removal.response(
+        train, face.train_labels, surrogate.coef, decision.c, asked.features, decision.target, decision.against, 0.1
+    )
+    expected: dict[Rank, NDArray[np.float64]] = {
+        "image": removal.specific(alpha, train, asked.features, mean, decision.target, decision.against),
+        "removal": removal.effects(alpha, train, response),
+    }
+    for rank, values in expected.items():
+        found = np.zeros(N_TRAIN)
+        ranked = whole.ranked(rank)
+        found[ranked.index] = ranked.value
+        np.testing.assert_allclose(found, values, rtol=0, atol=3e-4 * np.abs(values).max())
+        assert (np.diff(np.abs(ranked.value)) <= 0).all()
+        told = face.explain(asked.query, limit=3, rank=rank, **how)
+        assert told.rank == rank
+        supports = ranked.value < 0 if rank == "removal" else ranked.value > 0
+        assert [part.index for part in told.supporting] == ranked.index[supports][:3].tolist()
+        assert [part.index for part in told.opposing] == ranked.index[~supports][:3].tolist()
+        assert (told.n_supporting, told.n_opposing) == (supports.sum(), (~supports).sum())
+        assert told.sum_supporting == pytest.approx(ranked.value[supports].sum())
+        assert told.sum_opposing == pytest.approx(ranked.value[~supports].sum())
+        name = VALUE_NAMES[told.rank]
+        table = told.to_pandas()
+        assert table[name].tolist() == sorted(table[name], key=abs, reverse=True)
+        assert (table["sign"] == "supports").tolist() == [
+            index in ranked.index[supports] for index in table["index"].tolist()
+        ]
+        np.testing.assert_allclose(table["attribution"], found_tau(whole, table["index"].to_numpy()))
+    image = face.explain(asked.query, rank="image", **how)
+    assert image.baseline_logit == pytest.approx(float(decision.contrast(surrogate.coef) @ mean), rel=1e-9)
+    assert image.sum_supporting + image.sum_opposing == pytest.approx(
+        image.surrogate_logit - float(image.baseline_logit or 0), rel=1e-4, abs=1e-5
+    )
+    assert whole.effects.values.sum() == pytest.approx(
+        -float(np.vdot(surrogate.coef, whole.effects.response.u)), abs=1e-6 * np.abs(whole.effects.values).sum()
+    )
+
+
+def found_tau(whole: Decomposition, index: NDArray[np.int64]) -> NDArray[np.float64]:
+    known = dict(zip(whole.index.tolist(), whole.attribution.tolist(), strict=True))
+    return np.array([known.get(i, 0.0) for i in index.tolist()])
+
+
+def test_measured_removal_equals_a_fit_without_the_images(asked: Asked) -> None:
+    face = asked.explainer
+    whole = face.decompose(asked.query, against=2)
+    ranked = whole.ranked("removal")
+    removed = ranked.index[ranked.value < 0][:5].tolist()
+    measured = face.measured_removal(asked.query, removed[::-1] + removed[:1], against=2)
+    assert isinstance(measured, MeasuredRemoval)
+    assert measured.removed == tuple(sorted(removed))
+    assert (measured.decision.target, measured.decision.against) == (whole.decision.target, 2)
+    assert measured.before == pytest.approx(whole.total, rel=1e-6)
+    assert measured.estimate == pytest.approx(float(ranked.value[ranked.value < 0][:5].sum()))
+    assert measured.converged
+    assert measured.relative_gap <= face.certificate().tol
+    kept = np.setdiff1d(np.arange(N_TRAIN), removed)
+    svc = CrammerSingerSVC(C=face.default_c, tol=1e-9).fit(
+        np.asarray(face.train_features)[kept], face.train_labels[kept]
+    )
+    logits = svc.coef_ @ asked.features
+    np.testing.assert_allclose(measured.logits_after, logits, rtol=1e-2, atol=1e-2 * np.abs(logits).max())
+    assert measured.after == pytest.approx(measured.before + measured.change)
+    assert measured.change == pytest.approx(measured.estimate, rel=1.0)
+    assert measured.predicted_after == int(logits.argmax())
+    assert "estimate" in repr(measured)
+
+
+def test_measured_removal_of_images_without_weight_changes_nothing(asked: Asked) -> None:
+    face = asked.explainer
+    idle = np.setdiff1d(np.arange(N_TRAIN), face.surrogate().support.index)[:3].tolist()
+    measured = face.measured_removal(asked.query, idle)
+    assert measured.logits_after == measured.logits_before
+    assert (measured.estimate, measured.change, measured.relative_gap) == (0.0, 0.0, 0.0)
+
+
+def test_bad_removals_and_rankings_are_refused_in_the_same_words(asked: Asked) -> None:
+    face = asked.explainer
+    with pytest.raises(NotFoundError, match="no training image 600"):
+        face.measured_removal(asked.query, [0, N_TRAIN])
+    with pytest.raises(InvalidRequestError, match="leave at least one"):
+        face.measured_removal(asked.query, range(N_TRAIN))
+    with pytest.raises(InvalidRequestError, match="rank is 'size'; it must be sum, image or removal"):
+        face.explain(asked.query, rank="size")  # type: ignore[call-overload]
 
 
 def test_panel_holds_images_and_maps(asked: Asked) -> None:

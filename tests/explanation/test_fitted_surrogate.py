@@ -13,6 +13,7 @@ from xda.attribution.results import TestSample
 from xda.decision import Decision
 from xda.explanation import fitted_surrogate as surrogate_module
 from xda.explanation.fitted_surrogate import FittedSurrogate
+from xda.explanation.rankings import TrainingSet
 from xda.networks.products import DeviceFeatures
 
 
@@ -20,7 +21,8 @@ from xda.networks.products import DeviceFeatures
 def surrogate() -> FittedSurrogate:
     problem = make_problem()
     features = DeviceFeatures(problem.features, torch.device("cpu"), index=problem.support.index)
-    return FittedSurrogate(0.5, np.zeros((4, 7)), problem.support, features, np.zeros(60, np.float32))
+    training = TrainingSet(problem.features, problem.labels, problem.labels, tuple("abcd"))
+    return FittedSurrogate(0.5, np.zeros((4, 7)), problem.support, features, np.zeros(60, np.float32), training)
 
 
 @pytest.mark.parametrize("together", [1, 5, 1 << 12])

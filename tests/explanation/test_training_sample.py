@@ -11,6 +11,7 @@ from tests.bars import CPU
 from tests.world import C_VALUES
 from xda.explanation.fitted_surrogate import ServedSurrogate
 from xda.explanation.open_run import OpenRun
+from xda.explanation.rankings import TrainingSet
 from xda.explanation.training_sample import training_sample
 from xda.storage.run.folder import RunFolder
 
@@ -25,7 +26,9 @@ def opened(run_path: Path) -> OpenRun:
 @pytest.fixture(scope="module")
 def served(opened: OpenRun) -> ServedSurrogate:
     lookup = opened.outcomes.sources["train"].lookup
-    return ServedSurrogate(opened.run, C, opened.train_labels, CPU, lookup)
+    predicted = opened.outcomes.predicted["train"]
+    training = TrainingSet(opened.train_features, opened.train_labels, predicted, opened.classes)
+    return ServedSurrogate(opened.run, C, training, CPU, lookup)
 
 
 def test_support_vector_has_its_row_and_influences(opened: OpenRun, served: ServedSurrogate) -> None:

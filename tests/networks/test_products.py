@@ -25,8 +25,22 @@ def test_products_of_one_or_several_queries_equal_numpy(offset: float) -> None:
     np.testing.assert_allclose(features.products(ROWS, QUERIES[1]), EXPECTED[:, 1] + offset, rtol=1e-14)
 
 
+@pytest.mark.parametrize("copied", [0, 1 << 20], ids=["in the file", "copied"])
+@pytest.mark.parametrize("block", [1, 20, 1 << 20])
+def test_narrow_products_of_all_support_vectors_equal_numpy(
+    monkeypatch: pytest.MonkeyPatch, copied: int, block: int
+) -> None:
+    monkeypatch.setattr(products, "COPIED_BYTES", copied)
+    monkeypatch.setattr(products, "BLOCK_VALUES_OF_MANY", block)
+    features = DeviceFeatures(FEATURES, torch.device("cpu"), 1.0, index=ROWS)
+    found = features.narrow_products(QUERIES.astype(np.float64))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, EXPECTED, rtol=1e-5, atol=1e-6)
+
+
 def test_products_of_tensors_equal_numpy() -> None:
-    products = _on_device(FEATURES, torch.device("cpu"))
+    products, narrow = _on_device(FEATURES, torch.device("cpu"))
+    np.testing.assert_allclose(narrow(QUERIES), FEATURES @ QUERIES.T, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(products(ROWS, QUERIES.astype(np.float64)), EXPECTED, rtol=1e-14)
     np.testing.assert_allclose(products(ROWS, QUERIES[2].astype(np.float64)), EXPECTED[:, 2], rtol=1e-14)
 

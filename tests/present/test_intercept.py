@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -64,18 +66,18 @@ def check(told: Explanation, pairs: list[PairRelevance], own: np.ndarray, dual_c
 def test_run_with_intercept_has_one_attribution_of_a_pair_everywhere(
     augmented: Explainer, target: int | None, against: int | None
 ) -> None:
-    asked = {"c": C, "target": target, "against": against}
-    told = augmented.explain(TEST, limit=5, **asked)  # type: ignore[arg-type]
+    asked: dict[str, Any] = {"c": C, "target": target, "against": against}
+    told = augmented.explain(TEST, limit=5, **asked)
     train = [part.index for part in (*told.supporting, *told.opposing)]
-    pairs = augmented.relevance(TEST, train, **asked).result(60)  # type: ignore[arg-type]
-    own = augmented.own_relevance(TEST, **asked).result(60)[0]  # type: ignore[arg-type]
+    pairs = augmented.relevance(TEST, train, **asked).result(60)
+    own = augmented.own_relevance(TEST, **asked).result(60)[0]
     support = augmented.surrogate(C).support
     dual_coef = np.zeros((augmented.n_train, 10))
     dual_coef[support.index] = support.dual_coef.toarray()
     check(told, pairs, own.test, dual_coef)
     assert own.attribution == pytest.approx(told.surrogate_logit, rel=1e-9)
     assert own.intercept == told.intercept
-    decomposed = augmented.decompose(TEST, **asked).to_pandas().set_index("index")  # type: ignore[arg-type]
+    decomposed = augmented.decompose(TEST, **asked).to_pandas().set_index("index")
     listed = told.to_pandas().set_index("index")
     assert listed["intercept"].tolist() == decomposed.loc[listed.index, "intercept"].tolist()
     for part in (*told.supporting, *told.opposing):

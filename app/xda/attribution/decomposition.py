@@ -7,16 +7,18 @@ of the product. Inner products come in from outside: they are computed where the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import repeat
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xda.attribution.contribution_tables import contribution_table, to_pandas
+from xda.attribution.ranking import SIGNS, VALUE_NAMES, Rank, Ranking, Sign, rank
+from xda.attribution.removal import RemovalEffects, summed
 from xda.attribution.results import (
     ClassContribution,
     Contribution,
@@ -25,6 +27,7 @@ from xda.attribution.results import (
     Sparsity,
     TestSample,
 )
+from xda.attribution.sparsity import sparsity
 from xda.attribution.support import SupportSet
 from xda.decision import Decision
 
@@ -33,12 +36,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from xda.attribution.index import AttributionIndex
-
-Sign = Literal["supporting", "opposing"]
-SIGNS: Mapping[Sign, int] = {"supporting": 1, "opposing": -1}
-
-SPARSITY_EPSILON = 1e-6
-"""Below this share of the largest absolute attribution a sample counts as zero (method section 2)."""
 
 
 def attributions(weights: NDArray[np.float64], products: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -58,78 +55,41 @@ def attributions(weights: NDArray[np.float64], products: NDArray[np.float64]) ->
     return weights * products if products.ndim == 1 else weights[:, None] * products
 
 
-def strongest(values: NDArray[np.float64], limit: int, *, sign: int) -> NDArray[np.int64]:
-    """Return the positions of the strongest values of one sign, strongest first; ties keep their order.
+class OtherRankings(Protocol):
+    """Computes what the rankings ``image`` and ``removal`` need, when it is first asked for."""
 
-    Parameters
-    ----------
-    values : ndarray of float64, shape (m,)
-    limit : int
-        Largest number of positions returned.
-    sign : {1, -1}
-        Which sign to rank.
+    def differences(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return ``<z_i, phi(x) - mean_c>`` of support vectors, shape (m,)."""
 
-    Returns
-    -------
-    ndarray of int64, shape (<= limit,)
-    """
-    candidates = np.flatnonzero(values > 0 if sign > 0 else values < 0)
-    magnitude = -np.abs(values[candidates])
-    if limit < len(candidates):
-        # Keep everything up to and including the boundary value, so that ties are cut by position, not by chance.
-        boundary = np.partition(magnitude, limit - 1)[limit - 1] if limit > 0 else -np.inf
-        candidates = candidates[magnitude <= boundary]
-        magnitude = -np.abs(values[candidates])
-    order = np.argsort(magnitude, kind="stable")[:limit]
-    return np.asarray(candidates[order], dtype=np.int64)
+    def baseline(self) -> float:
+        """Return the logit (difference) of the mean features of the training images that the network calls c."""
+
+    def effects(self) -> RemovalEffects:
+        """Return the estimated effects of removing each support vector."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ranking:
-    """The strongest contributions of one sign, with the exact totals of that sign."""
+class Ranked:
+    """Every training sample with a value in one ranking, strongest first by absolute value."""
 
-    position: NDArray[np.integer]
-    """Positions within the support set, strongest first."""
+    index: NDArray[np.int64]
+    """Positions in the training set, shape (n,)."""
+    value: NDArray[np.float64]
+    """``tau_i``, ``specific_i`` or ``removal_effect_i``, shape (n,)."""
+    position: NDArray[np.int64]
+    """Positions within the support set, shape (n,)."""
     attribution: NDArray[np.float64]
-    """Their attributions."""
-    total: float
-    """Sum over all training samples of this sign."""
-    count: int
-    """Number of training samples of this sign."""
-
-
-def rank(
-    rows: NDArray[np.int64],
-    values: NDArray[np.float64],
-    limit: int,
-    *,
-    sign: int,
-    listed: NDArray[np.bool_] | None = None,
-) -> Ranking:
-    """Rank the contributions of one sign.
-
-    Parameters
-    ----------
-    rows : ndarray of int64, shape (m,)
-        Positions within the support set.
-    values : ndarray of float64, shape (m,)
-        Their attributions.
-    limit : int
-        Largest number of contributions listed.
-    sign : {1, -1}
-    listed : ndarray of bool, shape (m,), optional
-        Mask of the contributions that may be listed; the totals are over all.
-    """
-    top = strongest(values if listed is None else np.where(listed, values, 0.0), limit, sign=sign)
-    of_sign = values[values > 0] if sign > 0 else values[values < 0]
-    return Ranking(rows[top], values[top], float(of_sign.sum()), len(of_sign))
+    """``tau_i``, shape (n,); 0 for a sample that does not contribute to the sum."""
+    intercept: NDArray[np.float64]
+    """Part of ``attribution`` that is due to an augmented intercept, shape (n,)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Decomposition:
     """All non-zero contributions to one decision, strongest first by absolute value.
 
-    Every fact about a decision is a view of its decomposition. Attributions are computed once, on first use.
+    Every fact about a decision is a view of its decomposition. Attributions are computed once, on first use, and so are
+    the values of the two other rankings (:mod:`xda.attribution.ranking`).
     """
 
     decision: Decision
@@ -146,6 +106,8 @@ class Decomposition:
     """Precomputed rankings of this decision, if there are any."""
     lookup: SourceLookup | None = None
     """Returns the sources of training images; None if they are unknown."""
+    others: OtherRankings | None = field(default=None, repr=False)
+    """Computes the values of the rankings other than ``sum``."""
 
     def __repr__(self) -> str:
         """Return a short line for notebooks; ``to_pandas`` shows the contributions."""
@@ -214,7 +176,82 @@ class Decomposition:
         """Sum of all contributions: the surrogate's logit (difference)."""
         return float(self.attribution.sum())
 
-    def explanation(self, limit: int | None = None, train_class: int | None = None) -> Explanation:
+    # The other two rankings
+
+    @cached_property
+    def baseline_logit(self) -> float:
+        """Logit (difference) of the average image that the network calls the target: ``w_c . mean_c``.
+
+        The attributions of the ranking ``image`` sum to the logit less this.
+        """
+        return self._others.baseline()
+
+    @cached_property
+    def effects(self) -> RemovalEffects:
+        """Estimated effect of removing each support vector on the logit (difference)."""
+        return self._others.effects()
+
+    def predicted_removal(self, removed: Sequence[int]) -> float:
+        """Return the estimated change of the logit (difference) if some training samples are removed together.
+
+        An estimate: the sum of their effects. A refit measures it (``measured_removal`` of an explainer).
+        """
+        return summed(self.effects, self.support, removed)
+
+    @cached_property
+    def _specific(self) -> NDArray[np.float64]:
+        rows, weights = self._weighted
+        return attributions(weights, self._others.differences(rows))
+
+    @property
+    def _others(self) -> OtherRankings:
+        if self.others is None:
+            raise ValueError("this decomposition was made for the ranking 'sum' alone")
+        return self.others
+
+    def _valued(self, by: Rank) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return positions within the support set, ascending, and their values in a ranking."""
+        if by == "removal":
+            return np.arange(len(self.support)), self.effects.values
+        return self._weighted[0], self._values if by == "sum" else self._specific
+
+    def by_class_in(self, by: Rank) -> tuple[ClassContribution, ...]:
+        """Sum what a ranking sorts by, by the label of the training samples; ``supporting`` as in the ranking."""
+        rows, values = self._valued(by)
+        found = by_class(self.support.label[rows], -values if by == "removal" else values, self.support.n_classes)
+        if by != "removal":
+            return found
+        return tuple(replace(each, supporting=-each.supporting, opposing=-each.opposing) for each in found)
+
+    def _spread(self, values: NDArray[np.float64], position: NDArray[np.integer]) -> NDArray[np.float64]:
+        """Return values of the contributing support vectors at positions within the support set, 0 for all others."""
+        found = np.zeros(len(self.support))
+        found[self._weighted[0]] = values
+        return np.asarray(found[position])
+
+    def ranked(self, by: Rank = "sum") -> Ranked:
+        """Return every training sample with a value in a ranking, strongest first.
+
+        Parameters
+        ----------
+        by : {"sum", "image", "removal"}
+            ``sum``: ``tau_i``; their sum is the logit (difference). ``image``: ``specific_i``; their sum is the logit
+            less ``baseline_logit``. ``removal``: ``removal_effect_i``, an estimate; negative: the image supports the
+            decision.
+        """
+        rows, values = self._valued(by)
+        kept = np.flatnonzero(values)
+        order = kept[np.argsort(-np.abs(values[kept]), kind="stable")]
+        position = rows[order]
+        return Ranked(
+            self.support.index[position],
+            values[order],
+            position,
+            self._spread(self._values, position),
+            self._spread(self._weighted[1] * self.offset, position),
+        )
+
+    def explanation(self, limit: int | None = None, train_class: int | None = None, by: Rank = "sum") -> Explanation:
         """Return the strongest contributions of each sign.
 
         Parameters
@@ -223,8 +260,11 @@ class Decomposition:
             Contributions listed of each sign; default all.
         train_class : int, optional
             List only training samples with this label; the totals stay over all.
+        by : {"sum", "image", "removal"}
+            The ranking, as for ``ranked``. By ``removal``, samples with a negative effect are the supporting ones, and
+            ``sum_supporting`` is negative: without all of them, one by one, the logit is estimated to fall by so much.
         """
-        supporting, opposing = (self._ranking(sign, limit, train_class) for sign in SIGNS)
+        supporting, opposing = (self._ranking(sign, limit, train_class, by) for sign in SIGNS)
         decision = self.decision
         return Explanation(
             c=decision.c,
@@ -237,30 +277,40 @@ class Decomposition:
             n_supporting=supporting.count,
             n_opposing=opposing.count,
             n_train=self.n_train,
-            supporting=self._listed(supporting),
-            opposing=self._listed(opposing),
+            supporting=self._listed(supporting, by),
+            opposing=self._listed(opposing, by),
             intercept=self.logit_intercept,
+            rank=by,
+            baseline_logit=self.baseline_logit if by == "image" else None,
+            removal_error=self.effects.response.error if by == "removal" else None,
         )
 
-    def _ranking(self, sign: Sign, limit: int | None, train_class: int | None) -> Ranking:
-        known = self.precomputed
+    def _ranking(self, sign: Sign, limit: int | None, train_class: int | None, by: Rank) -> Ranking:
+        known = self.precomputed if by == "sum" else None
         if known is not None and limit is not None and limit <= known.per_sign and train_class is None:
             found = known.entry(self.decision.test, sign)
             return replace(found, position=found.position[:limit], attribution=found.attribution[:limit])
-        rows = self._weighted[0]
+        rows, values = self._valued(by)
         listed = None if train_class is None else self.support.label[rows] == train_class
-        return rank(rows, self._values, len(rows) if limit is None else limit, sign=SIGNS[sign], listed=listed)
+        sign_of_value = SIGNS[sign] if by != "removal" else -SIGNS[sign]
+        return rank(rows, values, len(rows) if limit is None else limit, sign=sign_of_value, listed=listed)
 
-    def _listed(self, ranking: Ranking) -> tuple[Contribution, ...]:
-        parts = None
-        if self.offset:
-            rows, weights = self._weighted
-            parts = weights[np.searchsorted(rows, ranking.position)] * self.offset
-        return contributions(self.support, ranking.position, ranking.attribution, parts, self.lookup)
+    def _listed(self, ranking: Ranking, by: Rank) -> tuple[Contribution, ...]:
+        parts = self._spread(self._weighted[1] * self.offset, ranking.position) if self.offset else None
+        if by == "sum":
+            return contributions(self.support, ranking.position, ranking.attribution, parts, self.lookup)
+        # Only of those listed, since the others' attributions are not needed here.
+        position = ranking.position.astype(np.int64)
+        shares = self._spread(self._weighted[1], position) * self.products(position)
+        found = contributions(self.support, ranking.position, shares, parts, self.lookup)
+        name = VALUE_NAMES[by]
+        values = ranking.attribution.tolist()
+        return tuple(replace(each, **{name: value}) for each, value in zip(found, values, strict=True))
 
-    def sources(self) -> list[str | None]:
-        """Return the sources of the training images, in their order; None if they are unknown."""
-        return [None] * len(self.index) if self.lookup is None else list(self.lookup(self.index))
+    def sources(self, index: NDArray[np.int64] | None = None) -> list[str | None]:
+        """Return the sources of training images, by default of all in their order; None if they are unknown."""
+        index = self.index if index is None else index
+        return [None] * len(index) if self.lookup is None else list(self.lookup(index))
 
     def to_arrow(self, classes: Sequence[str] | None = None) -> pa.Table:
         """Return all contributions as a table, strongest first; columns as in ``xda.attribution.contribution_tables``.
@@ -326,34 +376,6 @@ def by_class(labels: NDArray[np.int64], values: NDArray[np.float64], n_classes: 
         ClassContribution(k, float(supporting[k]), float(opposing[k]), int(n_supporting[k]), int(n_opposing[k]))
         for k in np.flatnonzero(n_supporting + n_opposing).tolist()
     )
-
-
-def sparsity(values: NDArray[np.float64], n_train: int) -> Sparsity:
-    """Return the two sparsity figures of an explanation (method section 2).
-
-    ``l0`` is the share of the N training samples with ``|tau_i| / max|tau| < 1e-6``;
-    ``hoyer = (sqrt(N) - |tau|_1 / |tau|_2) / (sqrt(N) - 1)`` (Hoyer, JMLR 2004).
-
-    Parameters
-    ----------
-    values : ndarray of float64, shape (m,)
-        Attributions that may be non-zero; the other ``n_train - m`` are zero.
-    n_train : int
-        N.
-
-    Returns
-    -------
-    Sparsity
-        Both 1 for an explanation without any contribution.
-    """
-    magnitude = np.abs(values)
-    largest = magnitude.max(initial=0.0)
-    if largest == 0.0:
-        return Sparsity(l0=1.0, hoyer=1.0)
-    root = np.sqrt(n_train)
-    ratio = magnitude.sum() / np.sqrt(np.square(magnitude / largest).sum()) / largest
-    n_present = int(np.count_nonzero(magnitude / largest >= SPARSITY_EPSILON))
-    return Sparsity(l0=1.0 - n_present / n_train, hoyer=float((root - ratio) / (root - 1.0)) if n_train > 1 else 0.0)
 
 
 def self_influence(own_dual_coef: NDArray[np.float64], squared_norms: NDArray[np.float64]) -> NDArray[np.float64]:

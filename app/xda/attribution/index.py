@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xda.attribution.decomposition import SIGNS, Ranking, Sign, attributions, rank, sparsity
+from xda.attribution.decomposition import attributions
+from xda.attribution.ranking import SIGNS, Ranking, Sign, rank
+from xda.attribution.sparsity import sparsity
 from xda.attribution.support import SupportSet
 
 BLOCK_VALUES = 1 << 24

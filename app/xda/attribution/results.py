@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xda.attribution.contribution_tables import contribution_table, to_pandas
+from xda.attribution.ranking import VALUE_NAMES, Rank
 from xda.decision import Decision
 from xda.numerals import MINUS, addends
 
@@ -44,6 +45,11 @@ class Contribution:
     """Part of ``attribution`` that is due to an augmented intercept; it has no place in an image."""
     source: str | None = None
     """Source of the image: its path, or its position in the data set; None if unknown."""
+    specific: float | None = None
+    """Signed share of the difference to the average image of the target; only in the ranking ``image``."""
+    removal_effect: float | None = None
+    """Estimated change of the logit (difference) if this sample is removed and the surrogate fitted again; negative:
+    the sample supports the decision. Only in the ranking ``removal``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +90,10 @@ class TestSample:
 class Explanation:
     """Signed, ranked contributions of training samples to one decision, with exact totals.
 
-    ``sum_supporting + sum_opposing == surrogate_logit`` up to floating-point rounding: the totals are over all training
-    samples, also those not listed.
+    The totals are of what ``rank`` sorts by, over all training samples, also those not listed. Up to floating-point
+    rounding, ``sum_supporting + sum_opposing`` is ``surrogate_logit`` for ``sum`` and ``surrogate_logit -
+    baseline_logit`` for ``image``. For ``removal`` it is the sum of estimates, one for each sample removed alone; the
+    supporting ones are the negative ones. A share of the sum is not what would change if the image were missing.
     """
 
     c: float
@@ -106,12 +114,23 @@ class Explanation:
     """Strongest (most negative) first, at most ``limit``."""
     intercept: float = 0.0
     """Part of ``surrogate_logit`` that is due to an augmented intercept; the test image's own map sums to the rest."""
+    rank: Rank = "sum"
+    """The ranking, see ``xda.attribution.ranking``."""
+    baseline_logit: float | None = None
+    """Logit (difference) of the mean features of the training images that the network calls the target; only in the
+    ranking ``image``."""
+    removal_error: float | None = None
+    """Bound of the relative error to which the equations of the estimates were solved; 0 where they were solved
+    directly. Only in the ranking ``removal``."""
 
     def __repr__(self) -> str:
         """Return a short line for notebooks; ``to_pandas`` shows the contributions."""
-        (supporting, opposing), total = addends((self.sum_supporting, self.sum_opposing), self.surrogate_logit, 5)
+        parts = self.sum_supporting, self.sum_opposing
+        whole = self.surrogate_logit if self.rank == "sum" else sum(parts)
+        (supporting, opposing), total = addends(parts, whole, 5)
+        ranked = {"sum": "", "image": ", for this image", "removal": ", estimated effects of removal"}[self.rank]
         line = (
-            f"<Explanation of test image {self.test.index}, why {self.decision.classes()}, C={self.c:g}: "
+            f"<Explanation of test image {self.test.index}, why {self.decision.classes()}, C={self.c:g}{ranked}: "
             f"{supporting} of {self.n_supporting:,} supporting {opposing} of {self.n_opposing:,} opposing = {total}; "
             f"{len(self.supporting)} + {len(self.opposing)} listed>"
         )
@@ -141,10 +160,12 @@ class Explanation:
             np.array([part.label for part in listed], dtype=np.int64),
             np.array([part.attribution for part in listed], dtype=np.float64),
             np.array([part.at_bound for part in listed], dtype=np.bool_),
-            self.sum_supporting - self.sum_opposing,
+            abs(self.sum_supporting - self.sum_opposing),
             classes,
             np.array([part.intercept for part in listed], dtype=np.float64),
             [part.source for part in listed],
+            rank=self.rank,
+            values=np.array([getattr(part, VALUE_NAMES[self.rank]) for part in listed], dtype=np.float64),
         )
 
     def to_pandas(self, classes: Sequence[str] | None = None) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from xda.attribution.curvature import LARGEST
 from xda.build.config import BuildConfig
 from xda.build.configured_network import configured_network
 from xda.build.warnings import accuracy_warnings, configuration_warnings, normalisation_warnings
@@ -243,7 +244,13 @@ def _result_bytes(config: BuildConfig, n: dict[Split, int], n_features: int, n_c
     outputs = 4 * (n_features + n_classes) * sum(n.values())
     dual = n["train"] * (12 * _ENTRIES + 16)
     index = n["test"] * (2 * 12 * config.index.per_sign + 8 * n_classes + 64)
-    return outputs + len(config.surrogate.c) * (dual + index + 8 * n_features * n_classes)
+    removal = 4 * _inverted_rows(n["train"], n_features, n_classes) ** 2 + 24 * n["train"]
+    return outputs + len(config.surrogate.c) * (dual + index + removal + 8 * n_features * n_classes)
+
+
+def _inverted_rows(n_train: int, n_features: int, n_classes: int) -> int:
+    """Return the rows of the matrix that is inverted for effects of removal, at most."""
+    return min(n_train, n_features * n_classes, LARGEST)
 
 
 def _memory_bytes(n_train: int, n_features: int, n_classes: int) -> int:
@@ -251,7 +258,8 @@ def _memory_bytes(n_train: int, n_features: int, n_classes: int) -> int:
     unit = 1 if sys.platform == "darwin" else 1024
     now = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     fit = min(_COPIED, 8 * n_train * n_features) + n_train * (12 * _ENTRIES + 64) + 24 * n_features * n_classes
-    return int(now + fit)
+    inversion = 16 * _inverted_rows(n_train, n_features, n_classes) ** 2
+    return int(now + max(fit, inversion))
 
 
 def _surrogate_seconds(config: BuildConfig, n: dict[Split, int], n_features: int, n_classes: int) -> float:
@@ -266,7 +274,9 @@ def _surrogate_seconds(config: BuildConfig, n: dict[Split, int], n_features: int
     product = best * n["train"] / rows
     # The index multiplies all support vectors, at most all samples, with all test images.
     index = product * n["test"] / max(1, n_classes) / 4
-    return float(len(config.surrogate.c) * (_SWEEPS * product + index))
+    per_product = product / max(1, n["train"] * n_features * n_classes)
+    removal = per_product * (_inverted_rows(n["train"], n_features, n_classes) ** 3 + n["train"] * n_features**2)
+    return float(len(config.surrogate.c) * (_SWEEPS * product + index + removal))
 
 
 def _duration(seconds: float) -> str:

@@ -19,9 +19,11 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
+from xda.attribution.class_means import class_means
 from xda.attribution.decomposition import self_influence
 from xda.attribution.fidelity import confidence_and_margin
 from xda.attribution.index import build_index
+from xda.attribution.preparation import curvature_of
 from xda.build.config import BuildConfig
 from xda.build.configured_network import configured_network
 from xda.build.description import data_key, describe_run
@@ -114,9 +116,11 @@ class _Build:
         self._write_images()
         self._write_sources()
         self._write_features()
+        self._write_class_means()
         self._write_surrogates()
         for c in self.config.surrogate.c:
             self._write_index(c)
+            self._write_removal(c)
         self._write_tables()
         self._write_left_out()
         warn(accuracy_warnings(self.dataset.test.labels, self._predicted, len(self.dataset.classes)))
@@ -202,6 +206,17 @@ class _Build:
                 for batch in batches:
                     growing.append(dict(zip(forms, batch, strict=True)))
 
+    def _write_class_means(self) -> None:
+        """Write the mean features of the training images that the network calls each class."""
+        features, logits = layout.features("train"), layout.logits("train")
+        inputs = fingerprint([FORMAT, self.writer.sha256(features), self.writer.sha256(logits)])
+        if self.writer.finished("class means", inputs):
+            return
+        predicted = np.asarray(self.writer.array(logits).argmax(axis=1))
+        means = class_means(self.writer.array(features), predicted, len(self.dataset.classes))
+        with self.writer.stage("class means", inputs):
+            self.writer.write_array(layout.split_array("train", layout.CLASS_MEANS), means)
+
     def _write_surrogates(self) -> None:
         """Fit all C, each started from the solution before."""
         table = self.config.surrogate
@@ -282,6 +297,24 @@ class _Build:
         with self.writer.stage(name, inputs):
             for array, values in arrays.items():
                 self.writer.write_array(layout.index(c, array), values)
+
+    def _write_removal(self, c: float) -> None:
+        """Invert the curvature of a surrogate, from which effects of removals are estimated."""
+        name = f"removal: {layout.surrogate_name(c)}"
+        coef = layout.surrogate(c, layout.COEF)
+        inputs = fingerprint([FORMAT, *self._features_key, self.writer.sha256(coef)])
+        if self.writer.finished(name, inputs):
+            return
+        curvature = curvature_of(
+            self.writer.array(layout.features("train")),
+            self.dataset.train.labels,
+            np.asarray(self.writer.array(coef)),
+            c,
+            self.progress,
+        )
+        with self.writer.stage(name, inputs):
+            for array, values in curvature.arrays().items():
+                self.writer.write_array(layout.removal(c, array), values)
 
     def _write_tables(self) -> None:
         """Write the tables that people sort and filter, with one row for each image."""

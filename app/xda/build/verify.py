@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from xda.attribution.decomposition import SIGNS, attributions
+from xda.attribution.decomposition import attributions
 from xda.attribution.index import AttributionIndex
+from xda.attribution.ranking import SIGNS
 from xda.attribution.support import SupportSet
 from xda.data.dataset import evenly
 from xda.decision import SPLITS

@@ -16,6 +16,7 @@ from scipy import sparse
 from xda.attribution.collection import Explanations
 from xda.attribution.decomposition import Decomposition
 from xda.attribution.fidelity import agreement
+from xda.attribution.ranking import Rank, check_rank
 from xda.attribution.results import UNLABELLED, TestSample
 from xda.attribution.support import SupportSet
 from xda.data.tensors import Images, LabelledImages, PreparedSet
@@ -24,7 +25,10 @@ from xda.errors import InvalidRequestError
 from xda.explanation.classifier import FrozenClassifier
 from xda.explanation.fitted_surrogate import FittedSurrogate, attribution_matrix
 from xda.explanation.image_queries import Queries, read_queries
+from xda.explanation.rankings import TrainingSet
+from xda.explanation.refit import MeasuredRemoval, measure_removal
 from xda.networks.products import DeviceFeatures
+from xda.progress import Progress, silent
 from xda.runs.default_c import middle
 from xda.storage.run.layout import intercept_offset
 from xda.surrogate import Certificate, CrammerSingerSVC
@@ -76,6 +80,8 @@ class AttributedModel:
         self._bounds = Bounds("", self.n_train, 0, len(classes), self.c_values, self.default_c, SUBJECT)
         self._offset = intercept_offset(fitted[0].intercept)
         self._certificates: Mapping[float, Certificate] = {svc.C: svc.certificate_ for svc in fitted}
+        predicted = train_logits.argmax(axis=1)
+        self._training = TrainingSet(features, train_labels, predicted.astype(np.int64), classes)
         self._surrogates = {svc.C: self._answering(svc) for svc in fitted}
 
     def __repr__(self) -> str:
@@ -169,6 +175,7 @@ class AttributedModel:
         against: int | str | None = None,
         limit: int | None = 12,
         train_class: int | str | None = None,
+        rank: Rank = "sum",
         labels: Sequence[int] | None = None,
     ) -> Any:
         """Explain the decision on an image by ranked contributions of training images, or those on several.
@@ -181,6 +188,11 @@ class AttributedModel:
             Most contributions listed of each sign; None for all. The totals are always over all.
         train_class : int or str, optional
             List only training images with this label; the totals stay over all.
+        rank : {"sum", "image", "removal"}
+            What the contributions are ranked and summed by: their share of the logit (``attribution``); their share of
+            the difference to the average image of the target (``specific``); or the estimated change of the logit if
+            the image is removed and the surrogate fitted again (``removal_effect``; negative: it supports). A share of
+            the sum is not what would change if the image were missing.
         labels : sequence of int, optional
             Labels of the images, if known, for ``Explanation.test``. Default: those of the data set.
 
@@ -198,7 +210,8 @@ class AttributedModel:
         """
         listed = self._bounds.check_listed(limit, train_class, self.classes)
         asked = self._read(images, c, target, against)
-        told = [each.explanation(limit, listed) for each in self._decompose(asked, labels)]
+        by = check_rank(rank)
+        told = [each.explanation(limit, listed, by) for each in self._decompose(asked, labels)]
         return told[0] if asked.single else Explanations(tuple(told), self.classes)
 
     def decompose(
@@ -212,6 +225,43 @@ class AttributedModel:
         """Return every non-zero contribution to the decision on one image; parameters and errors as for ``decide``."""
         (parts,) = self._decompose(self._read(self._one(image), c, target, against))
         return parts
+
+    def measured_removal(
+        self,
+        image: Images,
+        /,
+        remove: Sequence[int],
+        *,
+        c: float | None = None,
+        target: int | str | None = None,
+        against: int | str | None = None,
+    ) -> MeasuredRemoval:
+        """Fit the surrogate again without some training images, and return the decision before and after.
+
+        What the ranking ``removal`` estimates, measured: for the surrogate, on the same features. The network is not
+        trained again, and nothing is written.
+
+        Parameters
+        ----------
+        image, c, target, against
+            As for ``decide``, for one image.
+        remove : sequence of int
+            Positions in the training set.
+
+        Raises
+        ------
+        NotFoundError, InvalidRequestError
+            As for ``decide``, and if a training image does not exist or none would be left.
+        """
+        asked = self._read(self._one(image), c, target, against)
+        self._bounds.check_images("train", remove)
+        (parts,) = self._decompose(asked)
+        surrogate = self._surrogates[parts.decision.c]
+        return measure_removal(surrogate, parts, asked.features[0], remove, self.certificate(surrogate.c).tol)
+
+    def prepare_removal(self, *, c: float | None = None, progress: Progress = silent) -> None:
+        """Make effects of removals ready for a C, with its progress: computed once."""
+        self.surrogate(c).rankings.curvature(progress)
 
     def attributions(
         self,
@@ -280,5 +330,6 @@ class AttributedModel:
             support,
             DeviceFeatures(self.features[support.index], self._classifier.device, offset=self._offset),
             svc.slack_.astype(np.float32),
+            self._training,
             lambda indices: [self._images.origin(index) for index in indices.tolist()],
         )

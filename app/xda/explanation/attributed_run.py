@@ -16,13 +16,18 @@ from scipy import sparse
 
 from xda.attribution.collection import Explanations
 from xda.attribution.decomposition import Decomposition
+from xda.attribution.ranking import Rank, check_rank
 from xda.attribution.results import Explanation, TrainingSample
 from xda.decision import ClassesAsked, Decision, class_number, class_numbers
 from xda.errors import InvalidRequestError
 from xda.explanation.fitted_surrogate import ServedSurrogate, attribution_matrix
 from xda.explanation.heatmaps import MapCache
 from xda.explanation.open_run import OpenRun
+from xda.explanation.rankings import TrainingSet
+from xda.explanation.refit import MeasuredRemoval, measure_removal
 from xda.explanation.training_sample import training_sample
+from xda.progress import Progress, silent
+from xda.runs.ranking_arrays import read_class_means
 from xda.storage.run.folder import RunFolder
 
 Tests = Sequence[int] | Sequence[Decision] | NDArray[np.int64]
@@ -34,8 +39,15 @@ class AttributedRun(OpenRun):
 
     def __init__(self, run: RunFolder, device: torch.device, cache: MapCache | None = None) -> None:
         super().__init__(run, cache)
-        labels, sources = self.labels("train"), self.outcomes.sources["train"]
-        self._served = {c: ServedSurrogate(run, c, labels, device, sources.lookup) for c in self.c_values}
+        sources = self.outcomes.sources["train"]
+        training = TrainingSet(
+            self.train_features,
+            self.labels("train"),
+            self.outcomes.predicted["train"],
+            self.classes,
+            read_class_means(run),
+        )
+        self._served = {c: ServedSurrogate(run, c, training, device, sources.lookup) for c in self.c_values}
 
     @overload
     def decide(
@@ -117,6 +129,7 @@ class AttributedRun(OpenRun):
         against: int | str | None = None,
         limit: int | None = 12,
         train_class: int | str | None = None,
+        rank: Rank = "sum",
     ) -> Explanation: ...
     @overload
     def explain(
@@ -128,6 +141,7 @@ class AttributedRun(OpenRun):
         against: int | str | None = None,
         limit: int | None = 12,
         train_class: int | str | None = None,
+        rank: Rank = "sum",
     ) -> Explanations: ...
     def explain(
         self,
@@ -138,6 +152,7 @@ class AttributedRun(OpenRun):
         against: int | str | None = None,
         limit: int | None = 12,
         train_class: int | str | None = None,
+        rank: Rank = "sum",
     ) -> Explanation | Explanations:
         """Explain the decision on a test image by ranked contributions of training images, or those on several.
 
@@ -149,6 +164,11 @@ class AttributedRun(OpenRun):
             Most contributions listed of each sign; None for all. The totals are always over all.
         train_class : int or str, optional
             List only training images with this label; the totals stay over all.
+        rank : {"sum", "image", "removal"}
+            What the contributions are ranked and summed by: their share of the logit (``attribution``); their share of
+            the difference to the average image of the target (``specific``); or the estimated change of the logit if
+            the image is removed and the surrogate fitted again (``removal_effect``; negative: it supports). A share of
+            the sum is not what would change if the image were missing.
 
         Raises
         ------
@@ -157,7 +177,8 @@ class AttributedRun(OpenRun):
         """
         decisions = self._decisions(test, c, target, against)
         label = self.bounds.check_listed(limit, train_class, self.classes)
-        told = tuple(self.decompose(each).explanation(limit, label) for each in decisions)
+        by = check_rank(rank)
+        told = tuple(self.decompose(each).explanation(limit, label, by) for each in decisions)
         return Explanations(told, self.classes) if _several(test) else told[0]
 
     def decompose(
@@ -173,6 +194,43 @@ class AttributedRun(OpenRun):
         served = self._served[decision.c]
         sample = self.outcomes.test_sample(decision.test, served.test_logits[decision.test].tolist())
         return served.decompose(decision, self.test_features[decision.test], sample)
+
+    def measured_removal(
+        self,
+        test: int | Decision,
+        /,
+        remove: Sequence[int],
+        *,
+        c: float | None = None,
+        target: int | str | None = None,
+        against: int | str | None = None,
+    ) -> MeasuredRemoval:
+        """Fit the surrogate again without some training images, and return the decision before and after.
+
+        What the ranking ``removal`` estimates, measured: for the surrogate, on the same features. The network is not
+        trained again, and nothing is written.
+
+        Parameters
+        ----------
+        test, c, target, against
+            As for ``decide``, for one image.
+        remove : sequence of int
+            Positions in the training set.
+
+        Raises
+        ------
+        NotFoundError, InvalidRequestError
+            As for ``decide``, and if a training image does not exist or none would be left.
+        """
+        parts = self.decompose(test, c=c, target=target, against=against)
+        self.bounds.check_images("train", remove)
+        decision = parts.decision
+        query, tol = self.test_features[decision.test], self.certificate(decision.c).tol
+        return measure_removal(self._served[decision.c], parts, query, remove, tol)
+
+    def prepare_removal(self, *, c: float | None = None, progress: Progress = silent) -> None:
+        """Make effects of removals ready for a C, with its progress: read from the run, or computed once."""
+        self.surrogate(c).rankings.curvature(progress)
 
     def attributions(
         self,

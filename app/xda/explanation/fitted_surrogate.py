@@ -15,13 +15,16 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 
+from xda.attribution.curvature import Curvature, restore
 from xda.attribution.decomposition import Decomposition, attributions, self_influence
 from xda.attribution.index import AttributionIndex
 from xda.attribution.results import SourceLookup, TestSample
 from xda.attribution.support import SupportSet
 from xda.decision import Decision
 from xda.errors import RunError
+from xda.explanation.rankings import Rankings, TrainingSet
 from xda.networks.products import DeviceFeatures
+from xda.runs.ranking_arrays import read_removal
 from xda.runs.support_reader import read_support
 from xda.storage.run import layout
 from xda.storage.run.folder import RunFolder
@@ -44,6 +47,8 @@ class FittedSurrogate:
         Features of the support vectors, in their order.
     slack : ndarray of float32, shape (N,)
         Hinge loss of every training sample.
+    training : TrainingSet
+        Shared by the surrogates of every C.
     sources : callable, optional
         Returns the sources of training samples.
 
@@ -51,6 +56,8 @@ class FittedSurrogate:
     ----------
     index : AttributionIndex or None
         Precomputed rankings for the class that the network predicts on each test image.
+    rankings : Rankings
+        The rankings other than ``sum``.
     """
 
     def __init__(
@@ -60,15 +67,21 @@ class FittedSurrogate:
         support: SupportSet,
         features: DeviceFeatures,
         slack: NDArray[np.float32],
+        training: TrainingSet,
         sources: SourceLookup | None = None,
     ) -> None:
         self.c = c
+        self.training = training
         self.coef = coef
         self.support = support
         self.features = features
         self.slack = slack
         self.sources = sources
         self.index: AttributionIndex | None = None
+        self.rankings = Rankings(c, coef, support, features, training, self._stored_curvature)
+
+    def _stored_curvature(self) -> Curvature | None:
+        return None
 
     @cached_property
     def _sorted_slack(self) -> NDArray[np.float32]:
@@ -151,6 +164,7 @@ class FittedSurrogate:
             float(decision.contrast(self.coef[:, -1])) if offset else 0.0,
             self.index if indexed else None,
             self.sources,
+            self.rankings.of(decision, query),
         )
 
 
@@ -199,7 +213,7 @@ class ServedSurrogate(FittedSurrogate):
     run : RunFolder
     c : float
         One of the run's regularisation parameters.
-    train_labels : ndarray of int64, shape (N,)
+    training : TrainingSet
     device : torch.device
     sources : callable, optional
         Returns the sources of training images.
@@ -218,7 +232,7 @@ class ServedSurrogate(FittedSurrogate):
         self,
         run: RunFolder,
         c: float,
-        train_labels: NDArray[np.int64],
+        training: TrainingSet,
         device: torch.device,
         sources: SourceLookup | None = None,
     ) -> None:
@@ -227,16 +241,18 @@ class ServedSurrogate(FittedSurrogate):
 
         coef = np.asarray(array(layout.COEF), dtype=np.float64)
         try:
-            support = read_support(run.array, c, train_labels, coef.shape[0])
+            support = read_support(run.array, c, training.labels, coef.shape[0])
         except ValueError as error:
             raise _damaged(run, c, error) from error
         features = DeviceFeatures(
-            run.array(layout.features("train")),
+            training.features,
             device,
             offset=layout.intercept_offset(run.manifest.intercept),
             index=support.index,
         )
-        super().__init__(c, coef, support, features, np.asarray(array(layout.SLACK), dtype=np.float32), sources)
+        slack = np.asarray(array(layout.SLACK), dtype=np.float32)
+        super().__init__(c, coef, support, features, slack, training, sources)
+        self._run = run
         self.test_logits = np.asarray(array(layout.TEST_LOGITS), dtype=np.float64)
         self.index = AttributionIndex(
             {name: np.asarray(run.array(layout.index(c, name))) for name in layout.INDEX}, run.manifest.per_sign
@@ -245,6 +261,15 @@ class ServedSurrogate(FittedSurrogate):
             self.index.check(len(support))
         except ValueError as error:
             raise _damaged(run, c, error) from error
+
+    def _stored_curvature(self) -> Curvature | None:
+        stored, training, augment = read_removal(self._run, self.c), self.training, bool(self.features.offset)
+        try:
+            return (
+                restore(stored, training.features, training.labels, len(self.coef), augment=augment) if stored else None
+            )
+        except ValueError as error:
+            raise _damaged(self._run, self.c, error) from error
 
 
 def _damaged(run: RunFolder, c: float, error: ValueError) -> RunError:

@@ -15,10 +15,13 @@ from scipy import sparse
 
 from xda.attribution.collection import Explanations
 from xda.attribution.decomposition import Decomposition
+from xda.attribution.ranking import Rank
 from xda.attribution.results import Explanation, PairRelevance
 from xda.decision import ClassesAsked, Decision
 from xda.explanation.fitted_surrogate import FittedSurrogate
 from xda.explanation.illustration import Panel
+from xda.explanation.refit import MeasuredRemoval
+from xda.progress import Progress, silent
 
 if TYPE_CHECKING:
     from xda.storage.run.manifest import CertificateEntry
@@ -108,6 +111,7 @@ class DecisionExplainer(Protocol[One, Several]):
         against: int | str | None = None,
         limit: int | None = 12,
         train_class: int | str | None = None,
+        rank: Rank = "sum",
     ) -> Explanation: ...
     @overload
     def explain(
@@ -120,6 +124,7 @@ class DecisionExplainer(Protocol[One, Several]):
         against: int | str | None = None,
         limit: int | None = 12,
         train_class: int | str | None = None,
+        rank: Rank = "sum",
     ) -> Explanations: ...
 
     def attributions(
@@ -143,6 +148,21 @@ class DecisionExplainer(Protocol[One, Several]):
         against: int | str | None = None,
     ) -> Decomposition:
         """Return every non-zero contribution to one decision."""
+
+    def measured_removal(
+        self,
+        query: One,
+        /,
+        remove: Sequence[int],
+        *,
+        c: float | None = None,
+        target: int | str | None = None,
+        against: int | str | None = None,
+    ) -> MeasuredRemoval:
+        """Fit the surrogate again without some training images, and return the decision before and after."""
+
+    def prepare_removal(self, *, c: float | None = None, progress: Progress = silent) -> None:
+        """Make effects of removals ready for a C, which takes seconds at most once."""
 
     def pair_maps(
         self,

@@ -6,6 +6,7 @@ multiplications, which a thread pool would slow down.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +16,9 @@ from numpy.typing import NDArray
 
 class _Products(Protocol):
     def __call__(self, rows: NDArray[np.int64], queries: NDArray[np.float64]) -> NDArray[np.float64]: ...
+
+
+_Narrow = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 BLOCK_VALUES, BLOCK_VALUES_OF_MANY = 1 << 16, 1 << 20
@@ -57,17 +61,19 @@ class DeviceFeatures:
         if index is not None and (not on_cpu or len(index) * features[:1].nbytes <= COPIED_BYTES):
             features, index = features[index], None
         own = np.asarray(features, dtype=np.float32)
-        self._products: _Products = _on_cpu(own, index) if on_cpu else _on_device(own, device)
+        self._products: _Products
+        self._narrow: _Narrow
+        self._products, self._narrow = _on_cpu(own, index) if on_cpu else _on_device(own, device)
         self.offset = offset
 
-    def products(self, rows: NDArray[np.int64], queries: NDArray[np.float32]) -> NDArray[np.float64]:
+    def products(self, rows: NDArray[np.int64], queries: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return the inner products of some support vectors with one or several queries.
 
         Parameters
         ----------
         rows : ndarray of int64, shape (m,)
             Positions within the support set.
-        queries : ndarray of float32, shape (d,) or (n, d)
+        queries : ndarray of float, shape (d,) or (n, d)
 
         Returns
         -------
@@ -76,8 +82,24 @@ class DeviceFeatures:
         result = self._products(rows, np.asarray(queries, dtype=np.float64))
         return result + self.offset if self.offset else result
 
+    def narrow_products(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Return the inner products of all support vectors with several vectors, in float32: for estimates.
 
-def _on_cpu(features: NDArray[np.float32], index: NDArray[np.int64] | None) -> _Products:
+        It reads the features once and turns none into float64, so it takes half the time of ``products`` or less.
+
+        Parameters
+        ----------
+        vectors : ndarray of float, shape (n, d)
+
+        Returns
+        -------
+        ndarray of float32, shape (n_support, n)
+            Without the offset.
+        """
+        return self._narrow(np.asarray(vectors, dtype=np.float32))
+
+
+def _on_cpu(features: NDArray[np.float32], index: NDArray[np.int64] | None) -> tuple[_Products, _Narrow]:
     def products(rows: NDArray[np.int64], queries: NDArray[np.float64]) -> NDArray[np.float64]:
         if index is not None:
             rows = index[rows]
@@ -91,10 +113,19 @@ def _on_cpu(features: NDArray[np.float32], index: NDArray[np.int64] | None) -> _
             np.matmul(features[rows[part]].astype(np.float64), queries.T, out=result[part])
         return result
 
-    return products
+    def narrow(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        n = len(features if index is None else index)
+        step = max(1, BLOCK_VALUES_OF_MANY // max(1, features.shape[1]))
+        result = np.empty((n, len(vectors)), dtype=np.float32)
+        for start in range(0, n, step):
+            part = slice(start, start + step)
+            np.matmul(features[part if index is None else index[part]], vectors.T, out=result[part])
+        return result
+
+    return products, narrow
 
 
-def _on_device(features: NDArray[np.float32], device: torch.device) -> _Products:
+def _on_device(features: NDArray[np.float32], device: torch.device) -> tuple[_Products, _Narrow]:
     resident = torch.tensor(features, device=device)
 
     def products(rows: NDArray[np.int64], queries: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -102,4 +133,7 @@ def _on_device(features: NDArray[np.float32], device: torch.device) -> _Products
         found = chosen @ torch.from_numpy(queries).to(device).movedim(-1, 0)
         return np.asarray(found.cpu().numpy())
 
-    return products
+    def narrow(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray((resident @ torch.from_numpy(vectors).to(device).T).cpu().numpy())
+
+    return products, narrow

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from xda.attribution.ranking import Rank
 from xda.attribution.results import Contribution, TestSample
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def explanation_json(
     *,
     limit: int | None = 12,
     train_class: int | None = None,
+    rank: Rank = "sum",
 ) -> bytes:
     """Explain a decision as JSON; errors are those of ``Explainer.explain``.
 
@@ -42,10 +44,12 @@ def explanation_json(
         Contributions listed of each sign; None for all, with ``sparsity``, ``by_class`` and ``contributions``.
     train_class : int, optional
         List only training images with this label; the totals stay over all.
+    rank : {"sum", "image", "removal"}
+        What the contributions are ranked and summed by (:mod:`xda.attribution.ranking`).
     """
     listed = explainer.bounds.check_listed(limit, train_class, explainer.classes)
     parts = explainer.decompose(decision)
-    told = parts.explanation(limit, listed)
+    told = parts.explanation(limit, listed, rank)
     return encode(
         {
             "run": {"id": explainer.id, "title": explainer.title, "digest": explainer.digest},
@@ -57,6 +61,9 @@ def explanation_json(
             "against": told.against,
             "surrogate_logit": told.surrogate_logit,
             "intercept": told.intercept,
+            "rank": told.rank,
+            "baseline_logit": told.baseline_logit,
+            "removal_error": told.removal_error,
             "sum_supporting": told.sum_supporting,
             "sum_opposing": told.sum_opposing,
             "n_supporting": told.n_supporting,
@@ -65,8 +72,8 @@ def explanation_json(
             "supporting": _listed(told.supporting),
             "opposing": _listed(told.opposing),
             "sparsity": parts.sparsity if limit is None else None,
-            "by_class": parts.by_class if limit is None else None,
-            "contributions": _columns(parts) if limit is None else None,
+            "by_class": parts.by_class_in(rank) if limit is None else None,
+            "contributions": _columns(parts, rank) if limit is None else None,
         }
     )
 
@@ -89,6 +96,8 @@ def _listed(parts: Sequence[Contribution]) -> list[dict[str, object]]:
             "index": part.index,
             "label": part.label,
             "attribution": part.attribution,
+            "specific": part.specific,
+            "removal_effect": part.removal_effect,
             "at_bound": part.at_bound,
             "source": part.source,
             "intercept": part.intercept,
@@ -97,14 +106,17 @@ def _listed(parts: Sequence[Contribution]) -> list[dict[str, object]]:
     ]
 
 
-def _columns(parts: Decomposition) -> dict[str, object]:
+def _columns(parts: Decomposition, rank: Rank) -> dict[str, object]:
+    ranked = parts.ranked(rank)
     return {
-        "index": parts.index,
-        "label": parts.label,
-        "attribution": parts.attribution,
-        "at_bound": parts.at_bound,
-        "intercept": parts.intercept,
-        "source": parts.sources(),
+        "index": ranked.index,
+        "label": parts.support.label[ranked.position],
+        "attribution": ranked.attribution,
+        "specific": ranked.value if rank == "image" else None,
+        "removal_effect": ranked.value if rank == "removal" else None,
+        "at_bound": parts.support.at_bound[ranked.position],
+        "intercept": ranked.intercept,
+        "source": parts.sources(ranked.index),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from xda.attribution.ranking import VALUE_NAMES
 from xda.numerals import MINUS, signed
 from xda.present.words import (
     better_c_in_words,
@@ -14,6 +15,7 @@ from xda.present.words import (
     left_out_in_words,
     left_out_lines,
     question,
+    ranking_in_words,
     sum_in_words,
 )
 from xda.runs import default_c
@@ -91,14 +93,15 @@ def explanation_text(explainer: Explainer, explanation: Explanation) -> str:
     names = explainer.classes
     test = explanation.test
     apart = f", {intercept_in_words(explanation.intercept)}" if explanation.intercept else ""
+    apart = apart if explanation.rank == "sum" else ""
     better = better_c_in_words(explanation.c, explainer.surrogates, explainer.n_test)
 
     def line(contribution: Contribution) -> str:
         bound = "  weight at its maximum" if contribution.at_bound else ""
         bound += f"  intercept {_typed(signed(contribution.intercept))}" if contribution.intercept else ""
-        return (
-            f"  {contribution.attribution:+12.5g}  training image {contribution.index:>8}  "
-            f"'{names[contribution.label]}'{bound}" + (f"  {contribution.source}" if contribution.source else "")
+        value = getattr(contribution, VALUE_NAMES[explanation.rank])
+        return f"  {value:+12.5g}  training image {contribution.index:>8}  '{names[contribution.label]}'{bound}" + (
+            f"  {contribution.source}" if contribution.source else ""
         )
 
     return "\n".join(
@@ -114,6 +117,7 @@ def explanation_text(explainer: Explainer, explanation: Explanation) -> str:
             ),
             question(explanation, names),
             _typed(f"{sum_in_words(explanation, names, DIGITS)}{apart}"),
+            *([_typed(told)] if (told := ranking_in_words(explanation)) else []),
             f"Supporting: the {len(explanation.supporting)} strongest of {explanation.n_supporting:,}",
             *map(line, explanation.supporting),
             f"Opposing: the {len(explanation.opposing)} strongest of {explanation.n_opposing:,}",

@@ -52,9 +52,42 @@ def logit_in_words(told: Explanation, names: Names) -> str:
 
 
 def sum_in_words(told: Explanation, names: Names, digits: int = 3) -> str:
-    """Return the exact sum: ``+5.21 − 2.95 = 2.26, the surrogate’s logit for 9``."""
-    (supporting, opposing), total = addends((told.sum_supporting, told.sum_opposing), told.surrogate_logit, digits)
-    return f"{supporting} {opposing.replace(MINUS, f'{MINUS} ')} = {total}, {logit_in_words(told, names)}"
+    """Return the sum of what is ranked: ``+5.21 − 2.95 = 2.26, the surrogate’s logit for 9``."""
+    whole = told.surrogate_logit
+    if told.rank != "sum":
+        whole = told.sum_supporting + told.sum_opposing
+    (supporting, opposing), total = addends((told.sum_supporting, told.sum_opposing), whole, digits)
+    parts = [supporting, opposing] if told.rank != "removal" or told.n_supporting else [opposing, supporting]
+    spaced = f"{parts[0]} {parts[1].replace(MINUS, f'{MINUS} ').replace('+', '+ ')}"
+    return f"{spaced} = {total}, {_total_in_words(told, names, digits)}"
+
+
+def _total_in_words(told: Explanation, names: Names, digits: int) -> str:
+    if told.baseline_logit is not None:
+        average = f"{told.baseline_logit:.{digits}g}".replace("-", MINUS)
+        return (
+            f"{logit_in_words(told, names)} less that of the average image that the network calls "
+            f"{names[told.target]} ({average})"
+        )
+    if told.rank == "removal":
+        return f"the sum of the estimated changes of {logit_in_words(told, names)}"
+    return logit_in_words(told, names)
+
+
+def ranking_in_words(told: Explanation) -> str:
+    """Return what the listed numbers say, in a sentence; empty for the ranking ``sum``."""
+    if told.rank == "image":
+        return (
+            "Each number is a share of the difference between this image and the average image that the network calls "
+            "so."
+        )
+    if told.rank == "removal":
+        error = f" They are solved to {told.removal_error:.0e} of their size." if told.removal_error else ""
+        return (
+            "Each number is an estimate: the change if that image alone were removed and the surrogate fitted again; "
+            f"negative: it supports the decision.{error}"
+        )
+    return ""
 
 
 def intercept_in_words(intercept: float) -> str:

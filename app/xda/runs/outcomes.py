@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from xda.attribution.decomposition import strongest
+from xda.attribution.ranking import strongest
 from xda.attribution.results import TestInfluence, TestSample
 from xda.decision import SPLITS, Split
 from xda.errors import RunError

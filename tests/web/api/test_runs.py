@@ -66,16 +66,43 @@ def test_explanation_has_keys_of_the_contract(client: TestClient) -> None:
     told = client.get(f"{RUN}/test/0/explanation").json()
     assert set(told) >= {
         "test", "target", "against", "surrogate_logit", "sum_supporting", "sum_opposing", "n_supporting",
-        "n_opposing", "n_train", "supporting", "opposing",
+        "n_opposing", "n_train", "supporting", "opposing", "rank", "baseline_logit",
     }  # fmt: skip
     assert set(told["test"]) == {"index", "label", "predicted", "network_logits", "surrogate_logits", "source"}
-    assert set(told["supporting"][0]) == {"index", "label", "attribution", "at_bound", "intercept", "source"}
+    assert set(told["supporting"][0]) == {
+        "index", "label", "attribution", "specific", "removal_effect", "at_bound", "intercept", "source",
+    }  # fmt: skip
     assert told["test"]["source"] == "test[0]"
     assert told["supporting"][0]["source"] == f"train[{told['supporting'][0]['index']}]"
     strengths = [part["attribution"] for part in told["supporting"]]
     assert strengths == sorted(strengths, reverse=True)
     strengths = [part["attribution"] for part in told["opposing"]]
     assert strengths == sorted(strengths)
+
+
+@pytest.mark.parametrize(("rank", "name", "sign"), [("image", "specific", 1), ("removal", "removal_effect", -1)])
+def test_explanation_by_another_ranking_is_ranked_and_summed_by_it(
+    client: TestClient, rank: str, name: str, sign: int
+) -> None:
+    told = client.get(f"{RUN}/test/5/explanation?rank={rank}&against=2&limit=4").json()
+    ExplanationModel.model_validate(told)
+    assert told["rank"] == rank
+    assert (told["baseline_logit"] is None) == (rank == "removal")
+    assert (told["removal_error"] is None) == (rank == "image")
+    supporting, opposing = ([part[name] for part in told[side]] for side in ("supporting", "opposing"))
+    assert all(value * sign > 0 for value in supporting)
+    assert all(value * sign < 0 for value in opposing)
+    for values in (supporting, opposing):
+        assert values == sorted(values, key=abs, reverse=True)
+    assert told["sum_supporting"] * sign >= sum(supporting) * sign > 0
+    other = {"specific", "removal_effect"} - {name}
+    assert {part[each] for part in told["supporting"] for each in other} == {None}
+
+
+def test_explanation_by_an_unknown_ranking_is_refused(client: TestClient) -> None:
+    answer = client.get(f"{RUN}/test/5/explanation?rank=size")
+    assert answer.status_code == 422
+    assert "rank" in answer.text
 
 
 def test_explanation_twice_is_same_answer(client: TestClient) -> None:
@@ -202,7 +229,7 @@ def test_openapi_describes_every_route(client: TestClient) -> None:
     }
     explanation = described["paths"]["/api/v1/runs/{run}/test/{test}/explanation"]["get"]
     assert [parameter["name"] for parameter in explanation["parameters"]] == [
-        "run", "test", "c", "target", "against", "limit", "train_class",
+        "run", "test", "c", "target", "against", "limit", "train_class", "rank",
     ]  # fmt: skip
     for path, methods in described["paths"].items():
         for operation in methods.values():

@@ -55,7 +55,9 @@ SOURCE_OFFSETS = ArraySpec(
 )
 FEATURES = ArraySpec("features", ("<f4",), ("{split} images", "features"))
 LOGITS = ArraySpec("logits", ("<f4",), ("{split} images", "classes"))
-SPLIT_ARRAYS: tuple[ArraySpec, ...] = (IMAGE_OFFSETS, SOURCE_OFFSETS, FEATURES, LOGITS)
+CLASS_MEANS = ArraySpec("class_means", ("<f8",), ("classes", "features"), optional=True)
+"""Mean features of the images that the network calls each class; of training images only. Zeros where it calls none."""
+SPLIT_ARRAYS: tuple[ArraySpec, ...] = (IMAGE_OFFSETS, SOURCE_OFFSETS, FEATURES, LOGITS, CLASS_MEANS)
 
 COEF = ArraySpec("coef", ("<f8",), ("classes", "features and intercept"))
 SUPPORT = ArraySpec("support", ("<i8",), ("support vectors",))
@@ -83,9 +85,25 @@ INDEX = {
     )
 }
 """The arrays of the attribution index by the names that ``xda.attribution.index`` gives them."""
+REMOVAL = {
+    name: ArraySpec(f"removal/{name}", (dtype,), dimensions, optional=True)
+    for name, dtype, dimensions in (
+        ("active", "<i8", ("active images",)),
+        ("rival", "<i8", ("active images",)),
+        ("weight", "<f8", ("active images",)),
+        ("inverse_blocks", "<f4", ("class pairs", "features and intercept", "features and intercept")),
+        ("inverse_packed", "<f8", ("packed values",)),
+        ("leading_basis", "<f4", ("features and intercept", "directions")),
+        ("leading_packed", "<f4", ("packed values of directions",)),
+        ("rest", "<f8", ("classes",)),
+    )
+}
+"""The arrays from which effects of removals are estimated, by the names that ``xda.attribution.curvature`` gives them;
+a surrogate has those of one way, or none in runs of earlier versions."""
 SURROGATE_ARRAYS: tuple[ArraySpec, ...] = (
     *(COEF, SUPPORT, DUAL_DATA, DUAL_INDICES, DUAL_INDPTR, SLACK, TEST_LOGITS),
     *INDEX.values(),
+    *REMOVAL.values(),
 )
 
 NETWORK = "network.safetensors"
@@ -165,6 +183,11 @@ def surrogate(c: float, array: ArraySpec) -> str:
 def index(c: float, array: str) -> str:
     """Return the name of an array of the attribution index of the surrogate with regularisation parameter C."""
     return surrogate(c, INDEX[array])
+
+
+def removal(c: float, array: str) -> str:
+    """Return the name of an array for effects of removals of the surrogate with regularisation parameter C."""
+    return surrogate(c, REMOVAL[array])
 
 
 def certificate(c: float) -> str:

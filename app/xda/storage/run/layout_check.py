@@ -64,6 +64,7 @@ def check_layout(manifest: Manifest, where: str) -> None:
     counts = {"train": manifest.counts.train, "test": manifest.counts.test}
     sizes = {f"{split} images": count for split, count in counts.items()} | {
         "classes": len(manifest.classes),
+        "class pairs": len(manifest.classes) * (len(manifest.classes) + 1) // 2,
         "features": manifest.counts.features,
         "features and intercept": manifest.counts.features + (manifest.intercept == "augment"),
     }

@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
+from xda.attribution.ranking import Rank
+
 
 class Model(BaseModel):
     """Base: no undeclared field, no missing field."""
@@ -93,7 +95,16 @@ class ContributionModel(Model):
 
     index: int
     label: int = Field(description="Label in the data set, possibly a wrong one.")
-    attribution: float = Field(description="Signed share of the surrogate's logit (difference).")
+    attribution: float = Field(
+        description="Signed share of the surrogate's logit (difference): not what would change without the image."
+    )
+    specific: float | None = Field(
+        description="Signed share of the difference to the average image of the target; with `rank=image`."
+    )
+    removal_effect: float | None = Field(
+        description="Estimated change of the logit (difference) if the image is removed and the surrogate fitted "
+        "again; negative: it supports the decision; with `rank=removal`."
+    )
     at_bound: bool = Field(description="Whether its dual variable is at its bound C.")
     source: Source
     intercept: float = Field(description="Part of `attribution` due to an augmented intercept; 0 without one.")
@@ -125,11 +136,13 @@ class SparsityModel(Model):
 
 
 class ContributionColumnsModel(Model):
-    """Every training sample that contributes, strongest first by absolute value; fields as in `supporting`."""
+    """Every training sample with a value in the ranking, strongest first; fields as in `supporting`."""
 
     index: list[int]
     label: list[int]
     attribution: list[float]
+    specific: list[float] | None
+    removal_effect: list[float] | None
     at_bound: list[bool]
     intercept: list[float]
     source: list[Source]
@@ -151,6 +164,9 @@ EXPLANATION_EXAMPLE: JsonDict = {
     "target": 9,
     "against": None,
     "surrogate_logit": 2.26,
+    "rank": "sum",
+    "baseline_logit": None,
+    "removal_error": None,
     "sum_supporting": 5.21,
     "sum_opposing": -2.95,
     "n_supporting": 96,
@@ -161,6 +177,8 @@ EXPLANATION_EXAMPLE: JsonDict = {
             "index": 24798,
             "label": 9,
             "attribution": 0.64,
+            "specific": None,
+            "removal_effect": None,
             "at_bound": True,
             "intercept": 0.0,
             "source": "train[24798]",
@@ -171,6 +189,8 @@ EXPLANATION_EXAMPLE: JsonDict = {
             "index": 59915,
             "label": 4,
             "attribution": -0.38,
+            "specific": None,
+            "removal_effect": None,
             "at_bound": False,
             "intercept": 0.0,
             "source": "train[59915]",
@@ -199,7 +219,16 @@ class ExplanationModel(Model):
     target: int
     against: int | None
     surrogate_logit: float = Field(description="Logit of `target`, minus that of `against` if given.")
-    sum_supporting: float
+    rank: Rank = Field(description="Ranking: sums, numbers and lists are of what it sorts by.")
+    baseline_logit: float | None = Field(
+        description="Logit (difference) of the mean features of the training images that the network calls `target`; "
+        "with `rank=image`, whose sums add up to `surrogate_logit` less this."
+    )
+    removal_error: float | None = Field(
+        description="Bound of the relative error to which the equations of the estimates were solved; 0 where they "
+        "were solved directly; with `rank=removal`."
+    )
+    sum_supporting: float = Field(description="With `rank=removal` negative: what supports would be lost.")
     sum_opposing: float
     n_supporting: int
     n_opposing: int

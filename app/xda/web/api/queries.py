@@ -11,6 +11,7 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from xda.attribution.ranking import Rank
 from xda.errors import InvalidRequestError, NotFoundError
 from xda.explanation.gallery import GalleryOrder
 
@@ -46,11 +47,18 @@ class ExplanationQuery(RelevanceQuery):
 
     limit: Limit = 12
     train_class: Annotated[Class, Field(description="List only training samples of this label.")] | None = None
+    rank: Annotated[
+        Rank,
+        Field(
+            description="Ranking: by the share of the logit; by the share of the difference to the average image of "
+            "the target; or by the estimated effect of removing the training image and fitting the surrogate again."
+        ),
+    ] = "sum"
 
     @property
     def indexed(self) -> bool:
         """Whether the run's index can answer, if it is long enough."""
-        return self.target is None and self.against is None and self.train_class is None
+        return self.target is None and self.against is None and self.train_class is None and self.rank == "sum"
 
 
 class TrainingQuery(Query):

@@ -106,7 +106,9 @@ async def get_explanation(request: Request) -> Response:
     query = read_query(ExplanationQuery, request)
     check_limit(query.limit, lifecycle.settings)
     decision = explainer.decide(test, c=query.c, target=query.target, against=query.against)
-    answer = partial(explanation_json, explainer, decision, limit=query.limit, train_class=query.train_class)
+    answer = partial(
+        explanation_json, explainer, decision, limit=query.limit, train_class=query.train_class, rank=query.rank
+    )
     indexed = query.indexed and query.limit <= explainer.run.manifest.per_sign
     body = answer() if indexed else await run_in_threadpool(answer)
     answers.put(tag, body)
