@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fastapi.testclient import TestClient
+
 from tests.web.conftest import MakeClient
 from xda.explanation.run import Explainer
 from xda.settings import Settings
@@ -26,3 +28,27 @@ def test_create_app_twice_shares_no_cache() -> None:
     assert isinstance(first.state.page_scales, PageScales)
     assert first.state.page_scales is not second.state.page_scales
     assert first.state.answers is not second.state.answers
+
+
+def test_text_is_compressed_for_clients_that_accept_it_pictures_never(client: TestClient, explainer: Explainer) -> None:
+    page, sheet = f"/r/{explainer.id}/test/14", "/static/css/tokens.css"
+    image = f"/media/{explainer.digest[:16]}/test/14"
+    for address in (page, sheet, image):
+        plain = client.get(address, headers={"Accept-Encoding": "identity"})
+        packed = client.get(address, headers={"Accept-Encoding": "gzip"})
+        assert "content-encoding" not in plain.headers
+        assert packed.content == plain.content
+        if address == image:
+            assert "content-encoding" not in packed.headers
+            continue
+        assert packed.headers["content-encoding"] == "gzip"
+        assert "Accept-Encoding" in packed.headers["vary"]
+        assert int(packed.headers["content-length"]) < len(plain.content) / 2
+        assert client.head(address, headers={"Accept-Encoding": "gzip"}).headers["content-encoding"] == "gzip"
+
+
+def test_compressed_answer_is_revalidated_by_its_tag(client: TestClient, explainer: Explainer) -> None:
+    address = f"/api/v1/runs/{explainer.id}/test/14/explanation"
+    tag = client.get(address, headers={"Accept-Encoding": "gzip"}).headers["etag"]
+    again = client.get(address, headers={"Accept-Encoding": "gzip", "If-None-Match": tag})
+    assert (again.status_code, again.content) == (304, b"")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from anyio import CapacityLimiter
 from fastapi import APIRouter, FastAPI
 from fastapi.concurrency import run_in_threadpool
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 
 from xda.settings import Settings, resource_dir
 from xda.version import __version__
@@ -48,6 +49,10 @@ DESCRIPTION = (
 
 SHARES_AT_ONCE = 4
 """So many links are made at the same time; others wait."""
+GZIP_LEVEL = 4
+"""A page of 50 KB becomes 9 KB in half a millisecond; level 9 takes twice as long for 5 % less."""
+NOT_COMPRESSED = (*DEFAULT_EXCLUDED_CONTENT_TYPES, "application/x-npz")
+"""Media types whose content is compressed already."""
 ROUTERS: tuple[APIRouter, ...] = (
     runs.direct,
     runs.router,
@@ -114,6 +119,7 @@ def create_app(settings: Settings, catalog: Catalog | None = None) -> FastAPI:
         app.router.routes.extend(router.routes)
     app.mount("/static", HashedStaticFiles(resource_dir("static")), name="static")
     # The last added middleware is the outermost.
+    app.add_middleware(GZipMiddleware, compresslevel=GZIP_LEVEL, exclude_content_types=NOT_COMPRESSED)
     app.add_middleware(HostsMiddleware, hosts=settings.hosts)
     app.add_middleware(PrefixMiddleware, root_path=settings.root_path)
     app.add_middleware(LimitsMiddleware, max_body=settings.max_body_bytes)
