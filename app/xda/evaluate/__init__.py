@@ -1,1 +1,1 @@
-"""Evaluates attribution methods; at present through the adapter to quanda."""
+"""Evaluates attributions through the adapter to quanda, and heat-maps by deleting pixels."""
