@@ -230,7 +230,7 @@ def test_pair_page_of_zero_contribution_names_support_vector(client: TestClient,
     page = client.get("/r/digits/test/14").text
     n_contributing = len(explainer.decompose(14).index)
     assert f"{explainer.n_train - len(support)} of {explainer.n_train} training images have weight zero" in page
-    assert f"{len(support) - n_contributing} more add nothing to this logit" in page
+    assert f"{len(support) - n_contributing} support vectors have no weight here" in page
 
 
 def media(client: TestClient, page: str, kind: str) -> list[str]:

@@ -8,13 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from xda.attribution.results import Contribution
-from xda.numerals import count, number, signed
+from xda.numerals import count, number
 
 WIDTH = 1000.0
-Sign = Literal["support", "oppose"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,81 +36,6 @@ def bars(values: Sequence[float], others: Sequence[float] = ()) -> tuple[Bar, ..
     return tuple(
         Bar(x=_coordinate(min(zero, place(v))), width=_coordinate(abs(place(v) - zero)), zero=_coordinate(zero))
         for v in values
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """One contribution in the waterfall, or the sum of the unlisted ones of its sign."""
-
-    x: str
-    width: str
-    label: str
-    url: str | None
-    index: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Waterfall:
-    """The sum as two bars: from zero up by all supporting contributions, back by all opposing ones, to the logit."""
-
-    supporting: tuple[Segment, ...]
-    opposing: tuple[Segment, ...]
-    zero: str
-    total: str
-
-
-def waterfall(
-    supporting: Sequence[tuple[Contribution, str | None]],
-    opposing: Sequence[tuple[Contribution, str | None]],
-    sum_supporting: float,
-    sum_opposing: float,
-    n_supporting: int,
-    n_opposing: int,
-) -> Waterfall:
-    """Return the exact sum as two bars of segments.
-
-    Parameters
-    ----------
-    supporting, opposing : sequence of (Contribution, str)
-        Listed contributions, strongest first, with the address of each.
-    sum_supporting, sum_opposing : float
-        Totals over all training images; the unlisted ones become one segment.
-    n_supporting, n_opposing : int
-    """
-    total = sum_supporting + sum_opposing
-    low, high = min(0.0, total), max(sum_supporting, 0.0)
-    span = (high - low) or 1.0
-
-    def place(value: float) -> float:
-        return (value - low) / span * WIDTH
-
-    def side(
-        listed: Sequence[tuple[Contribution, str | None]], start: float, whole: float, n: int, word: str
-    ) -> tuple[Segment, ...]:
-        segments, at = [], start
-        for part, url in listed:
-            segments.append(
-                _segment(
-                    place(at),
-                    place(at + part.attribution),
-                    f"{signed(part.attribution)}: training image {count(part.index)}",
-                    url,
-                    part.index,
-                )
-            )
-            at += part.attribution
-        rest, others = start + whole - at, n - len(listed)
-        if others > 0 and abs(rest) > 1e-12 * span:
-            label = f"{signed(rest)}: {count(others)} more {'image' if others == 1 else 'images'} that {word}"
-            segments.append(_segment(place(at), place(at + rest), label, None, None))
-        return tuple(segments)
-
-    return Waterfall(
-        supporting=side(supporting, 0.0, sum_supporting, n_supporting, "support"),
-        opposing=side(opposing, sum_supporting, sum_opposing, n_opposing, "oppose"),
-        zero=_coordinate(place(0.0)),
-        total=_coordinate(place(total)),
     )
 
 
@@ -176,10 +98,6 @@ def curve(running: Sequence[tuple[int, float]], mark: int) -> Curve | None:
         x_ticks=tuple(Tick(_coordinate(x(k)), count(k)) for k in ranks),
         y_ticks=tuple(Tick(_coordinate(y(value)), number(value)) for value in dict.fromkeys((high, 0.0, low))),
     )
-
-
-def _segment(start: float, end: float, label: str, url: str | None, index: int | None) -> Segment:
-    return Segment(_coordinate(min(start, end)), _coordinate(abs(end - start)), label, url, index)
 
 
 def _coordinate(value: float) -> str:

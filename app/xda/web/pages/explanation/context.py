@@ -6,14 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from xda.attribution.results import Contribution
-from xda.numerals import addends, count, number, percent, terms
+from xda.numerals import count, number, percent, terms
 from xda.present.colour import OPACITY
+from xda.present.named_sum import NamedSum, named_sum
 from xda.present.story import STRONGEST, Story
 from xda.present.words import evidence, fidelity_in_words, intercept_in_words, logit_in_words, question
-from xda.web.pages.charts import Curve, Waterfall, curve, waterfall
+from xda.web.pages.charts import Bar, Curve, bars, curve
 from xda.web.pages.chrome import Choice, Chrome, origin
 from xda.web.pages.class_tables import ClassRow, LogitRow, class_rows, logit_rows, softmax
-from xda.web.pages.controls import Ask, Fields, Legend, ask, legend, share
+from xda.web.pages.controls import Ask, Fields, Here, Legend, ask, legend, share
 from xda.web.pages.pictures import Pictures
 from xda.web.urls import Urls
 from xda.web.view import MORE, View
@@ -48,6 +49,19 @@ class SideOfBoard:
     more: str | None
     more_label: str
     fewer: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SumPart:
+    """The training images of one label, or of all labels that are left, as a term of the sum."""
+
+    name: str
+    value: str
+    kind: str
+    """support or oppose."""
+    bar: Bar
+    url: str | None
+    """Address that lists only the training images of this label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +110,8 @@ class ExplanationPage:
     supporting: SideOfBoard
     opposing: SideOfBoard
     legend: Legend
-    waterfall: Waterfall
-    sum_supporting: str
-    sum_opposing: str
+    sum_parts: tuple[SumPart, ...]
+    """The sum by label; the parts add up to the logit as they are printed."""
     logit: str
     logit_name: str
     intercept: str
@@ -195,10 +208,6 @@ def build(
             fewer=here(shown=MORE[0]) if len(parts) > MORE[0] else None,
         )
 
-    listed = (
-        [(part, pair(part) or "") for part in told.supporting],
-        [(part, pair(part) or "") for part in told.opposing],
-    )
     logits, logits_left_out = logit_rows(story, here, view.against)
     by_class, classes_left_out = class_rows(story, here)
     network = test.network_logits
@@ -206,9 +215,10 @@ def build(
     action = None if frozen else urls.explanation(run, test.index)
     roles = [_roles(k, test.predicted, test.label) for k in range(len(names))]
     both = (told.sum_supporting, told.sum_opposing)
-    (totals, _), (sums, logit) = terms(both, told.surrogate_logit), addends(both, told.surrogate_logit)
+    totals, _ = terms(both, told.surrogate_logit)
     surrogate_asked = test.surrogate_predicted in (test.predicted, told.target)
     ask_surrogate = None if surrogate_asked else here(target=test.surrogate_predicted, against=None, train_class=None)
+    by_label = named_sum(story.by_class, names, told.surrogate_logit)
     return ExplanationPage(
         chrome=chrome,
         story=story,
@@ -224,10 +234,8 @@ def build(
         supporting=side("support", told.supporting, told.n_supporting, totals[0]),
         opposing=side("oppose", told.opposing, told.n_opposing, totals[1]),
         legend=legend(view, here, action, view.query(opacity=OPACITY), "one for all pairs"),
-        waterfall=waterfall(*listed, told.sum_supporting, told.sum_opposing, told.n_supporting, told.n_opposing),
-        sum_supporting=sums[0],
-        sum_opposing=sums[1],
-        logit=logit,
+        sum_parts=_sum_parts(by_label, here),
+        logit=by_label.total,
         logit_name=logit_in_words(told, names),
         intercept=intercept_in_words(told.intercept),
         network_logit=number(told.decision.contrast(network)),
@@ -270,6 +278,20 @@ def _tile(
         image=pictures.train(part.index),
         train_map=pictures.pair_map(part.index, "train"),
         test_map=pictures.pair_map(part.index, "test"),
+    )
+
+
+def _sum_parts(summed: NamedSum, here: Here) -> tuple[SumPart, ...]:
+    shapes = bars([part.value for part in summed.parts])
+    return tuple(
+        SumPart(
+            part.name,
+            part.text,
+            "support" if part.value > 0 else "oppose",
+            bar,
+            None if part.label is None else here(train_class=part.label),
+        )
+        for part, bar in zip(summed.parts, shapes, strict=True)
     )
 
 
