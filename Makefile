@@ -12,6 +12,7 @@ DEV := .venv/.installed-dev
 PAGES := static/vendor/htmx.min.js
 NODE_BIN := frontend/node_modules/.bin
 NODE_DEV := $(NODE_BIN)/biome
+LIGHTHOUSE := tests/lighthouse/node_modules/.bin/lighthouse
 TEMPLATES := frontend/base.html frontend/macros frontend/pages frontend/partials
 TOOLS := .venv/.provisioned
 MNIST := data/mnist/train-images-idx3-ubyte
@@ -66,6 +67,10 @@ bench: $(DEV) $(PAGES) ## Measure the served explorer and print a table
 	@$(BIN)/python -m tests.benchmarks.bench_surrogate --run runs/mnist-cnn --sets mnist
 	@$(BIN)/python -m tests.benchmarks.bench_growth --quick
 
+lighthouse: $(TOOLS) $(PAGES) $(LIGHTHOUSE) ## Lighthouse's scores of gallery, explanation and pair: make lighthouse RUN=runs/mnist-cnn
+	@[ -d $(RUN) ] || $(BIN)/xda demo --no-serve
+	@CHROMIUM=$${CHROMIUM:-$$(cat $(TOOLS))} $(BIN)/python -m tests.benchmarks.bench_lighthouse $(RUN)
+
 dist: $(DEV) $(PAGES) ## Build wheel and source distribution into dist/
 	@$(BIN)/python -m build
 
@@ -80,9 +85,9 @@ lock: $(DEV) ## Write requirements.lock from the installed packages
 	@$(BIN)/pip freeze --exclude-editable | grep -vE '^(nvidia-|cuda-|triton==)' | sed 's/+cpu$$//' >requirements.lock
 
 clean: ## Remove installed packages; keep data, runs and links
-	@rm -rf .venv frontend/node_modules static/vendor .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist build
+	@rm -rf .venv frontend/node_modules tests/lighthouse/node_modules static/vendor .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist build
 
-.PHONY: help demo demo-clothing serve check test test-all lint format bench dist screenshots image lock clean
+.PHONY: help demo demo-clothing serve check test test-all lint format bench lighthouse dist screenshots image lock clean
 
 .venv/bin/python:
 	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or newer is needed; install it, or name one: make PYTHON=/path/to/python3" >&2; exit 2; }
@@ -110,6 +115,10 @@ $(PAGES): frontend/package.json frontend/package-lock.json frontend/vendor.mjs
 
 $(NODE_DEV): $(PAGES)
 	@npm ci --prefix frontend --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(LIGHTHOUSE): tests/lighthouse/package.json tests/lighthouse/package-lock.json | $(PAGES)
+	@npm ci --prefix tests/lighthouse --no-audit --no-fund --loglevel=error
 	@touch $@
 
 $(TOOLS): tests/provision.sh $(DEV)
