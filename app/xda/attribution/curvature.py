@@ -37,6 +37,7 @@ TOLERANCE = 1e-3
 ROUNDING = 1e-13
 """This share of the trace is added to the diagonal, so that rounding cannot make a matrix indefinite at a huge C."""
 
+MOMENT_ROWS = 4096
 MOST_STEPS = 500
 """Conjugate gradients end after so many steps; the error is stated all the same."""
 
@@ -202,9 +203,10 @@ class ByIteration:
         """Find the leading directions, as many as make a matrix of ``largest`` rows, and invert H on them."""
         active, d, n_classes = directions.active, directions.width, directions.n_classes
         moment = np.zeros((d, d))
-        for _, _, part in active.groups():
-            rows = directions.features[part].astype(np.float64)
-            moment += (rows.T * active.weight[part]) @ rows
+        for start in range(0, len(active), MOMENT_ROWS):
+            part = slice(start, start + MOMENT_ROWS)
+            rows = directions.features[part] * np.sqrt(active.weight[part])[:, None]
+            moment += rows.T @ rows
         _, vectors = linalg.eigh(moment)
         basis = vectors[:, ::-1][:, : max(1, min(d, largest // n_classes))].astype(np.float32)
         projected = Directions(active, directions.features @ basis, n_classes)
