@@ -1,7 +1,6 @@
 // @ts-check
 // Starts the modules. Every page works without scripts; each module says what it adds.
 import { installCopy } from "./copy.js";
-import { all } from "./elements.js";
 import { installHeatmaps } from "./heatmaps.js";
 import { installKeys } from "./keys.js";
 import { installMenus } from "./menus.js";
@@ -17,7 +16,6 @@ const onEveryPage = [installHeatmaps, installProbe, installQuestion, installThem
 for (const install of once) install();
 
 function enhance() {
-  for (const element of all("[data-js-only][hidden], [data-open][hidden]")) element.hidden = false;
   for (const install of onEveryPage) install();
 }
 

@@ -9,7 +9,6 @@ const WORDS = { auto: "automatic", light: "light", dark: "dark" };
 export function installTheme() {
   for (const button of all("[data-theme-toggle]:not([data-watched])")) {
     button.dataset.watched = "";
-    button.hidden = false;
     name(button);
     button.addEventListener("click", () => {
       const root = document.documentElement;

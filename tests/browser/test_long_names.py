@@ -44,10 +44,11 @@ PAGES = (
 )
 
 
-def renamed(run: Path, into: Path, run_id: str, title: str) -> Path:
+def renamed(run: Path, into: Path, run_id: str, title: str, classes: tuple[str, ...] = CLASSES) -> Path:
+    """Copy a run under another name, title and names of classes."""
     shutil.copytree(run, into)
     manifest = json.loads((into / "manifest.json").read_text())
-    (into / "manifest.json").write_text(json.dumps(manifest | {"id": run_id, "title": title, "classes": CLASSES}))
+    (into / "manifest.json").write_text(json.dumps(manifest | {"id": run_id, "title": title, "classes": classes}))
     return into
 
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from playwright.sync_api import Browser
 
 from tests.browser.conftest import Opener, opened
 from tests.browser.test_access import PAGES
+from tests.browser.test_long_names import renamed
+from tests.conftest import serve
+from tests.world import World
+from xda.settings import Settings
 
 TYPE_SIZES = """() => {
   const sizes = {};
@@ -36,3 +42,51 @@ def test_type_on_every_page_has_six_sizes(open_page: Opener, width: int) -> None
                 kind, pixels = size.split()
                 assert float(pixels) >= 13, (name, size, elements)
                 assert kind == "drawing" or float(pixels) in SIZES, (name, size, elements)
+
+
+BROKEN_WORDS = """() => {
+  const broken = [];
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const text = texts.currentNode;
+    const element = text.parentElement;
+    if (element.closest("script, option, datalist, title, code, math, .visually-hidden")) continue;
+    if (!element.checkVisibility({visibilityProperty: true})) continue;
+    const upright = getComputedStyle(element).writingMode !== "horizontal-tb";
+    for (const word of text.data.matchAll(/[\\p{L}\\p{N}]{2,}/gu)) {
+      const range = document.createRange();
+      range.setStart(text, word.index);
+      range.setEnd(text, word.index + word[0].length);
+      const lines = new Set([...range.getClientRects()].map(box => Math.round(upright ? box.left : box.top)));
+      if (lines.size > 1) broken.push(`${word[0]} in ${element.className || element.tagName}`);
+    }
+  }
+  return broken;
+}"""
+NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "motorcycle", "ship", "outwear")
+NAMED_PAGES = (
+    "/",
+    "/r/named",
+    "/r/named?correct=false",
+    "/r/named/test/14",
+    "/r/named/test/14?against=1&show=12&train_class=4",
+    "/r/named/test/14/compare?c=1e-4&with=named&with_c=1e-2",
+    "/r/named/test/14/train/0",
+    "/r/named/train/4",
+)
+
+
+@pytest.fixture(scope="module")
+def named(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Serve the world with the names of photographs' classes."""
+    folder = tmp_path_factory.mktemp("named")
+    run = renamed(world.run, folder / "named", "named", "Photographs", NAMES)
+    yield from serve(Settings(home=folder, runs=str(run), device="cpu"))
+
+
+@pytest.mark.parametrize("width", [390, 412, 768, 1200, 1440, 2560])
+def test_words_on_every_page_are_not_broken(chromium: Browser, named: str, width: int) -> None:
+    with opened(chromium, named, errors_allowed=True, viewport={"width": width, "height": 900}) as page:
+        for path in NAMED_PAGES:
+            page.goto(path)
+            assert page.evaluate(BROKEN_WORDS) == [], path
