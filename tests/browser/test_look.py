@@ -26,7 +26,8 @@ TYPE_SIZES = """() => {
     let size = parseFloat(getComputedStyle(element).fontSize);
     const drawing = element instanceof SVGElement;
     if (drawing) size *= element.getScreenCTM().a;
-    (sizes[`${drawing ? "drawing" : "text"} ${Math.round(size * 100) / 100}`] ??= []).push(element.className || element.tagName);
+    const key = `${drawing ? "drawing" : "text"} ${Math.round(size * 100) / 100}`;
+    (sizes[key] ??= []).push(element.className || element.tagName);
   }
   return sizes;
 }"""
