@@ -6,6 +6,7 @@ surroundings of that element. No other module reads or writes ``HX-*``.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import fields
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,11 @@ def wants_fragment(request: Request) -> bool:
     return request.headers.get("HX-Request") == "true" and request.headers.get("HX-Target") == "div#page"
 
 
+def longest_word(names: Iterable[str]) -> int:
+    """Return the letters of the longest word in names, the room that a line must have so that no word is broken."""
+    return max((len(word) for name in names for word in name.split()), default=0)
+
+
 @lru_cache(maxsize=1)
 def environment() -> Environment:
     """Return the template environment: it always escapes, and unknown names are errors."""
@@ -51,6 +57,7 @@ def environment() -> Environment:
         count=numerals.count,
         percent=numerals.percent,
         parameter=numerals.parameter,
+        longest_word=longest_word,
     )
     env.globals.update(many_options=MANY_OPTIONS, offered=OFFERED)
     return env
