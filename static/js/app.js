@@ -1,16 +1,16 @@
 // @ts-check
 // Starts the modules. Every page works without scripts; each module says what it adds.
 import { installCopy } from "./copy.js";
+import { installDisplay } from "./display.js";
 import { installHeatmaps } from "./heatmaps.js";
 import { installKeys } from "./keys.js";
 import { installMenus } from "./menus.js";
 import { installNavigation, installQuestion } from "./navigation.js";
-import { installOpacity } from "./opacity.js";
 import { installProbe } from "./probe.js";
 import { installShare } from "./share.js";
 import { installTheme } from "./theme-toggle.js";
 
-const once = [installCopy, installKeys, installMenus, installNavigation, installOpacity, installShare];
+const once = [installCopy, installDisplay, installKeys, installMenus, installNavigation, installShare];
 const onEveryPage = [installHeatmaps, installProbe, installQuestion, installTheme];
 
 for (const install of once) install();

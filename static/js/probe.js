@@ -33,29 +33,14 @@ export function installProbe() {
 /** @param {HTMLElement} probe */
 function watch(probe) {
   probe.dataset.watched = "";
-  const image = /** @type {HTMLImageElement} */ (probe.querySelector("img.map"));
+  const map = /** @type {HTMLCanvasElement | null} */ (probe.querySelector("canvas.map"));
+  if (!map) return;
   const output = /** @type {HTMLElement} */ (probe.parentElement?.querySelector("[data-probe-value]"));
   const cross = Object.assign(document.createElement("span"), { className: "cross", hidden: true });
   probe.append(cross);
-  // Columns and rows of the map, and the part of the picture that it covers, in shares of the picture.
-  const [width = 0, height = 0, left = 0, top = 0, across = 0, down = 0] = (probe.dataset.grid ?? "")
-    .split(" ")
-    .map(Number);
+  const { width, height } = map;
   /** @type {[number, number] | null} */
   let at = null;
-
-  // Keep a question that comes before the values, and answer it when they arrive.
-  const loaded = new Promise((resolve) => {
-    if (image.naturalWidth) resolve(image);
-    else image.addEventListener("load", () => resolve(image), { once: true });
-  });
-  /** @type {(() => void) | null} */
-  let latest = null;
-  const answer = async (/** @type {() => void} */ question) => {
-    latest = question;
-    await loaded;
-    if (latest === question) question();
-  };
 
   const show = async (/** @type {number} */ column, /** @type {number} */ row) => {
     const x = Math.max(0, Math.min(width - 1, column));
@@ -81,18 +66,11 @@ function watch(probe) {
     }
   };
 
-  // The place of the map: only a square picture fills the square, and the map may cover only a part of the picture.
+  // The place of the map, which may cover only a part of its picture.
   function fitted() {
     const outer = probe.getBoundingClientRect();
-    const inner = image.getBoundingClientRect();
-    const scale = Math.min(inner.width / image.naturalWidth, inner.height / image.naturalHeight);
-    const [shownWidth, shownHeight] = [image.naturalWidth * scale, image.naturalHeight * scale];
-    return {
-      left: inner.left - outer.left + (inner.width - shownWidth) / 2 + left * shownWidth,
-      top: inner.top - outer.top + (inner.height - shownHeight) / 2 + top * shownHeight,
-      width: across * shownWidth,
-      height: down * shownHeight,
-    };
+    const inner = /** @type {HTMLCanvasElement} */ (map).getBoundingClientRect();
+    return { left: inner.left - outer.left, top: inner.top - outer.top, width: inner.width, height: inner.height };
   }
 
   const point = (/** @type {PointerEvent} */ event) => {
@@ -104,15 +82,13 @@ function watch(probe) {
     );
   };
   // A finger has no position before it touches.
-  probe.addEventListener("pointerdown", (event) => answer(() => point(event)));
-  probe.addEventListener("pointermove", (event) => answer(() => point(event)));
+  probe.addEventListener("pointerdown", point);
+  probe.addEventListener("pointermove", point);
   probe.addEventListener("keydown", (event) => {
     const step = STEPS[event.key];
     if (!step) return;
     event.preventDefault();
-    answer(() => {
-      const [x, y] = at ?? [Math.floor(width / 2), Math.floor(height / 2)];
-      show(x + step[0], y + step[1]);
-    });
+    const [x, y] = at ?? [Math.floor(width / 2), Math.floor(height / 2)];
+    show(x + step[0], y + step[1]);
   });
 }

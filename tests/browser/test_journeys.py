@@ -16,10 +16,18 @@ from xda.settings import Settings
 GALLERY = "/r/digits"
 
 
+PAINTED = (
+    "c => { const copy = new OffscreenCanvas(c.width, c.height).getContext('2d', { willReadFrequently: true });"
+    " copy.drawImage(c, 0, 0); return copy.getImageData(0, 0, c.width, c.height).data.some(v => v > 0) }"
+)
+"""Whether a canvas shows anything."""
+
+
 def wait_for_maps(page: Page) -> None:
-    """Wait until every heat-map on the page is a picture."""
+    """Wait until every heat-map that the page shows is painted."""
     page.wait_for_function(
-        "() => [...document.querySelectorAll('img.map')].every(i => i.complete && i.naturalWidth > 0)"
+        "() => document.documentElement.dataset.maps === 'painted'"
+        " && [...document.querySelectorAll('.stack > img.map')].every(i => i.complete && i.naturalWidth > 0)"
     )
 
 
@@ -268,8 +276,8 @@ def test_training_images_are_fetched_when_visible(page: Page) -> None:
     page.goto("/r/digits/test/14?c=0.0001&show=96")
     assert page.locator(".support .tile").count() > 24
     page.locator(".support .tile").last.scroll_into_view_if_needed()
-    last = page.locator(".support .tile").last.locator("img.map").last
-    page.wait_for_function("i => i.complete && i.naturalWidth > 0", arg=last.element_handle())
+    last = page.locator(".support .tile").last.locator("canvas.map").last
+    page.wait_for_function(PAINTED, arg=last.element_handle())
 
 
 def test_fast_clicks_end_at_last_target(page: Page) -> None:

@@ -44,6 +44,7 @@ PATHS = [
     "/media/{digest}/relevance/c{n}/0-own-1/test.png",
     "/media/{digest}/relevance/c0.01/0-{n}-{m}/test.png",
     "/media/{digest}/relevance/c0.01/{n}-own-{m}/train.f32",
+    "/media/{digest}/relevance/c0.01/{n}-own-{m}/train.i16",
     "/static/{n}",
 ]
 QUERIES = {
@@ -66,6 +67,7 @@ QUERIES = {
     "/r/{run}/test/0/train/0": ("c", "target", "against", "map", "scale", "opacity", "unknown"),
     "/r/{run}/train/0": ("c", "limit", "show"),
     "/media/{digest}/relevance/c0.01/0-own-1/test.png": ("map", "scale", "show", "train_class"),
+    "/media/{digest}/relevance/c0.01/0-own-1/test.i16": ("show", "train_class", "alone"),
 }  # fmt: skip
 
 

@@ -108,7 +108,7 @@ def test_pages_without_heatmaps_give_reason(unmapped: Explainer, served: TestCli
         page = served.get(address)
         assert page.status_code == 200
         assert REASON in page.text
-        assert "data-heatmap" not in page.text
+        assert "data-map=" not in page.text
         assert "/relevance/" not in page.text
     assert "heat-maps none" in served.get("/").text
 

@@ -18,6 +18,8 @@ from starlette.testclient import TestClient
 from tests.web.conftest import MakeClient
 from xda import numerals
 from xda.explanation.run import Explainer
+from xda.present.colour import levels
+from xda.present.signed_maps import unpack
 from xda.present.words import fidelity_in_words
 from xda.settings import resource_dir
 from xda.web import rendering
@@ -258,6 +260,29 @@ def test_raw_values_sum_to_attribution(client: TestClient, explainer: Explainer)
         assert relevance.sum() == pytest.approx(part.attribution, rel=1e-3)
 
 
+def test_signed_map_is_the_map_to_rounding(client: TestClient, explainer: Explainer) -> None:
+    part = explainer.explain(14).supporting[0]
+    (pair,) = explainer.relevance(14, [part.index]).result(30)
+    page = client.get(f"/r/digits/test/14/train/{part.index}").text
+    hrefs = re.findall(r'data-map="([^"]+)"', page)
+    assert len(hrefs) == 2
+    for href, side in zip(hrefs, ("test", "train"), strict=True):
+        relevance = getattr(pair, side)
+        bodies = []
+        for encoding in ("gzip", "identity"):
+            answer = client.get(href, headers={"Accept-Encoding": encoding})
+            assert answer.headers.get("content-encoding", "identity") == encoding
+            assert answer.headers["vary"] == "Accept-Encoding"
+            assert "immutable" in answer.headers["cache-control"]
+            again = client.get(href, headers={"Accept-Encoding": encoding, "If-None-Match": answer.headers["etag"]})
+            assert again.status_code == 304
+            bodies.append(answer.content)
+        assert bodies[0] == bodies[1]
+        found, scale = unpack(bodies[0], 28)
+        assert scale == np.abs(relevance).max()
+        assert np.abs(found - relevance).max() <= scale / 65000
+
+
 def test_one_scale_gives_equal_colour_for_equal_relevance(client: TestClient, explainer: Explainer) -> None:
     query = "scale=page&show=3"
     hrefs = media(client, f"/r/digits/test/14?{query}", "/relevance/")
@@ -272,14 +297,14 @@ def test_one_scale_gives_equal_colour_for_equal_relevance(client: TestClient, ex
             assert query in href
             with Image.open(io.BytesIO(client.get(href).content)) as image:
                 entries = np.asarray(image)
-            expected = np.rint(getattr(pair, side) / largest * 127) + 127
+            expected = levels(getattr(pair, side), largest)
             np.testing.assert_array_equal(entries, expected)
             seen += 1
     assert seen == 2 * len(listed)
     # the own map, a sum over all training images, fills a scale of its own
     own = explainer.own_relevance(14).result(30)[0].test
     with Image.open(io.BytesIO(client.get(next(h for h in hrefs if "/14-own-4/" in h)).content)) as image:
-        np.testing.assert_array_equal(np.asarray(image), np.rint(own / np.abs(own).max() * 127) + 127)
+        np.testing.assert_array_equal(np.asarray(image), levels(own, float(np.abs(own).max())))
 
 
 @pytest.mark.parametrize(
@@ -293,6 +318,7 @@ def test_one_scale_gives_equal_colour_for_equal_relevance(client: TestClient, ex
         "c0.01/14-9999-4/test.png",
         "c0.01/14-own-99/test.png",
         "c1e999/14-own-4/test.png",
+        "c0.01/14-own-99/test.i16",
     ],
 )
 def test_heatmap_missing_is_404(client: TestClient, explainer: Explainer, address: str) -> None:

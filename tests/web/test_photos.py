@@ -113,17 +113,22 @@ def test_heatmap_layer_covers_network_input(client: TestClient, explainer: Expla
     assert client.get(maps[0].replace(".svg", ".png")).content == png
 
 
-def test_pair_page_gives_probe_position_of_map(client: TestClient, explainer: Explainer) -> None:
+def test_pair_page_gives_position_of_maps(client: TestClient, explainer: Explainer) -> None:
     told = explainer.explain(0, limit=1)
     partner = (*told.supporting, *told.opposing)[0].index
     page = client.get(f"/r/{RUN_ID}/test/0/train/{partner}").text
-    grids = re.findall(r'data-grid="([^"]+)"', page)
-    assert len(grids) == 2
-    for grid, (split, index) in zip(grids, (("test", 0), ("train", partner)), strict=True):
-        columns, rows, *shares = map(float, grid.split())
-        where = explainer.images.place("test" if split == "test" else "train", index)
-        assert (columns, rows) == where.grid == (CROP, CROP)
-        assert shares[2] == pytest.approx(where.seen.width / where.original[0], rel=1e-5)
+    found = re.findall(r'<canvas class="map" width="(\d+)" height="(\d+)" [^>]*data-box="([^"]+)"', page)
+    assert len(found) == 2
+    for (columns, rows, box), where in zip(
+        found, (explainer.images.place("test", 0), explainer.images.place("train", partner)), strict=True
+    ):
+        assert (int(columns), int(rows)) == where.grid == (CROP, CROP)
+        left, top, width, height = (float(share) / 100 for share in box.split())
+        side, seen = max(where.original), where.seen
+        assert (width, height) == pytest.approx((seen.width / side, seen.height / side), rel=1e-5)
+        # the picture stands in the middle of its square
+        assert left == pytest.approx(((side - where.original[0]) / 2 + seen.left) / side, abs=1e-5)
+        assert top == pytest.approx(((side - where.original[1]) / 2 + seen.top) / side, abs=1e-5)
 
 
 def test_shared_link_keeps_layers_and_bounded_pictures(client: TestClient, explainer: Explainer) -> None:

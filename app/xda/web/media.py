@@ -1,4 +1,4 @@
-"""Pictures of a run: originals, heat-maps as PNG, and their raw values; the content of an address never changes.
+"""Pictures of a run: originals, heat-maps as signed numbers and as PNG; the content of an address never changes.
 
 The address contains the run's digest, so clients may keep an answer for a year. The query alone determines which maps
 share a scale.
@@ -24,6 +24,7 @@ from xda.decision import Decision
 from xda.errors import NotFoundError, XdaError
 from xda.present.colour import COLOURS, Colours, colorize, full_scale
 from xda.present.layers import layer
+from xda.present.signed_maps import MEDIA_TYPE, pack
 from xda.settings import Settings
 from xda.web.dependencies import CatalogDep, SettingsDep
 from xda.web.http.conditional import IMMUTABLE, fresh, run_tag
@@ -183,6 +184,35 @@ async def get_heatmap(
         index = asked.decision.test if side == "test" else asked.train
         content, media_type = layer(content, explainer.images.place(side, -1 if index is None else index))
     return Response(content, headers=headers, media_type=media_type)
+
+
+@router.get("/media/{digest}/relevance/{c}/{subject}/{side}.i16")
+async def get_signed_map(
+    request: Request,
+    catalog: CatalogDep,
+    settings: SettingsDep,
+    digest: Digest,
+    c: str,
+    subject: str,
+    side: Literal["test", "train"],
+    show: Annotated[str | None, Query(max_length=40)] = None,
+    train_class: Annotated[str | None, Query(max_length=40)] = None,
+    alone: Annotated[str | None, Query(max_length=40)] = None,
+) -> Response:
+    """Return a heat-map as signed numbers, which the browser colours (``xda.present.signed_maps``).
+
+    ``show``, ``train_class`` and ``alone`` are as for the layer, and start the page's other maps.
+    """
+    explainer = catalog.by_digest(digest)
+    headers = fresh(request, run_tag(request, digest), IMMUTABLE)
+    asked = read_subject(explainer, c, subject)
+    shown = integer("show", show, 1, settings.max_page) or DEFAULT_SHOWN
+    label = integer("train_class", train_class)
+    future = asked.maps(explainer)
+    if asked.train is None and not flag("alone", alone):
+        start(explainer, asked.decision, shown, label)
+    (pair,) = await finished(future, settings)
+    return Response(pack(pair.test if side == "test" else pair.train), headers=headers, media_type=MEDIA_TYPE)
 
 
 @router.get("/media/{digest}/relevance/{c}/{subject}/{side}.f32")

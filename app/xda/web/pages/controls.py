@@ -56,6 +56,7 @@ class Legend:
     one_scale: bool
     colour_choices: tuple[Choice, ...]
     scale_choices: tuple[Choice, ...]
+    """The ``note`` of both is the value in the address."""
     action: str | None
     """None if the run is gone."""
     keep: Fields
@@ -65,7 +66,7 @@ def legend(view: View, here: Here, action: str | None, keep: Query, one_scale: s
     """Return the controls; ``one_scale`` names the choice of one scale for all, which some pages do not have."""
 
     def choices(name: str, current: str, options: Sequence[tuple[str, str]]) -> tuple[Choice, ...]:
-        return tuple(Choice(label, here(**{name: value}) or "", value == current) for value, label in options)
+        return tuple(Choice(label, here(**{name: value}) or "", value == current, value) for value, label in options)
 
     scales = (("own", "each its own"), ("page", one_scale)) if one_scale else ()
     return Legend(

@@ -7,11 +7,75 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from xda.data.geometry import Place
+from xda.decision import Decision
 from xda.present.story import Story
-from xda.web.urls import Urls
+from xda.web.urls import Query, Urls
 from xda.web.view import View
 
 Side = Literal["test", "train"]
+
+
+@dataclass(frozen=True, slots=True)
+class MapLayer:
+    """A heat-map over a picture."""
+
+    signed: str
+    """Address of the signed numbers that the browser colours; empty if only the painted layer is stored."""
+    painted: str
+    """Address of the layer as the server colours it, for browsers without JavaScript."""
+    columns: int = 0
+    rows: int = 0
+    """Pixels of the map."""
+    box: str = ""
+    """Its left, top, width and height in percent of the square that its picture is fitted into."""
+    group: str = "pair"
+    """Maps of one group share a scale if the reader wants one scale."""
+
+
+def box_of(where: Place) -> str:
+    """Return left, top, width and height of a heat-map in percent of the square around its original."""
+    (width, height), seen = where.original, where.seen
+    side = max(width, height)
+    left, top = (side - width) / 2 + seen.left, (side - height) / 2 + seen.top
+    return " ".join(f"{value / side * 100:.6g}" for value in (left, top, seen.width, seen.height))
+
+
+def served_map(
+    urls: Urls,
+    digest: str,
+    decision: Decision,
+    train: int | None,
+    side: Side,
+    where: Place,
+    colouring: Query,
+    page: Query | None = None,
+) -> MapLayer:
+    """Return a heat-map of a served run.
+
+    Parameters
+    ----------
+    urls : Urls
+    digest : str
+        Of the run.
+    decision : Decision
+    train : int, optional
+        Training image of the pair; None: the test image's own map.
+    side : {"test", "train"}
+    where : Place
+        Position of the map on the original.
+    colouring : mapping
+        Query of the painted layer.
+    page : mapping, optional
+        Query that starts the other maps of the page.
+    """
+    name = "png" if where.is_whole else "svg"
+    return MapLayer(
+        urls.relevance(digest, decision, train, f"{side}.i16", page),
+        urls.relevance(digest, decision, train, f"{side}.{name}", {**colouring, **(page or {})}),
+        *where.grid,
+        box_of(where),
+        "own" if train is None else "pair",
+    )
 
 
 class Pictures(Protocol):
@@ -23,11 +87,11 @@ class Pictures(Protocol):
     def train(self, index: int) -> str:
         """Return a training image."""
 
-    def own_map(self) -> str:
-        """Return the test image's own heat-map."""
+    def own_map(self) -> MapLayer | None:
+        """Return the test image's own heat-map; None without heat-maps."""
 
-    def pair_map(self, index: int, side: Side) -> str:
-        """Return one of the two heat-maps of a pair."""
+    def pair_map(self, index: int, side: Side) -> MapLayer | None:
+        """Return one of the two heat-maps of a pair; None without heat-maps."""
 
 
 def map_query(view: View, reference: str) -> dict[str, object]:
@@ -47,11 +111,6 @@ def map_query(view: View, reference: str) -> dict[str, object]:
     return query
 
 
-def layer_name(side: Side, where: Place | None) -> str:
-    """Return the file name of the heat-map layer that fits the original."""
-    return f"{side}.png" if where is None or where.is_whole else f"{side}.svg"
-
-
 @dataclass(frozen=True, slots=True)
 class ServedPictures:
     """Pictures of a served run, at content-addressed URLs."""
@@ -59,10 +118,10 @@ class ServedPictures:
     urls: Urls
     story: Story
     view: View
+    place: Callable[[Side, int], Place]
+    """Gives the position of the heat-map on the original."""
     with_maps: bool = True
-    """Whether the run has heat-maps; without them their addresses are empty."""
-    place: Callable[[Side, int], Place] | None = None
-    """Gives the position of the heat-map on the original; without it, maps keep the network's form."""
+    """Whether the run has heat-maps."""
 
     def test(self) -> str:
         """Return the test image."""
@@ -72,28 +131,21 @@ class ServedPictures:
         """Return a training image."""
         return self.urls.image(self.story.run_digest, "train", index)
 
-    def own_map(self) -> str:
+    def own_map(self) -> MapLayer | None:
         """Return the test image's own heat-map; a request for it also starts the page's other maps."""
-        return self._map(None, "test")
-
-    def pair_map(self, index: int, side: Side) -> str:
-        """Return one of the two heat-maps of a pair."""
-        return self._map(index, side)
-
-    def _map(self, index: int | None, side: Side) -> str:
-        if not self.with_maps:
-            return ""
-        told = self.story.explanation
-        shown = told.test.index if index is None or side == "test" else index
         # The own map sums over all training images; on its scale the pairs would look blank, so it has its own.
-        query = {**map_query(self.view, "page"), "scale": None, **self.view.listed()}
-        return self.urls.relevance(
-            self.story.run_digest,
-            told.decision,
-            index,
-            layer_name(side, None if self.place is None else self.place(side, shown)),
-            query if index is None else map_query(self.view, "page"),
-        )
+        return self._map(None, "test", {**map_query(self.view, "page"), "scale": None}, self.view.listed())
+
+    def pair_map(self, index: int, side: Side) -> MapLayer | None:
+        """Return one of the two heat-maps of a pair."""
+        return self._map(index, side, map_query(self.view, "page"))
+
+    def _map(self, index: int | None, side: Side, colouring: Query, page: Query | None = None) -> MapLayer | None:
+        if not self.with_maps:
+            return None
+        decision = self.story.explanation.decision
+        where = self.place(side, decision.test if index is None or side == "test" else index)
+        return served_map(self.urls, self.story.run_digest, decision, index, side, where, colouring, page)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +163,10 @@ class StoredPictures:
         """Return a training image."""
         return self.urls.shared_media(self.link, f"train-{index}")
 
-    def own_map(self) -> str:
+    def own_map(self) -> MapLayer:
         """Return the test image's own heat-map."""
-        return self.urls.shared_media(self.link, "map-own")
+        return MapLayer("", self.urls.shared_media(self.link, "map-own"))
 
-    def pair_map(self, index: int, side: Side) -> str:
+    def pair_map(self, index: int, side: Side) -> MapLayer:
         """Return one of the two heat-maps of a pair."""
-        return self.urls.shared_media(self.link, f"map-{index}-{side}")
+        return MapLayer("", self.urls.shared_media(self.link, f"map-{index}-{side}"))

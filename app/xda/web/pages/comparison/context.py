@@ -26,7 +26,7 @@ from xda.web.pages.comparison.matched import (
 )
 from xda.web.pages.comparison.state import PINNED, ROWS, CompareView
 from xda.web.pages.controls import Ask, Legend, ask, legend
-from xda.web.pages.pictures import layer_name, map_query
+from xda.web.pages.pictures import MapLayer, map_query, served_map
 from xda.web.urls import Urls
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ class SideView:
     key: str
     side: Side
     image: str
-    own_map: str
-    """Empty if the run has no heat-maps."""
+    own_map: MapLayer | None
+    """None if the run has no heat-maps."""
     explanation: str
     confidence: str
     logit: str
@@ -229,7 +229,7 @@ def _side(side: Side, place: int, state: CompareView, urls: Urls) -> SideView:
         key=KEYS[place],
         side=side,
         image=urls.image(side.run_digest, "test", test.index),
-        own_map="" if side.no_heatmaps else _own_map(side, state, urls),
+        own_map=None if side.no_heatmaps else _own_map(side, state, urls),
         explanation=urls.explanation(side.run_id, test.index, side_query(state, told, place)),
         confidence=percent(softmax(network)[test.predicted], 1),
         logit=logit,
@@ -240,11 +240,10 @@ def _side(side: Side, place: int, state: CompareView, urls: Urls) -> SideView:
     )
 
 
-def _own_map(side: Side, state: CompareView, urls: Urls) -> str:
-    told = side.explanation
-    query = {**map_query(replace(state.view, scale="own"), "page"), "alone": True}
-    name = layer_name("test", side.place)
-    return urls.relevance(side.run_digest, told.decision, None, name, query)
+def _own_map(side: Side, state: CompareView, urls: Urls) -> MapLayer:
+    colouring = map_query(replace(state.view, scale="own"), "page")
+    decision = side.explanation.decision
+    return served_map(urls, side.run_digest, decision, None, "test", side.place, colouring, {"alone": True})
 
 
 def _verdict(compared: Comparison) -> str:

@@ -15,7 +15,7 @@ from xda.web.pages.charts import Bar, Curve, bars, curve
 from xda.web.pages.chrome import Choice, Chrome, origin
 from xda.web.pages.class_tables import ClassRow, LogitRow, class_rows, logit_rows, softmax
 from xda.web.pages.controls import Ask, Fields, Here, Legend, ask, legend, share
-from xda.web.pages.pictures import Pictures
+from xda.web.pages.pictures import MapLayer, Pictures
 from xda.web.urls import Urls
 from xda.web.view import MORE, View
 
@@ -32,8 +32,8 @@ class Tile:
     """Source of the image; empty if it says nothing."""
     url: str | None
     image: str
-    train_map: str
-    test_map: str
+    train_map: MapLayer | None
+    test_map: MapLayer | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class ExplanationPage:
     question: str
     ask: Ask
     image: str
-    own_map: str
+    own_map: MapLayer | None
     supporting: SideOfBoard
     opposing: SideOfBoard
     legend: Legend

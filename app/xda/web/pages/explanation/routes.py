@@ -84,7 +84,7 @@ def explanation_page(visit: Visit, story: Story, view: View, shared: Shared | No
         view,
         chrome,
         urls,
-        ServedPictures(urls, story, view, not explainer.no_heatmaps, explainer.images.place),
+        ServedPictures(urls, story, view, explainer.images.place, not explainer.no_heatmaps),
         neighbours=explainer.neighbours(test.index, view.listing.choice, c=view.c, order=view.listing.order),
         shared=shared,
         predicted=partial(explainer.predicted, "train"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xda.attribution.results import Explanation
-from xda.data.geometry import Place
 from xda.numerals import addends, count, signed
 from xda.present.colour import OPACITY
 from xda.present.pair_facts import PairFacts
@@ -13,6 +12,7 @@ from xda.present.words import aim
 from xda.web.pages.chrome import Chrome, origin
 from xda.web.pages.controls import Ask, Fields, Legend, ask, legend, share
 from xda.web.pages.explanation.context import Shared
+from xda.web.pages.pictures import MapLayer
 from xda.web.urls import Urls
 from xda.web.view import View
 
@@ -69,10 +69,9 @@ class Panel:
     """Source of the image; empty if it says nothing."""
     url: str | None
     image: str
-    map: str
+    map: MapLayer | None
     values: str | None
     """Address of the raw relevances, float32, row by row; None if they are not stored."""
-    grid: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,20 +104,10 @@ class PairPictures:
 
     test: str
     train: str
-    test_map: str
-    train_map: str
+    test_map: MapLayer | None
+    train_map: MapLayer | None
     test_values: str | None = None
     train_values: str | None = None
-    test_grid: str = ""
-    train_grid: str = ""
-    """Position of the heat-map's pixels on the original, see ``grid_of``."""
-
-
-def grid_of(where: Place) -> str:
-    """Return columns, rows, and left, top, width, height of the visible part as shares of the original."""
-    (width, height), seen = where.original, where.seen
-    shares = (seen.left / width, seen.top / height, seen.width / width, seen.height / height)
-    return " ".join(f"{value:.6g}" for value in (*where.grid, *shares))
 
 
 def build(
@@ -191,7 +180,6 @@ def build(
                 pictures.test,
                 pictures.test_map,
                 pictures.test_values,
-                pictures.test_grid,
             ),
             Panel(
                 "train",
@@ -202,7 +190,6 @@ def build(
                 pictures.train,
                 pictures.train_map,
                 pictures.train_values,
-                pictures.train_grid,
             ),
         ),
         ask=ask(told, names, here(), view.query(target=None, against=None)),

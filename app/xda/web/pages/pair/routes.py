@@ -13,7 +13,7 @@ from xda.web.dependencies import TestIndexDep, TrainIndexDep, Visit, VisitDep
 from xda.web.pages.chrome import Chrome, run_header
 from xda.web.pages.pair import context as pair_context
 from xda.web.pages.pair.context import PairPictures
-from xda.web.pages.pictures import layer_name, map_query
+from xda.web.pages.pictures import MapLayer, Side, map_query, served_map
 from xda.web.rendering import render
 from xda.web.view import View, ViewDep
 
@@ -36,10 +36,16 @@ def pair_page(visit: Visit, pair: PairFacts, told: Explanation, view: View, shar
     query = map_query(view, "pair")
     kind = "oppose" if pair.attribution < 0 else "support"
 
-    def picture(name: str, colouring: dict[str, object] | None) -> str:
+    def layer(side: Side, shown: int) -> MapLayer | None:
         if explainer.no_heatmaps:
-            return ""
-        return urls.relevance(explainer.digest, told.decision, pair.train, name, colouring)
+            return None
+        where = explainer.images.place(side, shown)
+        return served_map(urls, explainer.digest, told.decision, pair.train, side, where, query)
+
+    def values(side: Side) -> str | None:
+        if explainer.no_heatmaps:
+            return None
+        return urls.relevance(explainer.digest, told.decision, pair.train, f"{side}.f32")
 
     def with_c(value: float) -> str:
         return urls.pair(explainer.id, told.test.index, pair.train, view.query(c=value, target=told.target))
@@ -56,16 +62,13 @@ def pair_page(visit: Visit, pair: PairFacts, told: Explanation, view: View, shar
         header,
         f"How one training image {kind}s the class {explainer.classes[told.target]}.",
     )
-    places = explainer.images.place("test", told.test.index), explainer.images.place("train", pair.train)
     pictures = PairPictures(
         test=urls.image(explainer.digest, "test", told.test.index),
         train=urls.image(explainer.digest, "train", pair.train),
-        test_map=picture(layer_name("test", places[0]), query),
-        train_map=picture(layer_name("train", places[1]), query),
-        test_values=picture("test.f32", None),
-        train_values=picture("train.f32", None),
-        test_grid=pair_context.grid_of(places[0]),
-        train_grid=pair_context.grid_of(places[1]),
+        test_map=layer("test", told.test.index),
+        train_map=layer("train", pair.train),
+        test_values=values("test"),
+        train_values=values("train"),
     )
     page = pair_context.build(
         pair,
