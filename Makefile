@@ -61,10 +61,11 @@ format: $(DEV) $(NODE_DEV) ## Format the code
 	@$(BIN)/ruff format
 	@$(NODE_BIN)/biome check --write
 
-bench: $(DEV) $(PAGES) ## Measure the served explorer and print a table
+bench: $(TOOLS) $(PAGES) ## Measure the served explorer, in a browser too, and print tables
 	@[ -d runs/mnist-cnn ] || $(BIN)/xda demo --no-serve
 	@for name in attribution relevance http; do $(BIN)/python -m tests.benchmarks.bench_$$name || exit; done
 	@$(BIN)/python -m tests.benchmarks.bench_surrogate --run runs/mnist-cnn --sets mnist
+	@CHROMIUM=$${CHROMIUM:-$$(cat $(TOOLS))} $(BIN)/python -m tests.benchmarks.bench_browser
 	@$(BIN)/python -m tests.benchmarks.bench_growth --quick
 
 lighthouse: $(TOOLS) $(PAGES) $(LIGHTHOUSE) ## Lighthouse's scores of gallery, explanation and pair: make lighthouse RUN=runs/mnist-cnn
