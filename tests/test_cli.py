@@ -131,6 +131,19 @@ def test_explain_writes_a_picture(capsys: pytest.CaptureFixture[str], run_path: 
         assert min(image.size) > 300
 
 
+def test_explain_writes_figures_of_explanation_and_pair(
+    capsys: pytest.CaptureFixture[str], run_path: Path, tmp_path: Path
+) -> None:
+    for kind, start in (("svg", b"<svg"), ("pdf", b"%PDF-")):
+        for more in ((), ("--train", 5)):
+            path = tmp_path / f"{len(more)}.{kind}"
+            asked = ("explain", run_path, "--test", 3, *more, f"--{kind}", path, "--device", "cpu")
+            assert run(capsys, *asked) == (0, f"{path} is written.\n", "")
+            assert path.read_bytes().startswith(start)
+    assert "Test image 3 and training image 5" in (tmp_path / "2.svg").read_text()
+    assert "Test image 3:" in (tmp_path / "0.svg").read_text()
+
+
 def test_verify_exits_zero_only_if_all_checks_pass(
     capsys: pytest.CaptureFixture[str], run_path: Path, tmp_path: Path
 ) -> None:
@@ -161,6 +174,9 @@ def test_verify_exits_zero_only_if_all_checks_pass(
         (["explain", "{tmp}/none", "--test", "1", "--png", "{tmp}/no/such/x.png"], "no/such does not exist"),
         (["explain", "{tmp}/none", "--test", "1", "--png", "{tmp}/x.jpg"], "ends in .png"),
         (["explain", "{tmp}/none", "--test", "1", "--png", "{tmp}"], "ends in .png"),
+        (["explain", "{tmp}/none", "--test", "1", "--pdf", "{tmp}/x.png"], "ends in .pdf"),
+        (["explain", "{tmp}/none", "--test", "1", "--train", "2"], "with --png, --svg or --pdf"),
+        (["explain", "{run}", "--test", "1", "--train", "600", "--svg", "{tmp}/x.svg", "--device", "cpu"], "0 to 599"),
         (["build", "{tmp}/none.toml", "--out", "{tmp}/x"], "none.toml"),
         (["train", "no-such-preset", "--home", "{tmp}"], "no-such-preset"),
         (["data", "no-such-data", "--home", "{tmp}"], "no-such-data"),

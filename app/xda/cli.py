@@ -171,7 +171,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     output = explain.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print the JSON of the HTTP API")
-    output.add_argument("--png", type=Path, metavar="FILE", help="write a picture with all heat-maps")
+    for kind, use in (("png", "as a picture"), ("svg", "to edit"), ("pdf", "to print")):
+        output.add_argument(f"--{kind}", type=Path, metavar="FILE", help=f"write the figure with all heat-maps, {use}")
+    explain.add_argument("--train", metavar="J", help="draw the pair with this training image instead")
     add_allow_factory(explain)
     add_device(explain)
     serve = add("serve", _serve, "serve run folders as an interactive explorer")
@@ -317,15 +319,18 @@ def _info(options: argparse.Namespace) -> int:
 def _explain(options: argparse.Namespace) -> int:
     from xda.explanation.run import Explainer
     from xda.present.documents import explanation_json
-    from xda.present.png_figure import refuse_unwritable, write_explanation_png
+    from xda.present.figure_files import KINDS, refuse_unwritable, write_explanation, write_pair
     from xda.present.text import explanation_text
 
-    if options.png is not None:
-        refuse_unwritable(options.png)
-        if options.rank != "sum":
-            raise ConfigError(
-                f"--rank {options.rank}: the picture shows the ranking by sum; leave out --png or --rank."
-            )
+    figures = [(kind, path) for kind in KINDS if (path := getattr(options, kind)) is not None]
+    for kind, path in figures:
+        refuse_unwritable(kind, path)
+    if options.train is not None and not figures:
+        raise ConfigError("--train draws a pair: name the file with --png, --svg or --pdf.")
+    if figures and options.rank != "sum":
+        raise ConfigError(
+            f"--rank {options.rank}: the figure shows the ranking by sum; leave out --{figures[0][0]} or --rank."
+        )
     settings = _settings(options)
     with Explainer.open(options.run, device=settings.device, allow_factory=settings.allowed_factories) as explainer:
         test = explainer.find("test", options.test)
@@ -333,10 +338,16 @@ def _explain(options: argparse.Namespace) -> int:
         if options.rank == "removal":
             with TerminalProgress() as progress:
                 explainer.prepare_removal(c=decision.c, progress=progress)
-        if options.png is not None:
-            write_explanation_png(explainer, options.png, decision)
-            print(f"{options.png} is written.")
-        elif options.json:
+        train = None if options.train is None else explainer.find("train", options.train)
+        for kind, path in figures:
+            if train is None:
+                write_explanation(explainer, kind, path, decision)
+            else:
+                write_pair(explainer, kind, path, decision, train)
+            print(f"{path} is written.")
+        if figures:
+            return 0
+        if options.json:
             sys.stdout.buffer.write(explanation_json(explainer, decision, limit=options.limit, rank=options.rank))
         else:
             print(explanation_text(explainer, explainer.explain(decision, limit=options.limit, rank=options.rank)))

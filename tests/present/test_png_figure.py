@@ -22,6 +22,7 @@ from xda.present import colour, png_figure
 from xda.present.canvas import Box, Canvas
 from xda.present.colour import Colours
 from xda.present.png_figure import Drawn
+from xda.present.raster import png
 from xda.present.story import Story, tell
 
 
@@ -58,12 +59,12 @@ def told(explainer: Explainer) -> Story:
 
 
 def test_card_has_the_size_that_chat_programs_want(told: Story) -> None:
-    assert pixels(png_figure.card_canvas(told, material(told)).png()).shape == (630, 1200, 3)
+    assert pixels(png(png_figure.card_canvas(told, material(told)))).shape == (630, 1200, 3)
 
 
 def test_card_without_opposing_images_is_drawn(explainer: Explainer) -> None:
     told = tell(explainer, explainer.decide(14), limit=0)
-    assert pixels(png_figure.card_canvas(told, material(told)).png()).shape == (630, 1200, 3)
+    assert pixels(png(png_figure.card_canvas(told, material(told)))).shape == (630, 1200, 3)
 
 
 def over(grey: int, entry: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -79,7 +80,7 @@ def area(image: NDArray[np.uint8], color: NDArray[np.float64]) -> int:
 
 @pytest.mark.parametrize("colours", colour.COLOURS)
 def test_figure_lays_every_map_over_its_image(told: Story, colours: Colours) -> None:
-    image = pixels(png_figure.explanation_canvas(told, material(told), colours=colours).png())
+    image = pixels(png(png_figure.explanation_canvas(told, material(told), colours=colours)))
     table = colour.layer_palette(colours, colour.OPACITY)
     n = len(told.explanation.supporting) + len(told.explanation.opposing)
     assert n > 2
@@ -97,8 +98,8 @@ def test_figure_on_one_scale_pales_the_weaker_maps(told: Story) -> None:
     given = replace(given, pairs={**given.pairs, weak: PairRelevance(weak, pair.test * 0.5, pair.train * 0.5, 0.0)})
     level = colour.levels(np.full((1, 1), 0.5, np.float32), 1.0)[0, 0]
     half = over(40, colour.layer_palette(opacity=colour.OPACITY)[level])
-    own = pixels(png_figure.explanation_canvas(told, given).png())
-    shared = pixels(png_figure.explanation_canvas(told, given, one_scale=True).png())
+    own = pixels(png(png_figure.explanation_canvas(told, given)))
+    shared = pixels(png(png_figure.explanation_canvas(told, given, one_scale=True)))
     assert area(own, half) == 0
     assert area(shared, half) >= 80 * 160
 
@@ -108,8 +109,8 @@ def test_black_under_zero_relevance_stays_black_in_figure_and_card(told: Story) 
         material(told), test_image=flat(0), train_images=dict.fromkeys(material(told).train_images, flat(0))
     )
     n = len(told.explanation.listed)
-    figure = pixels(png_figure.explanation_canvas(told, given).png())
-    card = pixels(png_figure.card_canvas(told, given).png())
+    figure = pixels(png(png_figure.explanation_canvas(told, given)))
+    card = pixels(png(png_figure.card_canvas(told, given)))
     assert (figure == 0).all(axis=2).sum() >= n * 2 * 160 * 160
     assert (card == 0).all(axis=2).sum() >= 4 * 93 * 186
 
@@ -179,8 +180,8 @@ def test_figure_items_do_not_overlap_or_leave_the_page(
     for words, (left, top, right, bottom) in boxes:
         assert left >= 0, words
         assert top >= 0, words
-        assert right <= canvas.image.width, words
-        assert bottom <= canvas.image.height, words
+        assert right <= canvas.width, words
+        assert bottom <= canvas.height, words
 
 
 def test_figure_names_every_training_image_by_number_attribution_and_class(told: Story) -> None:
@@ -196,13 +197,13 @@ def test_text_without_the_vendored_font_stays_in_its_room(
     monkeypatch: pytest.MonkeyPatch, told: Story, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(canvas_module, "resource_dir", lambda _: tmp_path)
-    canvas_module._font.cache_clear()
+    canvas_module.font_of.cache_clear()
     try:
         story = named(told, NAMES["dog breeds"])
         canvas = png_figure.explanation_canvas(story, material(story))
     finally:
         monkeypatch.undo()
-        canvas_module._font.cache_clear()
+        canvas_module.font_of.cache_clear()
     for one, other in combinations([each.box for each in canvas.texts], 2):
         assert not overlap(one, other)
 
@@ -212,10 +213,3 @@ def test_figure_texts_equal_the_words(told: Story) -> None:
     assert "Why 4 and not 9?" in words
     assert any(each.startswith("Test image 14: label 4 · network ") for each in words)
     assert any("the surrogate’s logit for 4 minus that for 9" in each for each in words)
-
-
-def test_figure_is_written_from_the_command_line(explainer: Explainer, tmp_path: Path) -> None:
-    path = tmp_path / "why.png"
-    png_figure.write_explanation_png(explainer, path, explainer.decide(14, target=4, against=9), limit=2)
-    image = pixels(path.read_bytes())
-    assert image.shape[1] > image.shape[0] > 600

@@ -12,7 +12,7 @@ from typing import Literal
 
 from PIL import Image
 
-from xda.data.decoding import decode, dimensions, is_shown_alike
+from xda.data.decoding import decode, dimensions, is_shown_alike, media_type
 
 Size = Literal["view", "thumb"]
 LONGEST: dict[Size, int] = {"view": 1024, "thumb": 168}
@@ -21,6 +21,8 @@ MOST_BYTES: dict[Size, int] = {"view": 600_000, "thumb": 30_000}
 """An original with more bytes is replaced by a rendition."""
 _LOSSLESS_PIXELS = 128 * 128
 _QUALITY = 88
+_EMBEDDED_BYTES = 0.4
+"""For each pixel of the square that holds it; a file with more has much beside its pixels."""
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -48,7 +50,30 @@ def rendition(data: bytes, size: Size) -> bytes:
     BadImageError
         If it cannot be decoded.
     """
-    longest = LONGEST[size]
+    return _bounded(data, LONGEST[size])
+
+
+def embeddable(data: bytes, longest: int) -> bytes:
+    """Return an image as PNG or JPEG to embed in a document: the file itself if it is one of that size, else a copy.
+
+    Parameters
+    ----------
+    data : bytes
+        The original.
+    longest : int
+        Most pixels of the longer side.
+
+    Raises
+    ------
+    BadImageError
+        If it cannot be decoded.
+    """
+    small = len(data) <= longest**2 * _EMBEDDED_BYTES and max(dimensions(data)) <= longest
+    fits = small and media_type(data) in ("image/png", "image/jpeg") and is_shown_alike(data)
+    return data if fits else _bounded(data, longest)
+
+
+def _bounded(data: bytes, longest: int) -> bytes:
     image = decode(data, longest=longest)
     if max(image.size) > longest:
         image.thumbnail((longest, longest), Image.Resampling.LANCZOS, reducing_gap=2.0)

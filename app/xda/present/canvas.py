@@ -1,18 +1,18 @@
 """A canvas for figures: text that stays within its room, originals, heat-maps, and the sum as two bars.
 
-Every text and every picture is kept with its box, so that a test can measure that nothing lies on anything else.
+A canvas is a list of what stands where. ``xda.present.raster``, ``vector`` and ``portable`` paint it as PNG, SVG and
+PDF, so all three show the same. Every item has its box, so that a test can measure that nothing lies on anything else.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageFont
 
-from xda.data.decoding import decode
 from xda.data.geometry import Place
 from xda.numerals import MINUS
 from xda.present.colour import Colours, ends
@@ -47,27 +47,74 @@ _PLAIN = str.maketrans(
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A drawn line of text with its box."""
+    """A line of text with its box."""
 
     words: str
     box: Box
+    left: float
+    baseline: float
+    width: float
+    """Measured in the figure's font; in another one the line is stretched to it."""
+    size: int
+    color: Color
+    bold: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A painted heat-map and the part of the original that it covers."""
+
+    painted: Image.Image
+    """RGBA, as large as the network's input."""
+    where: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An encoded image, fitted into the middle of a square and framed."""
+
+    encoded: bytes
+    layer: Layer | None
+    left: int
+    top: int
+    side: int
+
+    @property
+    def frame(self) -> Box:
+        """The box with the frame, one pixel wide."""
+        return self.left - 1, self.top - 1, self.left + self.side, self.top + self.side
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A filled rectangle."""
+
+    box: Box
+    color: Color
 
 
 @lru_cache(maxsize=64)
-def _font(size: int, bold: bool = False) -> Font:
+def font_of(size: int, bold: bool = False) -> Font:
+    """Return the figures' font, or Pillow's own where it is not installed."""
+    path = font_file(bold)
+    return ImageFont.load_default(size) if path is None else ImageFont.truetype(path, size)
+
+
+def font_file(bold: bool = False) -> Path | None:
+    """Return the file of the figures' font; None where ``npm ci`` has not brought it."""
     path = resource_dir("static") / "vendor" / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf")
-    return ImageFont.truetype(path, size) if path.is_file() else ImageFont.load_default(size)
+    return path if path.is_file() else None
 
 
-def _written(words: str, font: Font) -> str:
+def written(words: str, font: Font) -> str:
     """Return words in letters that the font has: Pillow's own font has little more than ASCII."""
     vendored = isinstance(font, ImageFont.FreeTypeFont) and font.getname()[0] == "DejaVu Sans"
     return words if vendored else words.translate(_PLAIN)
 
 
 def _length(words: str, size: int, bold: bool) -> float:
-    font = _font(size, bold)
-    return font.getlength(_written(words, font))
+    font = font_of(size, bold)
+    return font.getlength(written(words, font))
 
 
 def line_height(size: int) -> int:
@@ -143,23 +190,17 @@ def wrapped(words: str, size: int, room: float, most: int, bold: bool = False) -
     return lines, LEAST
 
 
-def fitted(size: tuple[int, int], side: int) -> tuple[int, int]:
-    """Return (width, height) of a picture scaled into a square."""
-    scale = side / max(size)
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-
-def laid(painted: Image.Image, where: Place, base: Image.Image) -> Image.Image:
-    """Lay a painted heat-map (RGBA) over the whole original, on the part that the network saw; return the original."""
-    x, y = base.width / where.original[0], base.height / where.original[1]
-    left, top = round(where.seen.left * x), round(where.seen.top * y)
-    right = round((where.seen.left + where.seen.width) * x)
-    bottom = round((where.seen.top + where.seen.height) * y)
-    size = max(1, right - left), max(1, bottom - top)
-    resample = Image.Resampling.NEAREST if min(size) > 2 * max(painted.size) else Image.Resampling.BILINEAR
-    over = painted.resize(size, resample)
-    base.paste(over, (left, top), over)
-    return base
+def _line(at: tuple[float, float], words: str, size: int, color: Color, bold: bool, anchor: str) -> Text:
+    """Measure a line of text; its anchor is Pillow's: l, m or r, then a (ascender), s (baseline) or d (descender)."""
+    font = font_of(size, bold)
+    letters = written(words, font)
+    width = font.getlength(letters)
+    ascent, descent = font.getmetrics() if isinstance(font, ImageFont.FreeTypeFont) else (size, 0)
+    left = at[0] - {"l": 0.0, "m": width / 2, "r": width}[anchor[0]]
+    baseline = at[1] + {"a": ascent, "s": 0, "d": -descent}[anchor[1]]
+    x, y, right, bottom = font.getbbox(letters, anchor="ls")
+    box = left + x, baseline + y, left + right, baseline + bottom
+    return Text(words, box, left, baseline, width, size, color, bold)
 
 
 def sign_colors(colours: Colours) -> tuple[Color, Color]:
@@ -169,21 +210,30 @@ def sign_colors(colours: Colours) -> tuple[Color, Color]:
 
 
 class Canvas:
-    """A picture under construction.
+    """A figure under construction: what stands where, in the order of drawing; it has no pixels yet.
 
     Attributes
     ----------
+    width, height : int
+    title : str
+        Name of the figure, for readers of vector files.
+    items : list of Text, Picture or Bar
+        Everything on it, the lowest first.
     texts : list of Text
         Every line of text on it.
     pictures : list of tuple of float
         Box of every picture on it.
     """
 
-    def __init__(self, width: int, height: int) -> None:
-        self.image = Image.new("RGB", (width, height), PAPER)
-        self.draw = ImageDraw.Draw(self.image)
-        self.texts: list[Text] = []
+    def __init__(self, width: int, height: int, title: str = "") -> None:
+        self.width, self.height, self.title = width, height, title
+        self.items: list[Text | Picture | Bar] = []
         self.pictures: list[Box] = []
+
+    @property
+    def texts(self) -> list[Text]:
+        """Return every line of text."""
+        return [item for item in self.items if isinstance(item, Text)]
 
     def text(
         self,
@@ -214,33 +264,24 @@ class Canvas:
         """Write a limited number of lines below each other; return the top of the next line."""
         lines, size = wrapped(words, size, room, most, bold)
         for place, line in enumerate(lines):
-            self._line((at[0], at[1] + place * line_height(size)), line, size, color, bold, anchor)
+            self.items.append(_line((at[0], at[1] + place * line_height(size)), line, size, color, bold, anchor))
         return at[1] + len(lines) * line_height(size)
 
-    def _line(self, at: tuple[float, float], words: str, size: int, color: Color, bold: bool, anchor: str) -> None:
-        font = _font(size, bold)
-        written = _written(words, font)
-        self.draw.text(at, written, font=font, fill=color, anchor=anchor)
-        self.texts.append(Text(words, self.draw.textbbox(at, written, font=font, anchor=anchor)))
-
-    def picture(self, picture: Image.Image, left: int, top: int, side: int) -> None:
-        """Fit a picture into a square; small ones keep their pixels."""
-        scale, size = side / max(picture.size), fitted(picture.size, side)
-        resample = Image.Resampling.NEAREST if scale > 2 else Image.Resampling.LANCZOS
-        at = (left + (side - size[0]) // 2, top + (side - size[1]) // 2)
-        self.image.paste(picture.resize(size, resample), at)
-        self.draw.rectangle((left - 1, top - 1, left + side, top + side), outline=LINE)
-        self.pictures.append((left - 1, top - 1, left + side, top + side))
-
     def original(self, encoded: bytes, left: int, top: int, side: int) -> None:
-        """Place an encoded image."""
-        self.picture(decode(encoded, "RGB", longest=side), left, top, side)
+        """Fit an encoded image into a square."""
+        self._picture(Picture(encoded, None, left, top, side))
 
     def covered(self, encoded: bytes, painted: Image.Image, where: Place, left: int, top: int, side: int) -> None:
-        """Place an encoded image with a painted heat-map over the part that the network saw."""
-        base = decode(encoded, "RGB", longest=side)
-        resample = Image.Resampling.NEAREST if side > 2 * max(base.size) else Image.Resampling.LANCZOS
-        self.picture(laid(painted, where, base.resize(fitted(base.size, side), resample)), left, top, side)
+        """Fit an encoded image into a square, with a painted heat-map over the part that the network saw."""
+        self._picture(Picture(encoded, Layer(painted, where), left, top, side))
+
+    def _picture(self, picture: Picture) -> None:
+        self.items.append(picture)
+        self.pictures.append(picture.frame)
+
+    def bar(self, box: Box, color: Color) -> None:
+        """Fill a rectangle; an edge at a whole number lies between two pixels."""
+        self.items.append(Bar(box, color))
 
     def balance(self, supporting: float, opposing: float, logit: float, colours: Colours, box: Box) -> None:
         """Draw the sum as two bars: support from zero to the right, opposition back from there to the logit."""
@@ -254,18 +295,12 @@ class Canvas:
 
         half = top + (bottom - top) // 2
         ends = (x(0), x(supporting), x(supporting + opposing))
-        self.draw.rectangle((ends[0], top, max(ends[0], ends[1]), half - 2), fill=support)
-        self.draw.rectangle((min(ends[1], ends[2]), half + 1, ends[1], bottom), fill=oppose)
-        self.draw.line((ends[0], top - 6, ends[0], bottom + 6), fill=INK, width=2)
-        self.draw.line((ends[2], top - 6, ends[2], bottom + 6), fill=INK, width=4)
+        self.bar((ends[0], top, max(ends[0], ends[1]) + 1, half - 1), support)
+        self.bar((min(ends[1], ends[2]), half + 1, ends[1] + 1, bottom + 1), oppose)
+        self.bar((ends[0] - 1, top - 6, ends[0] + 1, bottom + 7), INK)
+        self.bar((ends[2] - 2, top - 6, ends[2] + 2, bottom + 7), INK)
         self.pictures.append((left, top - 6, right, bottom + 6))
 
     def end(self, height: float) -> None:
-        """Crop the canvas to a height."""
-        self.image = self.image.crop((0, 0, self.image.width, round(height)))
-
-    def png(self) -> bytes:
-        """Return the canvas as PNG."""
-        buffer = io.BytesIO()
-        self.image.save(buffer, "PNG", optimize=True)
-        return buffer.getvalue()
+        """Cut the canvas to a height."""
+        self.height = round(height)

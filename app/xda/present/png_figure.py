@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,12 +19,19 @@ from xda.attribution.results import Contribution, PairRelevance
 from xda.data.decoding import dimensions
 from xda.data.geometry import Resizing, place_of
 from xda.decision import Decision
-from xda.errors import ConfigError
 from xda.numerals import signed, terms
 from xda.present.canvas import FAINT, Canvas, Color, line_height, sign_colors, wrapped
 from xda.present.colour import Colours, full_scale, rgba
-from xda.present.story import Story, tell
-from xda.present.words import decision_in_words, evidence, filter_in_words, intercept_in_words, question, sum_in_words
+from xda.present.story import Story
+from xda.present.words import (
+    decision_in_words,
+    evidence,
+    filter_in_words,
+    intercept_in_words,
+    question,
+    source_in_words,
+    sum_in_words,
+)
 
 if TYPE_CHECKING:
     from xda.explanation.run import Explainer
@@ -81,7 +87,7 @@ NAME = 18
 
 
 def explanation_canvas(story: Story, drawn: Drawn, *, colours: Colours = "red-blue", one_scale: bool = False) -> Canvas:
-    """Draw an explanation on a canvas, which keeps the box of each item and makes the PNG.
+    """Draw an explanation on a canvas, which ``xda.present.figure_files`` paints.
 
     Parameters
     ----------
@@ -97,7 +103,7 @@ def explanation_canvas(story: Story, drawn: Drawn, *, colours: Colours = "red-bl
     wing = columns * TILE + (columns - 1) * GAP
     width = 2 * MARGIN + 2 * wing + CENTRE + 2 * APART
     room, centre = width - 2 * MARGIN, MARGIN + wing + APART
-    canvas = Canvas(width, 1400)
+    canvas = Canvas(width, 1400, question(told, names))
     shared = _pair_scale(drawn.pairs, one_scale)
     oppose_color, support_color = sign_colors(colours)
 
@@ -158,27 +164,11 @@ def explanation_canvas(story: Story, drawn: Drawn, *, colours: Colours = "red-bl
     if told.intercept:
         at = canvas.block((MARGIN, at), intercept_in_words(told.intercept), 18, room=room, most=2)
     at = canvas.block((MARGIN, at + 9), _footnote(story, one_scale), 18, FAINT, room=room, most=3)
-    at = canvas.block((MARGIN, at + 5), _source(story), 18, FAINT, room=room, most=3)
+    at = canvas.block(
+        (MARGIN, at + 5), source_in_words(story.run_id, story.run_digest, told.c), 18, FAINT, room=room, most=3
+    )
     canvas.end(at + MARGIN - 12)
     return canvas
-
-
-def refuse_unwritable(path: Path) -> None:
-    """Refuse a picture file that cannot be written, before the computation."""
-    if path.suffix.lower() != ".png":
-        raise ConfigError(f"--png {path}: give a name that ends in .png.")
-    if not path.absolute().parent.is_dir():
-        raise ConfigError(f"--png {path}: the folder {path.absolute().parent} does not exist; make it first.")
-    if path.is_dir():
-        raise ConfigError(f"--png {path} is a folder; name a file.")
-
-
-def write_explanation_png(explainer: Explainer, path: Path, decision: Decision, *, limit: int = 6) -> None:
-    """Explain a decision and write the figure to a file; parameters and errors as for ``Explainer.explain``."""
-    story = tell(explainer, decision, limit=limit)
-    own = explainer.own_relevance(decision, blank=True)
-    pairs = explainer.relevance(decision, story.explanation.listed, blank=True)
-    path.write_bytes(explanation_canvas(story, Drawn.of(explainer, decision, own.result(), pairs.result())).png())
 
 
 def _footnote(story: Story, one_scale: bool) -> str:
@@ -195,15 +185,10 @@ def _subtitle(story: Story) -> str:
     return f"Test image {told.test.index:,}: {' · '.join(filter(None, parts))}"
 
 
-def _source(story: Story) -> str:
-    told = story.explanation
-    return f"DualXDA · run {story.run_id} ({story.run_digest[:16]}) · C = {told.c:g}"
-
-
 def card_canvas(story: Story, drawn: Drawn, *, colours: Colours = "red-blue") -> Canvas:
     """Draw the card of a shared link: the test image, the strongest two of each sign, the sum; 1200 × 630 pixels."""
     told, names = story.explanation, story.classes
-    canvas = Canvas(*CARD_SIZE)
+    canvas = Canvas(*CARD_SIZE, question(told, names))
     oppose_color, support_color = sign_colors(colours)
     room = CARD_SIZE[0] - 96
     canvas.text((48, 36), question(told, names), 50, room=room - 240, bold=True)

@@ -21,6 +21,7 @@ from xda.present.colour import Colours, colorize, full_scale
 from xda.present.layers import layer
 from xda.present.pair_facts import pair_facts
 from xda.present.png_figure import Drawn, card_canvas
+from xda.present.raster import png
 from xda.present.story import Story, tell, to_snapshot
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def capture(explainer: Explainer, state: SharedState, *, wait_seconds: float, ca
         shown_on_it = {part.index for part in (*told.supporting[:ON_CARD], *told.opposing[:ON_CARD])}
         on_card = [pair for pair in pairs if pair.train_index in shown_on_it]
         pictures = Drawn.of(explainer, state.decision, [own], on_card)
-        media["card"] = ("image/png", card_canvas(drawn, pictures, colours=state.colours).png())
+        media["card"] = ("image/png", png(card_canvas(drawn, pictures, colours=state.colours)))
     return Capture(story, {"format": FORMAT, "story": to_snapshot(story), "pair": pair}, media)
 
 

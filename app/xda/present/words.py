@@ -6,6 +6,7 @@ Functions take an explanation and the names of the classes; ``xda.numerals`` for
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from scipy.special import softmax
 
@@ -17,6 +18,9 @@ from xda.runs.left_out import read_left_out
 from xda.storage.run import layout
 from xda.storage.run.folder import RunFolder
 from xda.storage.run.manifest import SurrogateEntry
+
+if TYPE_CHECKING:
+    from xda.present.pair_facts import PairFacts
 
 Names = Sequence[str]
 
@@ -108,6 +112,35 @@ def decision_in_words(told: Explanation, names: Names) -> str:
 def filter_in_words(train_class: int | None, names: Names) -> str:
     """Return the filter of the listed training images: ``only label 4 is listed``; empty without a filter."""
     return "" if train_class is None else f"only label {names[train_class]} is listed"
+
+
+def pair_in_words(pair: PairFacts, told: Explanation, names: Names) -> str:
+    """Return what a training image does to the decision: ``supports 9 rather than 4``."""
+    return f"{_verb(pair)} {aim(told, names)}"
+
+
+def rank_in_words(pair: PairFacts) -> str:
+    """Return ``the strongest of 1,204 that support``; empty for an image that adds nothing."""
+    if pair.rank is None:
+        return ""
+    place = "strongest" if pair.rank == 1 else f"number {count(pair.rank)}"
+    return f"the {place} of {count(pair.n_same_sign)} that {_verb(pair).removesuffix('s')}"
+
+
+def _verb(pair: PairFacts) -> str:
+    if pair.attribution:
+        return "supports" if pair.attribution > 0 else "opposes"
+    return "adds nothing to" if pair.is_support else "has weight zero in the surrogate and adds nothing to"
+
+
+def label_in_words(names: Names, label: int, predicted: int | None) -> str:
+    """Return ``label cat, network says dog``; the network's class only if it is known."""
+    return f"label {names[label]}" + ("" if predicted is None else f", network says {names[predicted]}")
+
+
+def source_in_words(run_id: str, digest: str, c: float) -> str:
+    """Return the line that says where a figure comes from: ``DualXDA · run mnist (0123456789abcdef) · C = 0.001``."""
+    return f"DualXDA · run {run_id} ({digest[:16]}) · C = {c:g}"
 
 
 def fidelity_in_words(told: Explanation, names: Names, agreement: float) -> str:

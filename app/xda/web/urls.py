@@ -78,7 +78,7 @@ class Urls:
         return with_query(f"{self.root}/r/{quote(run)}/test/{test}", query)
 
     def export(self, run: str, test: int, kind: str, query: Query | None = None) -> str:
-        """Return the address of an explanation as a file: csv, json or png."""
+        """Return the address of an explanation as a file: csv, json, png, svg or pdf."""
         return with_query(f"{self.root}/r/{quote(run)}/test/{test}/explanation.{kind}", query)
 
     def comparison(self, run: str, test: int, query: Query | None = None) -> str:
@@ -92,6 +92,10 @@ class Urls:
     def pair(self, run: str, test: int, train: int, query: Query | None = None) -> str:
         """Return the address of a pair."""
         return with_query(f"{self.root}/r/{quote(run)}/test/{test}/train/{train}", query)
+
+    def pair_export(self, run: str, test: int, train: int, kind: str, query: Query | None = None) -> str:
+        """Return the address of a pair as a figure: png, svg or pdf."""
+        return with_query(f"{self.root}/r/{quote(run)}/test/{test}/train/{train}/pair.{kind}", query)
 
     def training(self, run: str, train: int, query: Query | None = None) -> str:
         """Return the address of a training image's page."""

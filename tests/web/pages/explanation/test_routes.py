@@ -1,8 +1,9 @@
-"""Routes of an explanation: the page and its three downloads tell the same decision."""
+"""Routes of an explanation: the page and its downloads tell the same decision."""
 
 from __future__ import annotations
 
 import csv
+import html
 import io
 import re
 
@@ -11,19 +12,18 @@ from starlette.testclient import TestClient
 
 from xda.explanation.run import Explainer
 from xda.web.pages.explanation.routes import router, told
+from xda.web.pages.figures import attachment_name
 from xda.web.view import View
 
 ASKED = "target=4&against=9&c=0.01"
 
 
-def test_explanation_has_a_page_and_three_downloads() -> None:
+def test_explanation_has_a_page_and_five_downloads() -> None:
     base = "/r/{run}/test/{test}"
-    assert [getattr(route, "path", "") for route in router.routes] == [
+    assert {getattr(route, "path", "") for route in router.routes} == {
         base,
-        f"{base}/explanation.csv",
-        f"{base}/explanation.json",
-        f"{base}/explanation.png",
-    ]
+        *(f"{base}/explanation.{kind}" for kind in ("csv", "json", "png", "svg", "pdf")),
+    }
 
 
 def test_story_of_a_view_is_its_decision(explainer: Explainer) -> None:
@@ -41,6 +41,22 @@ def test_page_and_downloads_tell_the_same_decision(client: TestClient, explainer
     assert "why 4 and not 9" in client.get(f"/r/digits/test/14?{ASKED}").text
     picture = client.get(f"/r/digits/test/14/explanation.png?{ASKED}")
     assert (picture.headers["content-type"], picture.content[:4]) == ("image/png", b"\x89PNG")
+    drawing = client.get(f"/r/digits/test/14/explanation.svg?{ASKED}")
+    assert drawing.headers["content-type"] == "image/svg+xml"
+    assert ">Why 4 and not 9?</text>" in drawing.text
+    paper = client.get(f"/r/digits/test/14/explanation.pdf?{ASKED}")
+    assert (paper.headers["content-type"], paper.content[:5]) == ("application/pdf", b"%PDF-")
+    name = attachment_name(explainer, explainer.decide(14, c=0.01, target=4, against=9))
+    for kind, answer in (("png", picture), ("svg", drawing), ("pdf", paper)):
+        assert answer.headers["content-disposition"] == f'attachment; filename="{name}.{kind}"'
+
+
+def test_exports_of_page_are_all_answered(client: TestClient) -> None:
+    page = client.get(f"/r/digits/test/14?{ASKED}").text
+    menu = re.findall(r'<li><a href="([^"]*explanation\.(\w+)[^"]*)" download>', page)
+    assert [kind for _, kind in menu] == ["csv", "json", "png", "svg", "pdf"]
+    for address, _ in menu:
+        assert client.get(html.unescape(address)).status_code == 200
 
 
 def test_page_of_wrong_decision_asks_why_not_the_label(client: TestClient, explainer: Explainer) -> None:

@@ -15,6 +15,7 @@ from xda.web.pages.charts import Bar, Curve, bars, curve
 from xda.web.pages.chrome import Choice, Chrome, origin
 from xda.web.pages.class_tables import ClassRow, LogitRow, class_rows, logit_rows, softmax
 from xda.web.pages.controls import Ask, Fields, Here, Legend, ask, legend, share
+from xda.web.pages.figures import figure_choices
 from xda.web.pages.pictures import MapLayer, Pictures
 from xda.web.urls import Urls
 from xda.web.view import MORE, View
@@ -254,7 +255,7 @@ def build(
         else (
             Choice("CSV", urls.export(run, test.index, "csv", exports), note="every contribution, exact"),
             Choice("JSON", urls.export(run, test.index, "json", exports), note="everything on this page, exact"),
-            Choice("PNG", urls.export(run, test.index, "png", view.query()), note="the figure with its heat-maps"),
+            *figure_choices(lambda kind: urls.export(run, test.index, kind, view.query())),
         ),
         share=() if frozen or shared else share(run, told, view),
         shared=shared,

@@ -1,4 +1,4 @@
-"""Routes of the explanation page and its exports: CSV, JSON and PNG."""
+"""Routes of the explanation page and its exports: CSV, JSON, and the figure as PNG, SVG and PDF."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from xda.explanation.comparison import opponents
 from xda.numerals import parameter
+from xda.present.canvas import Canvas
 from xda.present.documents import explanation_json
 from xda.present.png_figure import Drawn, explanation_canvas
 from xda.present.story import Story, tell
@@ -24,6 +25,7 @@ from xda.web.http.csv_table import csv_table
 from xda.web.http.device_wait import finished
 from xda.web.pages.chrome import Choice, Chrome, run_header
 from xda.web.pages.explanation import context as explanation_context
+from xda.web.pages.figures import attachment, attachment_name, figure_response
 from xda.web.pages.pictures import ServedPictures
 from xda.web.rendering import render
 from xda.web.view import Listing, View, ViewDep, integer
@@ -108,9 +110,7 @@ async def get_explanation(visit: VisitDep, view: ViewDep, test: TestIndexDep) ->
 
 
 def _attachment(explainer: Explainer, asked: Decision, kind: str) -> dict[str, str]:
-    contrast = "" if asked.against is None else f"-not-{asked.against}"
-    name = f"{explainer.id}-test-{asked.test}-why-{asked.target}{contrast}-c{asked.c:g}.{kind}"
-    return {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": REVALIDATE}
+    return attachment(f"{attachment_name(explainer, asked)}.{kind}") | {"Cache-Control": REVALIDATE}
 
 
 @router.get("/r/{run}/test/{test}/explanation.csv")
@@ -140,7 +140,9 @@ async def get_json(
 
 
 @router.get("/r/{run}/test/{test}/explanation.png")
-async def get_png(
+@router.get("/r/{run}/test/{test}/explanation.svg")
+@router.get("/r/{run}/test/{test}/explanation.pdf")
+async def get_figure(
     request: Request, explainer: ExplainerDep, settings: SettingsDep, view: ViewDep, test: TestIndexDep
 ) -> Response:
     """Return the explanation as a figure in the layout of the paper."""
@@ -149,7 +151,9 @@ async def get_png(
     decision = story.explanation.decision
     own = await finished(explainer.own_relevance(decision, blank=True), settings)
     pairs = await finished(explainer.relevance(decision, story.explanation.listed, blank=True), settings)
-    drawn = Drawn.of(explainer, decision, own, pairs)
-    content = explanation_canvas(story, drawn, colours=view.colours, one_scale=view.scale == "page").png()
-    headers |= _attachment(explainer, decision, "png")
-    return Response(content, headers=headers, media_type="image/png")
+
+    def canvas() -> Canvas:
+        drawn = Drawn.of(explainer, decision, own, pairs)
+        return explanation_canvas(story, drawn, colours=view.colours, one_scale=view.scale == "page")
+
+    return await figure_response(request, canvas, headers, attachment_name(explainer, decision))

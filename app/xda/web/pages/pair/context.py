@@ -8,10 +8,11 @@ from xda.attribution.results import Explanation
 from xda.numerals import addends, count, signed
 from xda.present.colour import OPACITY
 from xda.present.pair_facts import PairFacts
-from xda.present.words import aim
-from xda.web.pages.chrome import Chrome, origin
+from xda.present.words import label_in_words, pair_in_words, rank_in_words
+from xda.web.pages.chrome import Choice, Chrome, origin
 from xda.web.pages.controls import Ask, Fields, Legend, ask, legend, share
 from xda.web.pages.explanation.context import Shared
+from xda.web.pages.figures import figure_choices
 from xda.web.pages.pictures import MapLayer
 from xda.web.urls import Urls
 from xda.web.view import View
@@ -93,6 +94,8 @@ class PairPage:
     ask: Ask
     legend: Legend
     npz: str | None
+    exports: tuple[Choice, ...]
+    """The figure's files; empty if the run is gone."""
     share: Fields
     """Empty if the page cannot be shared."""
     shared: Shared | None
@@ -146,8 +149,6 @@ def build(
     """
     test = told.test
     sign = "support" if pair.attribution > 0 else "oppose" if pair.attribution < 0 else "nothing"
-    nothing = "adds nothing to" if pair.is_support else "has weight zero in the surrogate and adds nothing to"
-    verb = {"support": "supports", "oppose": "opposes", "nothing": nothing}[sign]
     explanation = None if frozen else urls.explanation(run, test.index, view.query(target=told.target))
 
     def here(train: int | None = pair.train, /, **changes: object) -> str | None:
@@ -155,10 +156,6 @@ def build(
             return None
         return urls.pair(run, test.index, train, view.query(**changes))
 
-    rank = ""
-    if pair.rank is not None:
-        place = "strongest" if pair.rank == 1 else f"number {count(pair.rank)}"
-        rank = f"the {place} of {count(pair.n_same_sign)} that {verb.removesuffix('s')}"
     return PairPage(
         chrome=chrome,
         pair=pair,
@@ -168,13 +165,13 @@ def build(
         following=here(pair.weaker),
         sign=sign,
         attribution=split(pair.attribution, pair.intercept),
-        verdict=f"{verb} {aim(told, names)}",
-        rank=rank,
+        verdict=pair_in_words(pair, told, names),
+        rank=rank_in_words(pair),
         panels=(
             Panel(
                 "test",
                 f"Test image {count(test.index)}",
-                f"label {names[test.label]}, network says {names[test.predicted]}",
+                label_in_words(names, test.label, test.predicted),
                 origin(test.source, "test", test.index),
                 explanation,
                 pictures.test,
@@ -184,7 +181,7 @@ def build(
             Panel(
                 "train",
                 f"Training image {count(pair.train)}",
-                f"label {names[pair.label]}{_network_says(names, pair.label, predicted)}",
+                _label(names, pair.label, predicted),
                 origin(pair.source, "train", pair.train),
                 None if frozen else urls.training(run, pair.train, {"c": view.query()["c"]}),
                 pictures.train,
@@ -199,12 +196,16 @@ def build(
         else urls.api_pair(
             run, test.index, pair.train, {"c": f"{told.c:g}", "target": told.target, "against": told.against}
         ),
+        exports=()
+        if frozen
+        else figure_choices(
+            lambda kind: urls.pair_export(run, test.index, pair.train, kind, view.query(target=told.target))
+        ),
         share=() if frozen or shared else share(run, told, view, pair.train),
         shared=shared,
     )
 
 
-def _network_says(names: tuple[str, ...], label: int, predicted: int | None) -> str:
-    if predicted is None:
-        return ""
-    return f", network says {names[predicted]}" + ("" if predicted == label else ": is its label right?")
+def _label(names: tuple[str, ...], label: int, predicted: int | None) -> str:
+    doubt = "" if predicted in (None, label) else ": is its label right?"
+    return label_in_words(names, label, predicted) + doubt

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from xda.attribution.results import Explanation
+from xda.present.canvas import Canvas
 from xda.present.pair_facts import PairFacts, pair_facts
-from xda.web.dependencies import TestIndexDep, TrainIndexDep, Visit, VisitDep
+from xda.present.pair_figure import DrawnPair, pair_canvas
+from xda.web.dependencies import ExplainerDep, SettingsDep, TestIndexDep, TrainIndexDep, Visit, VisitDep
+from xda.web.http.conditional import fresh, run_tag
+from xda.web.http.device_wait import finished
 from xda.web.pages.chrome import Chrome, run_header
+from xda.web.pages.figures import attachment_name, figure_response
 from xda.web.pages.pair import context as pair_context
 from xda.web.pages.pair.context import PairPictures
 from xda.web.pages.pictures import MapLayer, Side, map_query, served_map
@@ -89,3 +94,26 @@ def pair_page(visit: Visit, pair: PairFacts, told: Explanation, view: View, shar
 async def get_pair(visit: VisitDep, view: ViewDep, test: TestIndexDep, train: TrainIndexDep) -> Response:
     """Show a pair."""
     return pair_page(visit, *asked_pair(visit.explainer, test, train, view), view)
+
+
+@router.get("/r/{run}/test/{test}/train/{train}/pair.png")
+@router.get("/r/{run}/test/{test}/train/{train}/pair.svg")
+@router.get("/r/{run}/test/{test}/train/{train}/pair.pdf")
+async def get_figure(
+    request: Request,
+    explainer: ExplainerDep,
+    settings: SettingsDep,
+    view: ViewDep,
+    test: TestIndexDep,
+    train: TrainIndexDep,
+) -> Response:
+    """Return a pair as a figure."""
+    headers = fresh(request, run_tag(request, explainer.digest))
+    facts, told = asked_pair(explainer, test, train, view)
+    (maps,) = await finished(explainer.relevance(told.decision, [train], blank=True), settings)
+
+    def canvas() -> Canvas:
+        drawn = DrawnPair.of(explainer, told, maps)
+        return pair_canvas(facts, told, drawn, colours=view.colours, one_scale=view.scale == "page")
+
+    return await figure_response(request, canvas, headers, f"{attachment_name(explainer, told.decision)}-train-{train}")
