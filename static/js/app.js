@@ -7,11 +7,20 @@ import { installKeys } from "./keys.js";
 import { installMenus } from "./menus.js";
 import { installNavigation, installQuestion } from "./navigation.js";
 import { installProbe } from "./probe.js";
+import { installRoving, installRovingKeys } from "./roving.js";
 import { installShare } from "./share.js";
 import { installTheme } from "./theme-toggle.js";
 
-const once = [installCopy, installDisplay, installKeys, installMenus, installNavigation, installShare];
-const onEveryPage = [installHeatmaps, installProbe, installQuestion, installTheme];
+const once = [
+  installCopy,
+  installDisplay,
+  installRovingKeys,
+  installKeys,
+  installMenus,
+  installNavigation,
+  installShare,
+];
+const onEveryPage = [installHeatmaps, installProbe, installQuestion, installRoving, installTheme];
 
 for (const install of once) install();
 

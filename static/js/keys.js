@@ -68,6 +68,8 @@ const actions = {
   "/": () => {
     /** @type {HTMLInputElement | null} */
     const field = document.querySelector('[data-key="/"]');
+    const menu = field?.closest("details");
+    if (menu && !field?.checkVisibility()) menu.open = true;
     field?.focus();
     field?.select();
     return Boolean(field);

@@ -75,6 +75,8 @@ export function installNavigation() {
       if (document.activeElement === document.body) document.getElementById("main")?.focus({ preventScroll: true });
       announce(title);
     } else {
+      // The chosen link is gone, so that reading goes on from the page's start.
+      if (document.activeElement === document.body) document.getElementById("main")?.focus({ preventScroll: true });
       announce(document.querySelector("[data-announce]")?.textContent?.trim() ?? title);
     }
   });

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from urllib.parse import urljoin
 
+import httpx
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Opener, opened
-from tests.browser.test_access import PAGES
+from tests.browser.test_access import PAGES, shared
 from tests.browser.test_long_names import renamed
-from tests.conftest import serve
+from tests.conftest import Served, serve
 from tests.world import World
 from xda.settings import Settings
+
+__all__ = ["shared"]
 
 TYPE_SIZES = """() => {
   const sizes = {};
@@ -91,3 +96,55 @@ def test_words_on_every_page_are_not_broken(chromium: Browser, named: str, width
         for path in NAMED_PAGES:
             page.goto(path)
             assert page.evaluate(BROKEN_WORDS) == [], path
+
+
+def test_every_page_has_a_description(served_world: Served, shared: str) -> None:
+    for path in (*PAGES.values(), shared):
+        text = httpx.get(urljoin(served_world.url, path), timeout=30).text
+        found = re.search(r'<meta name="description" content="([^"]{20,300})">', text)
+        assert found, path
+
+
+SHIFTS = """
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) window.shifted = (window.shifted ?? 0) + entry.value;
+}).observe({type: "layout-shift", buffered: true});
+"""
+
+
+@pytest.mark.parametrize("width", [390, 412, 768, 1440])
+def test_layout_of_every_page_does_not_jump(open_page: Opener, width: int) -> None:
+    with open_page(errors_allowed=True, viewport={"width": width, "height": 900}) as page:
+        page.add_init_script(SHIFTS)
+        for name, path in PAGES.items():
+            page.goto(path)
+            page.wait_for_load_state("networkidle")
+            page.wait_for_timeout(100)
+            assert page.evaluate("window.shifted ?? 0") < 0.02, name
+
+
+@pytest.mark.parametrize("path", ["/r/digits", "/r/digits/test/14", "/r/digits/test/14?target=9"])
+def test_header_on_phone_is_one_row(open_page: Opener, path: str) -> None:
+    with open_page(viewport={"width": 390, "height": 844}) as page:
+        page.goto(path)
+        header = page.locator("header.bar").bounding_box()
+        assert header is not None
+        assert header["height"] < 52
+        page.get_by_role("button", name="Menu").click()
+        expect(page.get_by_label("go to #")).to_be_visible()
+        page.get_by_role("link", name="Help", exact=True).click()
+        expect(page).to_have_url(re.compile("/help$"))
+
+
+def test_first_training_image_on_phone_is_on_first_screen(open_page: Opener) -> None:
+    with open_page(viewport={"width": 390, "height": 844}) as page:
+        page.goto("/r/digits/test/14")
+        box = page.locator(".tile .stack").first.bounding_box()
+        assert box is not None
+        assert box["y"] <= 560
+
+
+def test_test_image_stays_in_sight_while_many_are_shown(page: Page) -> None:
+    page.goto("/r/digits/test/14?c=0.0001&show=96")
+    page.locator(".support .tile").last.scroll_into_view_if_needed()
+    expect(page.locator(".centre .stack").first).to_be_in_viewport(ratio=1)

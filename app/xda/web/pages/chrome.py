@@ -77,8 +77,9 @@ class Chrome:
     """Title and header of one page."""
 
     title: str
-    run: RunHeader | None = None
-    description: str = ""
+    run: RunHeader | None
+    description: str
+    """One sentence for search engines and previews of links."""
 
 
 def listing_words(listing: Listing, names: Sequence[str]) -> tuple[tuple[str, str], ...]:

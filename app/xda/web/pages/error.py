@@ -50,7 +50,7 @@ def render_error(request: Request, problem: Problem) -> Response:
     """Render an error as a page of the same design (the application's ``error_page``)."""
     retry = problem.headers.get("Retry-After", "")
     page = ErrorPage(
-        chrome=Chrome(problem.title, _run_of(request)),
+        chrome=Chrome(problem.title, _run_of(request), problem.detail),
         status=problem.status,
         title=problem.title,
         detail=problem.detail,

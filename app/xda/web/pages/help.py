@@ -10,6 +10,8 @@ from fastapi.responses import Response
 from xda.web.pages.chrome import Chrome
 from xda.web.rendering import render
 
+DESCRIPTION = "How DualXDA attributes a decision to training images, and what every number means."
+
 router = APIRouter(include_in_schema=False)
 
 
@@ -23,4 +25,10 @@ class HelpPage:
 @router.get("/help")
 async def get_help(request: Request) -> Response:
     """Explain the method and every number."""
-    return render(request, "pages/help.html", HelpPage(Chrome("Help")))
+    return render(
+        request,
+        "pages/help.html",
+        HelpPage(
+            Chrome("Help", None, DESCRIPTION)
+        ),
+    )

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 router = APIRouter(include_in_schema=False)
 
+SHARED = "A shared explanation of one decision by the training images behind it, as it was when it was shared."
+"""Description of a page from a stored snapshot."""
+
 
 def view_of(state: LinkRequest) -> View:
     """Return the shared view."""
@@ -103,12 +106,12 @@ def stored_page(request: Request, link: Link, story: Story, view: View, shared: 
     pictures = StoredPictures(urls, link.id)
     stored: dict[str, Any] | None = link.snapshot.get("pair")
     if stored is None:
-        chrome = Chrome(title(asked, story.classes))
+        chrome = Chrome(title(asked, story.classes), None, SHARED)
         explanation = explanation_context.build(story, view, chrome, urls, pictures, frozen=True, shared=shared)
         return render(request, "pages/explanation.html", explanation)
     pair = PairFacts(**stored)
     train = pair.train
-    chrome = Chrome(f"Training image {train:,} for test image {asked.test.index:,}")
+    chrome = Chrome(f"Training image {train:,} for test image {asked.test.index:,}", None, SHARED)
     four = PairPictures(
         pictures.test(), pictures.train(train), pictures.pair_map(train, "test"), pictures.pair_map(train, "train")
     )

@@ -36,7 +36,11 @@ async def get_gallery(
         with_c=with_c,
         keep={"c": None if asked is None else f"{asked:g}"},
     )
-    chrome = Chrome(f"Test images of {explainer.title}", header)
+    chrome = Chrome(
+        f"Test images of {explainer.title}",
+        header,
+        f"The test images of {explainer.title} by label, prediction and margin; each leads to its explanation.",
+    )
     page = gallery_context.build(explainer, found, listing, asked, chrome, urls)
     return render(visit.request, "pages/gallery.html", page)
 

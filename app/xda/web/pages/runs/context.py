@@ -67,7 +67,7 @@ class RunsPage:
 def build(runs: Mapping[str, Explainer], refused: Mapping[str, str], urls: Urls) -> RunsPage:
     """Describe all runs."""
     return RunsPage(
-        chrome=Chrome("Runs"),
+        chrome=Chrome("Runs", None, "The image classifiers served here, each explained by its training images."),
         runs=tuple(_card(explainer, urls) for explainer in runs.values()),
         refused=tuple(sorted(refused.items())),
     )

@@ -32,6 +32,10 @@ async def get_training(
         return urls.training(explainer.id, train, {"c": f"{value:g}"})
 
     header = run_header(visit, c=sample.c, with_c=with_c, keep=query)
-    chrome = Chrome(f"Training image {train:,}, label {explainer.classes[sample.label]}", header)
+    chrome = Chrome(
+        f"Training image {train:,}, label {explainer.classes[sample.label]}",
+        header,
+        f"Training image {train:,} of {explainer.title} and the test images that it supports or opposes.",
+    )
     page = training_context.build(sample, explainer, chrome, urls, query)
     return render(visit.request, "pages/training.html", page)
