@@ -100,7 +100,7 @@ def test_words_on_every_page_are_not_broken(chromium: Browser, named: str, width
 
 def test_every_page_has_a_description(served_world: Served, shared: str) -> None:
     for path in (*PAGES.values(), shared):
-        text = httpx.get(urljoin(served_world.url, path), timeout=30).text
+        text = httpx.get(urljoin(served_world.url, path), headers={"Accept": "text/html"}, timeout=30).text
         found = re.search(r'<meta name="description" content="([^"]{20,300})">', text)
         assert found, path
 

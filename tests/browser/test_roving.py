@@ -85,7 +85,7 @@ def test_choice_of_a_class_in_the_table_keeps_focus(page: Page) -> None:
     expect(page.get_by_role("heading", name="Why 7?")).to_be_visible()
     assert page.evaluate("document.activeElement.textContent") == "7"
     page.goto("/r/digits/test/14")
-    page.get_by_title("List only training images labelled 4").focus()
+    page.locator("a.name[title='List only training images labelled 4']").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_text("Only training images labelled 4 are listed;")).to_be_visible()
     assert page.evaluate("document.activeElement.textContent") == "all"

@@ -78,7 +78,9 @@ def test_rows_by_label_add_up(story: Story) -> None:
 
 def test_explanation_page_adds_up_to_the_logit(story: Story, explainer: Explainer) -> None:
     urls, view = Urls(), View()
-    page = context.build(story, view, Chrome("x", None, "x"), urls, ServedPictures(urls, story, view, explainer.images.place))
+    page = context.build(
+        story, view, Chrome("x", None, "x"), urls, ServedPictures(urls, story, view, explainer.images.place)
+    )
     for terms in ((page.supporting.total, page.opposing.total), tuple(part.value for part in page.sum_parts)):
         assert sum(map(value, terms)) == pytest.approx(value(page.logit), abs=1e-9)
     assert page.logit == "0.696"

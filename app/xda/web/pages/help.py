@@ -25,10 +25,4 @@ class HelpPage:
 @router.get("/help")
 async def get_help(request: Request) -> Response:
     """Explain the method and every number."""
-    return render(
-        request,
-        "pages/help.html",
-        HelpPage(
-            Chrome("Help", None, DESCRIPTION)
-        ),
-    )
+    return render(request, "pages/help.html", HelpPage(Chrome("Help", None, DESCRIPTION)))
