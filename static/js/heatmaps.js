@@ -199,7 +199,7 @@ function arrive(canvas, map) {
 function fellows(canvas) {
   const page = /** @type {HTMLElement | null} */ (canvas.closest("[data-scale]"));
   const { group } = canvas.dataset;
-  const alone = !page || group === "own" || (group === "pair" && page.dataset.scale !== "page");
+  const alone = !page || group === "own" || page.dataset.scale !== "page";
   return alone ? [] : mapsOf(page).filter((other) => other.dataset.group === group);
 }
 

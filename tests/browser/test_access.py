@@ -122,7 +122,7 @@ def test_thumbnails_on_small_screen_have_one_size(open_page: Opener, width: int)
 def test_first_screen_shows_the_whole_explanation(page: Page) -> None:
     page.goto("/r/digits/test/14")
     wait_for_maps(page)
-    for selector in (".centre .stack", ".support .tiles", ".oppose .tiles", ".named-sum"):
+    for selector in (".centre .views", ".support .tiles", ".oppose .tiles", ".named-sum"):
         box = page.locator(selector).bounding_box()
         assert box is not None
         assert box["y"] + box["height"] <= 900, selector

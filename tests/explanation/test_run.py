@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tests.reference import dualda
 from tests.world import N_TEST, N_TRAIN, World
+from xda.attribution.results import PairRelevance, difference
 from xda.decision import Decision
 from xda.errors import InvalidRequestError, NoHeatmapsError, NotFoundError
 from xda.explanation.map_requests import own_request, pair_requests
@@ -140,6 +141,45 @@ def test_own_map_equals_sum_of_pair_maps(explainer: Explainer) -> None:
     total = np.sum([pair.test.astype(np.float64) for pair in pairs], axis=0)
     scale = np.sum([np.abs(pair.test) for pair in pairs], axis=0).max()
     np.testing.assert_allclose(own.test, total, atol=1e-4 * scale)
+
+
+@pytest.mark.parametrize(("target", "against"), [(None, None), (4, 9)])
+def test_evidence_maps_equal_sums_of_pair_maps_and_add_to_the_own_map(
+    explainer: Explainer, target: int | None, against: int | None
+) -> None:
+    told = explainer.explain(5, target=target, against=against, limit=None)
+    own, supporting, opposing = explainer.evidence_relevance(told.decision).result(60)
+    largest = np.abs(supporting.test).max()
+    np.testing.assert_allclose(supporting.test + opposing.test, own.test, atol=1e-5 * largest)
+    for group, parts, total in (
+        (supporting, told.supporting, told.sum_supporting),
+        (opposing, told.opposing, told.sum_opposing),
+    ):
+        pairs = explainer.relevance(told.decision, [part.index for part in parts]).result(60)
+        np.testing.assert_allclose(group.test, sum(pair.test for pair in pairs), atol=1e-5 * largest)
+        assert group.attribution == pytest.approx(total, rel=1e-6)
+        assert not group.train.any()
+
+
+def test_differences_sum_to_zero_each_and_over_their_side(explainer: Explainer) -> None:
+    told = explainer.explain(5, limit=None)
+    _, *groups = explainer.evidence_relevance(told.decision).result(60)
+    for group, parts in zip(groups, (told.supporting, told.opposing), strict=True):
+        pairs = explainer.relevance(told.decision, [part.index for part in parts]).result(60)
+        found = [difference(pair, group) for pair in pairs]
+        share = [pair.attribution / group.attribution for pair in pairs]
+        for pair, part, each in zip(pairs, share, found, strict=True):
+            np.testing.assert_allclose(each, pair.test - part * group.test, atol=1e-5 * np.abs(group.test).max())
+            assert abs(each.sum()) <= 2e-3 * abs(pair.attribution)
+        assert np.abs(sum(found)).max() <= 1e-4 * np.abs(group.test).max()
+
+
+def test_difference_of_the_only_image_of_its_side_is_nothing() -> None:
+    relevance = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
+    alone = PairRelevance(3, relevance, relevance, 2.0, 0.5)
+    assert not difference(alone, alone).any()
+    nothing = PairRelevance(-1, np.zeros_like(relevance), np.zeros_like(relevance), 0.0)
+    np.testing.assert_array_equal(difference(alone, nothing), relevance)
 
 
 def test_heatmaps_without_effect_are_empty(explainer: Explainer) -> None:

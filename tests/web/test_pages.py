@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 
 from tests.web.conftest import MakeClient
 from xda import numerals
+from xda.attribution.results import difference
 from xda.explanation.run import Explainer
 from xda.present.colour import levels
 from xda.present.signed_maps import unpack
@@ -283,6 +284,37 @@ def test_signed_map_is_the_map_to_rounding(client: TestClient, explainer: Explai
         assert np.abs(found - relevance).max() <= scale / 65000
 
 
+def test_page_shows_difference_on_the_scale_of_the_pair(client: TestClient, explainer: Explainer) -> None:
+    told = explainer.explain(14, limit=4)
+    page = client.get("/r/digits/test/14").text
+    assert "Bottom: pixels of the test image on which this training image draws more, or less" in page
+    shown = [html.unescape(href) for href in re.findall(r'data-map="([^"]+)"', page)]
+    _, supporting, opposing = explainer.evidence_relevance(14).result(30)
+    for side, parts in ((supporting, told.supporting), (opposing, told.opposing)):
+        for pair in explainer.relevance(14, [part.index for part in parts]).result(30):
+            (href,) = (each for each in shown if f"/14-{pair.train_index}-4/difference.i16" in each)
+            found, scale = unpack(client.get(href).content, 28)
+            # batches of another size round differently
+            assert scale == pytest.approx(np.abs(pair.test).max(), rel=1e-6)
+            expected = np.clip(difference(pair, side), -scale, scale)
+            assert np.abs(found - expected).max() <= scale / 65000
+            painted = client.get(href.replace(".i16", ".png"))
+            with Image.open(io.BytesIO(painted.content)) as image:
+                assert np.abs(np.asarray(image, dtype=int) - levels(expected, scale)).max() <= 1
+
+
+def test_page_shows_both_sums_of_maps_on_one_scale(client: TestClient, explainer: Explainer) -> None:
+    _, *groups = explainer.evidence_relevance(14).result(30)
+    page = client.get("/r/digits/test/14").text
+    scales = []
+    for name, group in zip(("for", "against"), groups, strict=True):
+        (href,) = re.findall(rf'data-map="([^"]+/14-{name}-4/test.i16)"', page)
+        found, scale = unpack(client.get(href).content, 28)
+        scales.append(scale)
+        assert np.abs(found - group.test).max() <= scale / 65000
+    assert scales == [max(float(np.abs(group.test).max()) for group in groups)] * 2
+
+
 def test_one_scale_gives_equal_colour_for_equal_relevance(client: TestClient, explainer: Explainer) -> None:
     query = "scale=page&show=3"
     hrefs = media(client, f"/r/digits/test/14?{query}", "/relevance/")
@@ -290,14 +322,16 @@ def test_one_scale_gives_equal_colour_for_equal_relevance(client: TestClient, ex
     listed = [part.index for part in (*told.supporting, *told.opposing)]
     pairs = explainer.relevance(14, listed).result(30)
     largest = max(float(np.abs(side).max()) for pair in pairs for side in (pair.test, pair.train))
+    _, supporting, opposing = explainer.evidence_relevance(14).result(30)
     seen = 0
     for pair in pairs:
-        for side in ("test", "train"):
+        group = supporting if pair.attribution > 0 else opposing
+        for side, relevance in (("difference", difference(pair, group)), ("train", pair.train)):
             href = next(h for h in hrefs if f"/14-{pair.train_index}-4/{side}.png" in h)
             assert query in href
             with Image.open(io.BytesIO(client.get(href).content)) as image:
                 entries = np.asarray(image)
-            expected = levels(getattr(pair, side), largest)
+            expected = levels(relevance, largest)
             np.testing.assert_array_equal(entries, expected)
             seen += 1
     assert seen == 2 * len(listed)

@@ -220,6 +220,28 @@ class PairRelevance:
         )
 
 
+def difference(pair: PairRelevance, side: PairRelevance) -> NDArray[np.float32]:
+    r"""Return how a pair's map on the test image differs from what its side shares.
+
+    :math:`m_i - \tau_i / \sum_j \tau_j \cdot S` with j over the training images of the same sign and
+    :math:`S = \sum_j m_j`: the pair's map less its share of the side's map. It sums to zero, as far as maps sum to
+    their contributions, and is zero where the pair differs in nothing from its side.
+
+    Parameters
+    ----------
+    pair : PairRelevance
+    side : PairRelevance
+        The map of all training images of its sign together.
+
+    Returns
+    -------
+    ndarray of float32, shape (H, W)
+    """
+    total = side.attribution - side.intercept
+    share = (pair.attribution - pair.intercept) / total if total else 0.0
+    return np.asarray(pair.test - np.float32(share) * side.test, dtype=np.float32)
+
+
 @dataclass(frozen=True, slots=True)
 class TestInfluence:
     """Contribution of one training sample to the decision on one test image, for the network's prediction there."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from xda.attribution.decomposition import attributions
 from xda.decision import Decision
 from xda.explanation.fitted_surrogate import ServedSurrogate
 from xda.explanation.heatmaps import MapRequest, cache_key
@@ -75,3 +76,34 @@ def own_request(
         relevance=weight[: len(query)] * query,
         intercept=intercept,
     )
+
+
+def evidence_requests(
+    run: RunFolder,
+    composite: str,
+    served: ServedSurrogate,
+    query: NDArray[np.float64],
+    decision: Decision,
+) -> list[MapRequest]:
+    r"""Return the requests for all supporting training images together, then for all opposing ones.
+
+    Relevance propagation is linear in its start, so one pass from :math:`\sum_{\tau_i > 0} R_i` (or :math:`\tau_i < 0`)
+    gives the sum of their maps on the test image (method section 8). The two add to the test image's own map.
+    """
+    features = run.array(layout.features("train"))
+    rows, weights = served.support.weights(decision.target, decision.against)
+    values = attributions(weights, served.features.products(rows, query))
+    requests = []
+    for name, chosen in (("for", values > 0), ("against", values < 0)):
+        summed = weights[chosen] @ np.asarray(features[served.support.index[rows[chosen]]], dtype=np.float64)
+        asked = (decision.test, decision.target, decision.against)
+        requests.append(
+            MapRequest(
+                key=cache_key(run.digest, composite, served.c, name, *asked),
+                train_index=-1,
+                train_image=None,
+                relevance=query * summed,
+                intercept=float(weights[chosen].sum()) * served.features.offset,
+            )
+        )
+    return requests

@@ -23,7 +23,7 @@ from xda.explanation.attributed_run import AttributedRun
 from xda.explanation.device_queue import DeviceQueue
 from xda.explanation.heatmaps import Heatmaps, MapCache, MapRequest
 from xda.explanation.illustration import Panel, run_panel
-from xda.explanation.map_requests import own_request, pair_requests
+from xda.explanation.map_requests import evidence_requests, own_request, pair_requests
 from xda.networks.device import resolve_device
 from xda.relevance.relevance_model import RelevanceModel
 from xda.runs.foreign_errors import contained
@@ -184,6 +184,25 @@ class Explainer(AttributedRun):
         served = self._served[decision.c]
         request = own_request(self.run, self.composite, served, self._query(decision), decision)
         return self._maps(decision, [request], blank)
+
+    def evidence_relevance(
+        self,
+        test: int | Decision,
+        *,
+        c: float | None = None,
+        target: int | str | None = None,
+        against: int | str | None = None,
+        blank: bool = False,
+    ) -> Future[list[PairRelevance]]:
+        """Return the test image's own map, then those of all supporting and of all opposing training images on it.
+
+        Each has its map as ``test``, zeros as ``train`` and the sum of its contributions as ``attribution``. The first
+        is that of ``own_relevance``; the other two add to it. All come from one pass. Errors as for ``relevance``.
+        """
+        decision = self.decide(test, c=c, target=target, against=against)
+        served = self._served[decision.c]
+        asked = self.run, self.composite, served, self._query(decision), decision
+        return self._maps(decision, [own_request(*asked), *evidence_requests(*asked)], blank)
 
     def pair_maps(
         self,

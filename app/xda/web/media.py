@@ -11,7 +11,7 @@ from collections import OrderedDict
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args
 
 import numpy as np
 from fastapi import APIRouter, Path, Query, Request
@@ -19,8 +19,8 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from numpy.typing import NDArray
 
-from xda.attribution.results import PairRelevance
-from xda.decision import Decision
+from xda.attribution.results import PairRelevance, difference
+from xda.decision import Decision, Split
 from xda.errors import NotFoundError, XdaError
 from xda.present.colour import COLOURS, Colours, colorize, full_scale
 from xda.present.layers import layer
@@ -37,7 +37,13 @@ if TYPE_CHECKING:
 router = APIRouter(include_in_schema=False)
 
 Digest = Annotated[str, Path(pattern=r"^[0-9a-f]{16}$")]
-_SUBJECT = re.compile(r"(\d{1,9})-(own|\d{1,9})-(\d{1,6})(?:-(\d{1,6}))?")
+Shown = Literal["test", "train", "difference"]
+"""A side of a pair, or the difference of its test side from what all of its sign share."""
+Group = Literal["own", "for", "against"]
+GROUPS: tuple[Group, ...] = get_args(Group)
+"""In the order of ``Explainer.evidence_relevance``."""
+Map = NDArray[np.float32]
+_SUBJECT = re.compile(r"(\d{1,9})-(own|for|against|\d{1,9})-(\d{1,6})(?:-(\d{1,6}))?")
 _C = re.compile(r"c([0-9.e+-]{1,40})")
 KEPT_SCALES = 4096
 """So many scales of pages are kept; a few bytes each."""
@@ -49,13 +55,36 @@ class Subject:
 
     decision: Decision
     train: int | None
-    """Training image; None for the test image's own map."""
+    """Training image; None for a map of all training images, or of all of one sign, on the test image."""
+    group: Group = "own"
+    """Which of them."""
 
     def maps(self, explainer: Explainer) -> Future[list[PairRelevance]]:
-        """Request the maps; the test image's own map is the ``test`` side."""
-        if self.train is None:
+        """Request the maps; one of a group is the ``test`` side."""
+        if self.train is not None:
+            return explainer.relevance(self.decision, [self.train])
+        if self.group == "own":
             return explainer.own_relevance(self.decision)
-        return explainer.relevance(self.decision, [self.train])
+        return explainer.evidence_relevance(self.decision)
+
+    async def signed(self, explainer: Explainer, side: Shown, settings: Settings) -> tuple[Map, float]:
+        """Return a map and its own scale.
+
+        That of a difference is the pair's, so that nothing is seen where there is none.
+        """
+        found = await finished(self.maps(explainer), settings)
+        if self.train is None:
+            pair = found[GROUPS.index(self.group)]
+            # The two sums are on one scale, since the test image's own map is what is left of them.
+            alike = found[1:] if self.group != "own" else [pair]
+            return pair.test if side == "test" else pair.train, full_scale(*(each.test for each in alike))
+        (pair,) = found
+        if side == "train":
+            return pair.train, full_scale(pair.train)
+        if side == "test":
+            return pair.test, full_scale(pair.test)
+        _, supporting, opposing = await finished(explainer.evidence_relevance(self.decision), settings)
+        return difference(pair, supporting if pair.attribution > 0 else opposing), full_scale(pair.test)
 
 
 def read_subject(explainer: Explainer, c: str, subject: str) -> Subject:
@@ -76,7 +105,9 @@ def read_subject(explainer: Explainer, c: str, subject: str) -> Subject:
         raise NotFoundError("There is no heat-map at this address; open it from the page that shows it.") from None
     contrast = None if against is None else int(against)
     decision = explainer.decide(int(test), c=asked, target=int(target), against=contrast)
-    return Subject(decision, None if train == "own" else int(train))
+    if train in GROUPS:
+        return Subject(decision, None, cast(Group, train))
+    return Subject(decision, int(train))
 
 
 def listed(explainer: Explainer, decision: Decision, shown: int, train_class: int | None) -> list[int]:
@@ -92,6 +123,7 @@ def start(explainer: Explainer, decision: Decision, shown: int, train_class: int
     nobody fetches costs the device nothing. A busy device is no error here, since the pictures are requested again.
     """
     with suppress(XdaError):
+        explainer.evidence_relevance(decision)
         explainer.relevance(decision, listed(explainer, decision, shown, train_class))
 
 
@@ -148,7 +180,7 @@ async def get_heatmap(
     digest: Digest,
     c: str,
     subject: str,
-    side: Literal["test", "train"],
+    side: Shown,
     map: Annotated[str | None, Query(max_length=40)] = None,
     scale: Annotated[str | None, Query(max_length=40)] = None,
     show: Annotated[str | None, Query(max_length=40)] = None,
@@ -167,22 +199,22 @@ async def get_heatmap(
     reference = choice("scale", scale, ("own", "pair", "page"))
     shown = integer("show", show, 1, settings.max_page) or DEFAULT_SHOWN
     label = integer("train_class", train_class)
-    future = asked.maps(explainer)
-    if asked.train is None and not flag("alone", alone):
+    if asked.group == "own" and asked.train is None and not flag("alone", alone):
         start(explainer, asked.decision, shown, label)
-    pair = (await finished(future, settings))[0]
-    relevance = pair.test if side == "test" else pair.train
+    relevance, own = await asked.signed(explainer, side, settings)
     if reference == "page" and asked.train is not None:
         scales: PageScales = request.app.state.page_scales
         full = await scales.get(explainer, asked.decision, shown, label, settings)
     elif reference == "pair":
+        (pair,) = await finished(asked.maps(explainer), settings)
         full = full_scale(pair.test, pair.train)
     else:
-        full = full_scale(relevance)
+        full = own
     content, media_type = colorize(relevance, full, colours), "image/png"
     if request.url.path.endswith(".svg"):
-        index = asked.decision.test if side == "test" else asked.train
-        content, media_type = layer(content, explainer.images.place(side, -1 if index is None else index))
+        index = asked.train if side == "train" else asked.decision.test
+        split: Split = "train" if side == "train" else "test"
+        content, media_type = layer(content, explainer.images.place(split, -1 if index is None else index))
     return Response(content, headers=headers, media_type=media_type)
 
 
@@ -194,7 +226,7 @@ async def get_signed_map(
     digest: Digest,
     c: str,
     subject: str,
-    side: Literal["test", "train"],
+    side: Shown,
     show: Annotated[str | None, Query(max_length=40)] = None,
     train_class: Annotated[str | None, Query(max_length=40)] = None,
     alone: Annotated[str | None, Query(max_length=40)] = None,
@@ -208,11 +240,10 @@ async def get_signed_map(
     asked = read_subject(explainer, c, subject)
     shown = integer("show", show, 1, settings.max_page) or DEFAULT_SHOWN
     label = integer("train_class", train_class)
-    future = asked.maps(explainer)
-    if asked.train is None and not flag("alone", alone):
+    if asked.group == "own" and asked.train is None and not flag("alone", alone):
         start(explainer, asked.decision, shown, label)
-    (pair,) = await finished(future, settings)
-    return Response(pack(pair.test if side == "test" else pair.train), headers=headers, media_type=MEDIA_TYPE)
+    relevance, own = await asked.signed(explainer, side, settings)
+    return Response(pack(relevance, own), headers=headers, media_type=MEDIA_TYPE)
 
 
 @router.get("/media/{digest}/relevance/{c}/{subject}/{side}.f32")

@@ -109,12 +109,11 @@ class Urls:
         self,
         digest: str,
         decision: Decision,
-        train: int | None,
+        partner: int | str,
         name: str,
         query: Query | None = None,
     ) -> str:
-        """Return the address of a heat-map file (``test.png``, ``train.f32`` …); ``train`` None: the own map."""
-        partner = "own" if train is None else str(train)
+        """Return the address of a heat-map file (``test.png``, ``train.f32`` …) of a pair, or of a group of pairs."""
         contrast = "" if decision.against is None else f"-{decision.against}"
         subject = f"{decision.test}-{partner}-{decision.target}{contrast}"
         return with_query(f"{self.root}/media/{digest[:16]}/relevance/c{decision.c!r}/{subject}/{name}", query)

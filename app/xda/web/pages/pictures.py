@@ -13,6 +13,12 @@ from xda.web.urls import Query, Urls
 from xda.web.view import View
 
 Side = Literal["test", "train"]
+Group = Literal["own", "for", "against"]
+"""A map of all training images on the test image, or of all that support or oppose."""
+
+
+LowerRow = Literal["difference", "map", "none"]
+"""What stands under a training image: the difference of the pair's map on the test image, that map itself, nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +35,7 @@ class MapLayer:
     box: str = ""
     """Its left, top, width and height in percent of the square that its picture is fitted into."""
     group: str = "pair"
-    """Maps of one group share a scale if the reader wants one scale."""
+    """Maps of the group ``pair`` share a scale if the reader wants one; ``own``: each has its own in any case."""
 
 
 def box_of(where: Place) -> str:
@@ -44,8 +50,8 @@ def served_map(
     urls: Urls,
     digest: str,
     decision: Decision,
-    train: int | None,
-    side: Side,
+    partner: int | Group,
+    side: Literal[Side, "difference"],
     where: Place,
     colouring: Query,
     page: Query | None = None,
@@ -58,9 +64,9 @@ def served_map(
     digest : str
         Of the run.
     decision : Decision
-    train : int, optional
-        Training image of the pair; None: the test image's own map.
-    side : {"test", "train"}
+    partner : int or {"own", "for", "against"}
+        Training image of the pair, or a group of them.
+    side : {"test", "train", "difference"}
     where : Place
         Position of the map on the original.
     colouring : mapping
@@ -70,16 +76,20 @@ def served_map(
     """
     name = "png" if where.is_whole else "svg"
     return MapLayer(
-        urls.relevance(digest, decision, train, f"{side}.i16", page),
-        urls.relevance(digest, decision, train, f"{side}.{name}", {**colouring, **(page or {})}),
+        urls.relevance(digest, decision, partner, f"{side}.i16", page),
+        urls.relevance(digest, decision, partner, f"{side}.{name}", {**colouring, **(page or {})}),
         *where.grid,
         box_of(where),
-        "own" if train is None else "pair",
+        "pair" if isinstance(partner, int) else "own",
     )
 
 
 class Pictures(Protocol):
     """Addresses of the pictures of one explanation."""
+
+    @property
+    def lower_row(self) -> LowerRow:
+        """What stands under the training images."""
 
     def test(self) -> str:
         """Return the test image."""
@@ -90,8 +100,14 @@ class Pictures(Protocol):
     def own_map(self) -> MapLayer | None:
         """Return the test image's own heat-map; None without heat-maps."""
 
+    def evidence_map(self, group: Group) -> MapLayer | None:
+        """Return the map of all training images that support or oppose on the test image; None if there is none."""
+
     def pair_map(self, index: int, side: Side) -> MapLayer | None:
         """Return one of the two heat-maps of a pair; None without heat-maps."""
+
+    def lower_map(self, index: int) -> MapLayer | None:
+        """Return the map under a training image, of the kind ``lower_row``; None without heat-maps."""
 
 
 def map_query(view: View, reference: str) -> dict[str, object]:
@@ -123,6 +139,11 @@ class ServedPictures:
     with_maps: bool = True
     """Whether the run has heat-maps."""
 
+    @property
+    def lower_row(self) -> LowerRow:
+        """What stands under the training images."""
+        return "difference"
+
     def test(self) -> str:
         """Return the test image."""
         return self.urls.image(self.story.run_digest, "test", self.story.explanation.test.index)
@@ -134,18 +155,35 @@ class ServedPictures:
     def own_map(self) -> MapLayer | None:
         """Return the test image's own heat-map; a request for it also starts the page's other maps."""
         # The own map sums over all training images; on its scale the pairs would look blank, so it has its own.
-        return self._map(None, "test", {**map_query(self.view, "page"), "scale": None}, self.view.listed())
+        return self._map("own", "test", {**map_query(self.view, "page"), "scale": None}, self.view.listed())
+
+    def evidence_map(self, group: Group) -> MapLayer | None:
+        """Return the map of all training images that support or oppose on the test image."""
+        return self._map(group, "test", {**map_query(self.view, "page"), "scale": None})
 
     def pair_map(self, index: int, side: Side) -> MapLayer | None:
         """Return one of the two heat-maps of a pair."""
         return self._map(index, side, map_query(self.view, "page"))
 
-    def _map(self, index: int | None, side: Side, colouring: Query, page: Query | None = None) -> MapLayer | None:
+    def lower_map(self, index: int) -> MapLayer | None:
+        """Return how a pair's map on the test image differs from what its side shares."""
+        return self._map(index, "difference", map_query(self.view, "page"))
+
+    def _map(
+        self,
+        partner: int | Group,
+        side: Literal[Side, "difference"],
+        colouring: Query,
+        page: Query | None = None,
+    ) -> MapLayer | None:
         if not self.with_maps:
             return None
         decision = self.story.explanation.decision
-        where = self.place(side, decision.test if index is None or side == "test" else index)
-        return served_map(self.urls, self.story.run_digest, decision, index, side, where, colouring, page)
+        if side == "train" and isinstance(partner, int):
+            where = self.place("train", partner)
+        else:
+            where = self.place("test", decision.test)
+        return served_map(self.urls, self.story.run_digest, decision, partner, side, where, colouring, page)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +192,11 @@ class StoredPictures:
 
     urls: Urls
     link: str
+
+    @property
+    def lower_row(self) -> LowerRow:
+        """What stands under the training images."""
+        return "map"
 
     def test(self) -> str:
         """Return the test image."""
@@ -166,6 +209,13 @@ class StoredPictures:
     def own_map(self) -> MapLayer:
         """Return the test image's own heat-map."""
         return MapLayer("", self.urls.shared_media(self.link, "map-own"))
+
+    def evidence_map(self, group: Group) -> MapLayer | None:
+        """Return None: earlier links have no such map."""
+
+    def lower_map(self, index: int) -> MapLayer:
+        """Return the pair's map on the test image."""
+        return self.pair_map(index, "test")
 
     def pair_map(self, index: int, side: Side) -> MapLayer:
         """Return one of the two heat-maps of a pair."""

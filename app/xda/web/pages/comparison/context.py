@@ -243,7 +243,7 @@ def _side(side: Side, place: int, state: CompareView, urls: Urls) -> SideView:
 def _own_map(side: Side, state: CompareView, urls: Urls) -> MapLayer:
     colouring = map_query(replace(state.view, scale="own"), "page")
     decision = side.explanation.decision
-    return served_map(urls, side.run_digest, decision, None, "test", side.place, colouring, {"alone": True})
+    return served_map(urls, side.run_digest, decision, "own", "test", side.place, colouring, {"alone": True})
 
 
 def _verdict(compared: Comparison) -> str:

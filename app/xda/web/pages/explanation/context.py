@@ -16,14 +16,14 @@ from xda.web.pages.chrome import Choice, Chrome, origin
 from xda.web.pages.class_tables import ClassRow, LogitRow, class_rows, logit_rows, softmax
 from xda.web.pages.controls import Ask, Fields, Here, Legend, ask, legend, share
 from xda.web.pages.figures import figure_choices
-from xda.web.pages.pictures import MapLayer, Pictures
+from xda.web.pages.pictures import LowerRow, MapLayer, Pictures
 from xda.web.urls import Urls
 from xda.web.view import MORE, View
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One training image with its two heat-maps."""
+    """One training image with its heat-map, and what the pair adds to that of the test image."""
 
     part: Contribution
     label: str
@@ -34,7 +34,8 @@ class Tile:
     url: str | None
     image: str
     train_map: MapLayer | None
-    test_map: MapLayer | None
+    lower_map: MapLayer | None
+    """How the pair's map on the test image differs from what its side shares; in earlier shared links, that map."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,10 @@ class ExplanationPage:
     ask: Ask
     image: str
     own_map: MapLayer | None
+    supporting_map: MapLayer | None
+    """Of all supporting training images together, on the test image."""
+    opposing_map: MapLayer | None
+    lower_row: LowerRow
     supporting: SideOfBoard
     opposing: SideOfBoard
     legend: Legend
@@ -186,6 +191,8 @@ def build(
     def neighbour(index: int | None) -> str | None:
         return None if index is None or frozen else urls.explanation(run, index, view.elsewhere().query())
 
+    # The other rankings change no map on the test image.
+    lower_row = pictures.lower_row if told.rank == "sum" else "none"
     only = next((part for part in story.by_class if part.label == story.train_class), None)
 
     def side(key: str, parts: tuple[Contribution, ...], n: int, total: str) -> SideOfBoard:
@@ -202,7 +209,7 @@ def build(
             heading=evidence(told, names, supports=key == "support"),
             total=total,
             n=count(n),
-            tiles=tuple(_tile(part, names, pictures, pair(part), predicted) for part in parts),
+            tiles=tuple(_tile(part, names, pictures, pair(part), predicted, lower_row) for part in parts),
             empty=f"No training image{filtered} {verb} this.",
             more=here(shown=more) if can_grow and more is not None else None,
             more_label="" if more is None else f"Show {count(min(more, available))} of {count(available)}{filtered}",
@@ -232,6 +239,9 @@ def build(
         ask=ask(told, names, action, view.query(target=None, against=None), roles),
         image=pictures.test(),
         own_map=pictures.own_map(),
+        supporting_map=pictures.evidence_map("for"),
+        opposing_map=pictures.evidence_map("against"),
+        lower_row=lower_row,
         supporting=side("support", told.supporting, told.n_supporting, totals[0]),
         opposing=side("oppose", told.opposing, told.n_opposing, totals[1]),
         legend=legend(view, here, action, view.query(opacity=OPACITY), "one for all pairs"),
@@ -268,6 +278,7 @@ def _tile(
     pictures: Pictures,
     url: str | None,
     predicted: Callable[[int], int] | None,
+    lower_row: LowerRow,
 ) -> Tile:
     says = part.label if predicted is None else predicted(part.index)
     return Tile(
@@ -278,7 +289,7 @@ def _tile(
         url=url,
         image=pictures.train(part.index),
         train_map=pictures.pair_map(part.index, "train"),
-        test_map=pictures.pair_map(part.index, "test"),
+        lower_map=None if lower_row == "none" else pictures.lower_map(part.index),
     )
 
 
