@@ -233,9 +233,10 @@ def test_journey_under_path_prefix_works(chromium: Browser, prefixed: str) -> No
         assert [path for path in requests if not path.startswith("/team/xda/")] == []
 
 
-def test_exports_download_csv_json_and_png(page: Page, tmp_path: Path) -> None:
+def test_exports_download_tables_and_figures(page: Page, tmp_path: Path) -> None:
     page.goto("/r/digits/test/14?target=4")
-    for kind, start in (("CSV", b"train_index,label"), ("JSON", b"{"), ("PNG", b"\x89PNG")):
+    figures = (("PNG", b"\x89PNG"), ("SVG", b"<svg"), ("PDF", b"%PDF-"))
+    for kind, start in (("CSV", b"train_index,label"), ("JSON", b"{"), *figures):
         page.get_by_role("button", name="Export").click()
         with page.expect_download() as download:
             page.get_by_role("link", name=re.compile(f"^{kind}")).click()

@@ -6,8 +6,10 @@ import io
 import sys
 from dataclasses import replace
 from itertools import combinations
+from xml.etree import ElementTree
 
 import numpy as np
+import pypdfium2
 import pytest
 import torch
 from matplotlib.axes import Axes
@@ -164,6 +166,17 @@ def test_figure_long_names_do_not_overlap(explainer: Explainer, names: str, limi
         assert bottom >= -1, words
         assert right <= figure.bbox.width + 1, words
         assert top <= figure.bbox.height + 1, words
+
+
+def test_figure_saved_as_vectors_keeps_its_text(drawn: Figure) -> None:
+    drawing, paper = io.BytesIO(), io.BytesIO()
+    drawn.savefig(drawing, format="svg")
+    drawn.savefig(paper, format="pdf")
+    root = ElementTree.fromstring(drawing.getvalue())
+    assert drawn.get_suptitle() in {each.text for each in root.iter("{http://www.w3.org/2000/svg}text")}
+    document = pypdfium2.PdfDocument(paper.getvalue())
+    assert drawn.get_suptitle() in document[0].get_textpage().get_text_range()
+    document.close()
 
 
 def test_figure_in_notebook_opens_no_window(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:

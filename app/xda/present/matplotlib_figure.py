@@ -213,13 +213,21 @@ def _alike(blocks: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _figure_class() -> type[Figure]:
-    """Return matplotlib's figure class with a PNG of itself, which a notebook shows even without pyplot."""
+    """Return matplotlib's figure class with a PNG of itself, which a notebook shows even without pyplot.
+
+    Saved as SVG or PDF, its text stays text, which matplotlib would otherwise draw as outlines in SVG.
+    """
     try:
+        from matplotlib import rc_context
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
         raise ConfigError("A figure needs matplotlib: pip install 'dualxda-explorer[notebook]'.") from None
 
     class ExplanationFigure(Figure):
+        def savefig(self, fname: Any, **options: Any) -> None:
+            with rc_context({"svg.fonttype": "none", "pdf.fonttype": 42}):
+                super().savefig(fname, **options)
+
         def _repr_png_(self) -> bytes:
             content = io.BytesIO()
             self.savefig(content, format="png")
