@@ -61,12 +61,15 @@ QUERIES = {
     "/api/v1/runs/{run}/train/0": ("c", "limit", "unknown"),
     "/r/{run}": ("label", "predicted", "correct", "disagrees", "max_margin", "order", "c", "cursor", "go", "unknown"),
     "/r/{run}/go": ("test", "c", "number", "i"),
-    "/r/{run}/test/0": ("c", "target", "against", "train_class", "show", "map", "scale", "opacity", "unknown"),
+    "/r/{run}/test/0": (
+        "c", "target", "against", "train_class", "show", "map", "scale", "opacity", "rank", "remove", "refit",
+        "unknown",
+    ),
     "/r/{run}/test/0/compare": (
         "c", "with", "with_c", "other", "target", "against", "only", "by", "rows", "at", "with_at", "map", "opacity",
     ),
     "/r/{run}/test/0/comparison.json": ("c", "with", "with_c", "only", "by", "target"),
-    "/r/{run}/test/0/train/0": ("c", "target", "against", "map", "scale", "opacity", "unknown"),
+    "/r/{run}/test/0/train/0": ("c", "target", "against", "map", "scale", "opacity", "rank", "unknown"),
     "/r/{run}/test/0/explanation.svg": ("c", "target", "against", "train_class", "show", "map", "scale", "unknown"),
     "/r/{run}/test/0/train/0/pair.pdf": ("c", "target", "against", "map", "scale", "unknown"),
     "/r/{run}/train/0": ("c", "limit", "show"),
@@ -169,7 +172,8 @@ VALUES: list[Any] = [
     [], [0], {}, {"a": 1},
 ]  # fmt: skip
 FIELDS = (
-    "run", "test", "train", "target", "against", "c", "train_class", "show", "map", "scale", "opacity", "page", "_",
+    "run", "test", "train", "target", "against", "c", "train_class", "show", "map", "scale", "opacity", "rank",
+    "page", "_",
 )  # fmt: skip
 
 

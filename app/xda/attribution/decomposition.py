@@ -251,7 +251,14 @@ class Decomposition:
             self._spread(self._weighted[1] * self.offset, position),
         )
 
-    def explanation(self, limit: int | None = None, train_class: int | None = None, by: Rank = "sum") -> Explanation:
+    def explanation(
+        self,
+        limit: int | None = None,
+        train_class: int | None = None,
+        by: Rank = "sum",
+        *,
+        with_effects: bool = False,
+    ) -> Explanation:
         """Return the strongest contributions of each sign.
 
         Parameters
@@ -263,6 +270,8 @@ class Decomposition:
         by : {"sum", "image", "removal"}
             The ranking, as for ``ranked``. By ``removal``, samples with a negative effect are the supporting ones, and
             ``sum_supporting`` is negative: without all of them, one by one, the logit is estimated to fall by so much.
+        with_effects : bool
+            State ``removal_effect`` of the listed contributions in every ranking.
         """
         supporting, opposing = (self._ranking(sign, limit, train_class, by) for sign in SIGNS)
         decision = self.decision
@@ -277,8 +286,8 @@ class Decomposition:
             n_supporting=supporting.count,
             n_opposing=opposing.count,
             n_train=self.n_train,
-            supporting=self._listed(supporting, by),
-            opposing=self._listed(opposing, by),
+            supporting=self._listed(supporting, by, with_effects=with_effects),
+            opposing=self._listed(opposing, by, with_effects=with_effects),
             intercept=self.logit_intercept,
             rank=by,
             baseline_logit=self.baseline_logit if by == "image" else None,
@@ -295,17 +304,23 @@ class Decomposition:
         sign_of_value = SIGNS[sign] if by != "removal" else -SIGNS[sign]
         return rank(rows, values, len(rows) if limit is None else limit, sign=sign_of_value, listed=listed)
 
-    def _listed(self, ranking: Ranking, by: Rank) -> tuple[Contribution, ...]:
+    def _listed(self, ranking: Ranking, by: Rank, *, with_effects: bool) -> tuple[Contribution, ...]:
+        position = ranking.position.astype(np.int64)
+        found = self._shares(ranking, position, by)
+        stated = {} if by == "sum" else {VALUE_NAMES[by]: ranking.attribution.tolist()}
+        if with_effects:
+            stated["removal_effect"] = self.effects.values[position].tolist()
+        for name, values in stated.items():
+            found = tuple(replace(each, **{name: value}) for each, value in zip(found, values, strict=True))
+        return found
+
+    def _shares(self, ranking: Ranking, position: NDArray[np.int64], by: Rank) -> tuple[Contribution, ...]:
         parts = self._spread(self._weighted[1] * self.offset, ranking.position) if self.offset else None
         if by == "sum":
             return contributions(self.support, ranking.position, ranking.attribution, parts, self.lookup)
         # Only of those listed, since the others' attributions are not needed here.
-        position = ranking.position.astype(np.int64)
         shares = self._spread(self._weighted[1], position) * self.products(position)
-        found = contributions(self.support, ranking.position, shares, parts, self.lookup)
-        name = VALUE_NAMES[by]
-        values = ranking.attribution.tolist()
-        return tuple(replace(each, **{name: value}) for each, value in zip(found, values, strict=True))
+        return contributions(self.support, ranking.position, shares, parts, self.lookup)
 
     def sources(self, index: NDArray[np.int64] | None = None) -> list[str | None]:
         """Return the sources of training images, by default of all in their order; None if they are unknown."""

@@ -49,7 +49,7 @@ class Contribution:
     """Signed share of the difference to the average image of the target; only in the ranking ``image``."""
     removal_effect: float | None = None
     """Estimated change of the logit (difference) if this sample is removed and the surrogate fitted again; negative:
-    the sample supports the decision. Only in the ranking ``removal``."""
+    the sample supports the decision. In the ranking ``removal``, in others where it was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +126,7 @@ class Explanation:
     def __repr__(self) -> str:
         """Return a short line for notebooks; ``to_pandas`` shows the contributions."""
         parts = self.sum_supporting, self.sum_opposing
-        whole = self.surrogate_logit if self.rank == "sum" else sum(parts)
-        (supporting, opposing), total = addends(parts, whole, 5)
+        (supporting, opposing), total = addends(parts, self.total, 5)
         ranked = {"sum": "", "image": ", for this image", "removal": ", estimated effects of removal"}[self.rank]
         line = (
             f"<Explanation of test image {self.test.index}, why {self.decision.classes()}, C={self.c:g}{ranked}: "
@@ -135,6 +134,15 @@ class Explanation:
             f"{len(self.supporting)} + {len(self.opposing)} listed>"
         )
         return line.replace(MINUS, "-")
+
+    @property
+    def total(self) -> float:
+        """The sum of what is ranked: the logit, its difference to ``baseline_logit``, or the sum of the estimates."""
+        return self.surrogate_logit if self.rank == "sum" else self.sum_supporting + self.sum_opposing
+
+    def value(self, part: Contribution) -> float:
+        """Return what the ranking sorts a contribution by."""
+        return float(getattr(part, VALUE_NAMES[self.rank]))
 
     @property
     def listed(self) -> list[int]:

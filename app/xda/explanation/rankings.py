@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xda.attribution.class_means import class_means
-from xda.attribution.curvature import Curvature
+from xda.attribution.curvature import ByIteration, Curvature
 from xda.attribution.preparation import curvature_of
 from xda.attribution.removal import RemovalEffects, removal_effects
 from xda.attribution.support import SupportSet
@@ -107,6 +107,18 @@ class Rankings:
             if self._curvature is None:
                 self._curvature = self._stored() or self._computed(progress)
             return self._curvature
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether effects of removal take only milliseconds: the inverse is stored, or computed already."""
+        # Whoever asks does not wait for another caller's computation.
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            self._curvature = self._curvature or self._stored()
+            return self._curvature is not None and not isinstance(self._curvature, ByIteration)
+        finally:
+            self._lock.release()
 
     def of(self, decision: Decision, query: NDArray[np.float32]) -> DecisionRankings:
         """Return what the decomposition of a decision asks; the query's features have shape (d,)."""

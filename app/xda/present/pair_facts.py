@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xda.attribution.decomposition import Decomposition
+from xda.attribution.ranking import Rank
 
 if TYPE_CHECKING:
     from xda.explanation.run import Explainer
@@ -40,9 +41,13 @@ class PairFacts:
     """Part of the attribution that is due to an augmented intercept; the heat-maps spread the rest."""
     source: str | None = None
     """Source of the training image; None if unknown."""
+    specific: float | None = None
+    """Its value in the ranking ``image``; None in others."""
+    removal_effect: float | None = None
+    """Its estimated effect of removal, if it was asked for or takes no time."""
 
 
-def pair_facts(explainer: Explainer, parts: Decomposition, train: int) -> PairFacts:
+def pair_facts(explainer: Explainer, parts: Decomposition, train: int, rank: Rank = "sum") -> PairFacts:
     """Return the facts of a pair.
 
     Parameters
@@ -52,6 +57,8 @@ def pair_facts(explainer: Explainer, parts: Decomposition, train: int) -> PairFa
         Of the decision.
     train : int
         Position in the training set.
+    rank : {"sum", "image", "removal"}
+        The ranking in which its place and its neighbours are.
 
     Raises
     ------
@@ -60,11 +67,17 @@ def pair_facts(explainer: Explainer, parts: Decomposition, train: int) -> PairFa
     """
     sample = explainer.training_sample(train, c=parts.decision.c, limit=0)
     weight = parts.decision.contrast(sample.dual_coef)
-    places = np.flatnonzero(parts.index == train)
+    ranked = parts.ranked(rank)
+    places = np.flatnonzero(ranked.index == train)
     place = int(places[0]) if len(places) else None
-    attribution = 0.0 if place is None else float(parts.attribution[place])
-    intercept = 0.0 if place is None else float(parts.intercept[place])
-    same_sign = np.sign(parts.attribution) == np.sign(attribution)
+    value = 0.0 if place is None else float(ranked.value[place])
+    shares = np.flatnonzero(parts.index == train)
+    attribution = float(parts.attribution[shares[0]]) if len(shares) else 0.0
+    intercept = float(parts.intercept[shares[0]]) if len(shares) else 0.0
+    same_sign = np.sign(ranked.value) == np.sign(value)
+    effect = None
+    if rank == "removal" or explainer.surrogate(parts.decision.c).rankings.at_hand:
+        effect = parts.predicted_removal([train])
     return PairFacts(
         train=train,
         label=sample.label,
@@ -75,8 +88,10 @@ def pair_facts(explainer: Explainer, parts: Decomposition, train: int) -> PairFa
         at_bound=sample.at_bound,
         rank=None if place is None else int(np.count_nonzero(same_sign[: place + 1])),
         n_same_sign=int(np.count_nonzero(same_sign)),
-        stronger=int(parts.index[place - 1]) if place else None,
-        weaker=int(parts.index[place + 1]) if place is not None and place + 1 < len(parts.index) else None,
+        stronger=int(ranked.index[place - 1]) if place else None,
+        weaker=int(ranked.index[place + 1]) if place is not None and place + 1 < len(ranked.index) else None,
         intercept=intercept,
         source=sample.source,
+        specific=value if rank == "image" else None,
+        removal_effect=effect,
     )

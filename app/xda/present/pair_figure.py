@@ -90,7 +90,7 @@ def pair_canvas(
     canvas.text((MARGIN, 36), heading, 34, room=room, bold=True)
     subtitle = f"{question(told, names)} {decision_in_words(told, names)}"
     at = canvas.block((MARGIN, 84), subtitle, 20, FAINT, room=room, most=3) + 16
-    rank = rank_in_words(facts)
+    rank = rank_in_words(facts, told.rank)
     verdict = f"{signed(facts.attribution)}: the training image {pair_in_words(facts, told, names)}"
     words = f"{verdict}, {rank}" if rank else verdict
     at = canvas.block((MARGIN, at), words, 24, color, room=room, most=3, bold=True)

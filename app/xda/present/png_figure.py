@@ -24,6 +24,7 @@ from xda.present.canvas import FAINT, Canvas, Color, line_height, sign_colors, w
 from xda.present.colour import Colours, full_scale, rgba
 from xda.present.story import Story
 from xda.present.words import (
+    RANK_NAMES,
     decision_in_words,
     evidence,
     filter_in_words,
@@ -114,7 +115,7 @@ def explanation_canvas(story: Story, drawn: Drawn, *, colours: Colours = "red-bl
     canvas.text((MARGIN, 40), question(told, names), 40, room=room, bold=True)
     subtitle = _subtitle(story)
     at = canvas.block((MARGIN, 96), subtitle, 22, FAINT, room=room, most=3) + 30
-    (supports, opposes), _ = terms((told.sum_supporting, told.sum_opposing), told.surrogate_logit)
+    (supports, opposes), _ = terms((told.sum_supporting, told.sum_opposing), told.total)
     against, speaking = (evidence(told, names, supports=sign) for sign in (False, True))
     n_lines = max(len(wrapped(words, 22, wing, 3, bold=True)[0]) for words in (against, speaking))
     head = at + n_lines * line_height(22)
@@ -140,7 +141,7 @@ def explanation_canvas(story: Story, drawn: Drawn, *, colours: Colours = "red-bl
 
     def column(part: Contribution, left: int, color: Color) -> None:
         pair, image, middle = drawn.pairs[part.index], drawn.train_images[part.index], left + TILE / 2
-        canvas.text((middle, value), signed(part.attribution), 20, color, room=TILE, bold=True, anchor="ma")
+        canvas.text((middle, value), signed(told.value(part)), 20, color, room=TILE, bold=True, anchor="ma")
         below = value + line_height(20)
         canvas.block((middle, below), names[part.label], NAME, color, room=TILE, most=2, anchor="ma")
         train_place = place_of(dimensions(image), drawn.preprocessing)
@@ -158,7 +159,9 @@ def explanation_canvas(story: Story, drawn: Drawn, *, colours: Colours = "red-bl
         column(part, right + place * (TILE + GAP), support_color)
 
     foot = top + rows + (2 if told.intercept else 1) * line_height(16) + 28
-    sums = told.sum_supporting, told.sum_opposing, told.surrogate_logit
+    sums = told.sum_supporting, told.sum_opposing, told.total
+    if told.rank == "removal":
+        sums = -sums[0], -sums[1], -sums[2]
     canvas.balance(*sums, colours, (MARGIN, foot, width - MARGIN, foot + 36))
     at = canvas.block((MARGIN, foot + 54), sum_in_words(told, names), 22, room=room, most=2, bold=True)
     if told.intercept:
@@ -181,7 +184,8 @@ def _footnote(story: Story, one_scale: bool) -> str:
 
 def _subtitle(story: Story) -> str:
     told, names = story.explanation, story.classes
-    parts = (decision_in_words(told, names), filter_in_words(story.train_class, names))
+    ranking = "" if told.rank == "sum" else f"training images by what {RANK_NAMES[told.rank]}"
+    parts = (decision_in_words(told, names), filter_in_words(story.train_class, names), ranking)
     return f"Test image {told.test.index:,}: {' · '.join(filter(None, parts))}"
 
 
@@ -211,7 +215,7 @@ def card_canvas(story: Story, drawn: Drawn, *, colours: Colours = "red-blue") ->
                 drawn.train_images[part.index], drawn.pairs[part.index].train, left, top + (centre - tile) // 2, tile
             )
             at = left + tile / 2
-            canvas.text((at, below + 8), signed(part.attribution), 24, color, room=tile, bold=True, anchor="ma")
+            canvas.text((at, below + 8), signed(told.value(part)), 24, color, room=tile, bold=True, anchor="ma")
             canvas.text((at, below + 40), names[part.label], 20, color, room=tile, anchor="ma")
 
     wing(told.opposing, middle - 44 - tile, -(tile + gap), oppose_color)
@@ -221,7 +225,9 @@ def card_canvas(story: Story, drawn: Drawn, *, colours: Colours = "red-blue") ->
     canvas.text((middle - 44, top - 22), against, 22, oppose_color, room=half, anchor="rs")
     canvas.text((middle + centre + 44, top - 22), speaking, 22, support_color, room=half, anchor="ls")
 
-    sums = told.sum_supporting, told.sum_opposing, told.surrogate_logit
+    sums = told.sum_supporting, told.sum_opposing, told.total
+    if told.rank == "removal":
+        sums = -sums[0], -sums[1], -sums[2]
     canvas.balance(*sums, colours, (48, 500, CARD_SIZE[0] - 48, 532))
     canvas.text((48, 556), sum_in_words(told, names), 26, room=room, bold=True)
     canvas.text((CARD_SIZE[0] - 48, 44), "DualXDA Explorer", 22, FAINT, room=220, anchor="ra")

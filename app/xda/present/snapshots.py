@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from xda.attribution.ranking import Rank
 from xda.attribution.results import PairRelevance
 from xda.decision import Decision, Split
 from xda.errors import BusyError
@@ -50,6 +51,7 @@ class SharedState:
     shown: int = 4
     colours: Colours = "red-blue"
     scale: Literal["own", "page"] = "own"
+    rank: Rank = "sum"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ def capture(explainer: Explainer, state: SharedState, *, wait_seconds: float, ca
     """
     shown = min(state.shown, MAX_LISTED)
     parts = explainer.decompose(state.decision)
-    drawn = tell(explainer, parts, limit=max(shown, ON_CARD), train_class=state.train_class)
+    drawn = tell(explainer, parts, limit=max(shown, ON_CARD), train_class=state.train_class, rank=state.rank)
     own, pairs = _heatmaps(explainer, state, drawn, wait_seconds)
     told = drawn.explanation
     seen = {part.index for part in (*told.supporting[:shown], *told.opposing[:shown])}
@@ -95,8 +97,8 @@ def capture(explainer: Explainer, state: SharedState, *, wait_seconds: float, ca
     # If fewer images are stored than drawn, tell the story again: its sentence about the listed counts the stored.
     story = drawn
     if shown < ON_CARD or kept < shown:
-        story = tell(explainer, parts, limit=min(shown, kept), train_class=state.train_class)
-    pair = None if state.train is None else asdict(pair_facts(explainer, parts, state.train))
+        story = tell(explainer, parts, limit=min(shown, kept), train_class=state.train_class, rank=state.rank)
+    pair = None if state.train is None else asdict(pair_facts(explainer, parts, state.train, state.rank))
     if card:
         shown_on_it = {part.index for part in (*told.supporting[:ON_CARD], *told.opposing[:ON_CARD])}
         on_card = [pair for pair in pairs if pair.train_index in shown_on_it]

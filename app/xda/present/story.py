@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xda.attribution.decomposition import Decomposition
+from xda.attribution.ranking import Rank
 from xda.attribution.results import ClassContribution, Contribution, Explanation, Sparsity, TestSample
 from xda.decision import Decision
 
@@ -48,7 +49,8 @@ class Story:
     by_class: tuple[ClassContribution, ...]
     sparsity: Sparsity
     running_sum: tuple[tuple[int, float], ...]
-    """(k, sum of the k strongest contributions of either sign); the last one is the logit."""
+    """(k, sum of the k strongest contributions of either sign, in the explanation's ranking); the last one is its
+    total."""
     share_strongest: float
     """Share of all absolute contributions that the ``STRONGEST`` largest carry."""
     share_listed: float
@@ -94,9 +96,16 @@ def running_sum(attribution: NDArray[np.float64], points: int = CURVE_POINTS) ->
 
 
 def tell(
-    explainer: Explainer, asked: Decision | Decomposition, *, limit: int = 4, train_class: int | None = None
+    explainer: Explainer,
+    asked: Decision | Decomposition,
+    *,
+    limit: int = 4,
+    train_class: int | None = None,
+    rank: Rank = "sum",
 ) -> Story:
     """Explain one decision or its decomposition; parameters and errors as for ``Explainer.explain``.
+
+    The listed contributions state their effects of removal in every ranking, if that takes no time.
 
     Returns
     -------
@@ -105,7 +114,9 @@ def tell(
     if train_class is not None:
         explainer.bounds.check_class(train_class)
     decomposition = explainer.decompose(asked) if isinstance(asked, Decision) else asked
-    explanation = decomposition.explanation(limit, train_class)
+    ready = rank == "removal" or explainer.surrogate(decomposition.decision.c).rankings.at_hand
+    explanation = decomposition.explanation(limit, train_class, rank, with_effects=ready)
+    values = decomposition.ranked(rank).value
     surrogate = explainer.entry(explanation.c)
     return Story(
         run_id=explainer.id,
@@ -116,23 +127,23 @@ def tell(
         n_support=surrogate.n_support,
         explanation=explanation,
         train_class=train_class,
-        by_class=decomposition.by_class,
+        by_class=decomposition.by_class_in(rank),
         sparsity=decomposition.sparsity,
-        running_sum=running_sum(decomposition.attribution),
-        share_strongest=share_of_strongest(decomposition, STRONGEST),
+        running_sum=running_sum(values),
+        share_strongest=share_of_strongest(values, STRONGEST),
         share_listed=_share(
-            decomposition, sum(abs(part.attribution) for part in (*explanation.supporting, *explanation.opposing))
+            values, sum(abs(explanation.value(part)) for part in (*explanation.supporting, *explanation.opposing))
         ),
     )
 
 
-def share_of_strongest(decomposition: Decomposition, k: int) -> float:
-    """Return the share of all absolute contributions that the k largest carry; 1.0 if there are none."""
-    return _share(decomposition, float(np.abs(decomposition.attribution[:k]).sum()))
+def share_of_strongest(values: NDArray[np.float64], k: int) -> float:
+    """Return the share of all absolute values that the first k, the largest, carry; 1.0 if there are none."""
+    return _share(values, float(np.abs(values[:k]).sum()))
 
 
-def _share(decomposition: Decomposition, part: float) -> float:
-    total = float(np.abs(decomposition.attribution).sum())
+def _share(values: NDArray[np.float64], part: float) -> float:
+    total = float(np.abs(values).sum())
     return min(1.0, part / total) if total > 0 else 1.0
 
 

@@ -5,14 +5,15 @@ Functions take an explanation and the names of the classes; ``xda.numerals`` for
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from scipy.special import softmax
 
+from xda.attribution.ranking import Rank
 from xda.attribution.results import UNLABELLED, Explanation
 from xda.data.dataset import by_reason
-from xda.numerals import MINUS, addends, count, parameter, percent, signed
+from xda.numerals import MINUS, addends, count, number, parameter, percent, signed
 from xda.runs.default_c import best, clearly_better, sparsest
 from xda.runs.left_out import read_left_out
 from xda.storage.run import layout
@@ -20,6 +21,7 @@ from xda.storage.run.folder import RunFolder
 from xda.storage.run.manifest import SurrogateEntry
 
 if TYPE_CHECKING:
+    from xda.explanation.refit import MeasuredRemoval
     from xda.present.pair_facts import PairFacts
 
 Names = Sequence[str]
@@ -57,16 +59,14 @@ def logit_in_words(told: Explanation, names: Names) -> str:
 
 def sum_in_words(told: Explanation, names: Names, digits: int = 3) -> str:
     """Return the sum of what is ranked: ``+5.21 − 2.95 = 2.26, the surrogate’s logit for 9``."""
-    whole = told.surrogate_logit
-    if told.rank != "sum":
-        whole = told.sum_supporting + told.sum_opposing
-    (supporting, opposing), total = addends((told.sum_supporting, told.sum_opposing), whole, digits)
+    (supporting, opposing), total = addends((told.sum_supporting, told.sum_opposing), told.total, digits)
     parts = [supporting, opposing] if told.rank != "removal" or told.n_supporting else [opposing, supporting]
     spaced = f"{parts[0]} {parts[1].replace(MINUS, f'{MINUS} ').replace('+', '+ ')}"
-    return f"{spaced} = {total}, {_total_in_words(told, names, digits)}"
+    return f"{spaced} = {total}, {total_in_words(told, names, digits)}"
 
 
-def _total_in_words(told: Explanation, names: Names, digits: int) -> str:
+def total_in_words(told: Explanation, names: Names, digits: int = 3) -> str:
+    """Return the name of the sum of what is ranked: the logit, or what the ranking compares it with."""
     if told.baseline_logit is not None:
         average = f"{told.baseline_logit:.{digits}g}".replace("-", MINUS)
         return (
@@ -76,6 +76,15 @@ def _total_in_words(told: Explanation, names: Names, digits: int) -> str:
     if told.rank == "removal":
         return f"the sum of the estimated changes of {logit_in_words(told, names)}"
     return logit_in_words(told, names)
+
+
+RANK_NAMES: Mapping[Rank, str] = {
+    "sum": "adds up to the logit",
+    "image": "sets this image apart",
+    "removal": "would change it",
+}
+"""The three rankings as a person chooses them."""
+SHARE_IS_NO_EFFECT = "A share of the sum is not what would change if the image were missing."
 
 
 def ranking_in_words(told: Explanation) -> str:
@@ -92,6 +101,26 @@ def ranking_in_words(told: Explanation) -> str:
             f"negative: it supports the decision.{error}"
         )
     return ""
+
+
+def estimate_in_words(told: Explanation, names: Names, n: int, estimate: float) -> str:
+    """Return the estimated effect of a selection: ``Without the 2 chosen images: estimated change −0.15 of …``."""
+    chosen = "the chosen image" if n == 1 else f"the {count(n)} chosen images"
+    return f"Without {chosen}: estimated change {signed(estimate)} of {logit_in_words(told, names)}."
+
+
+def measured_in_words(measured: MeasuredRemoval, names: Names) -> str:
+    """Return what a refit found: ``Measured by refit: −0.149, from 2.26 to 2.11; …``."""
+    before, after = (
+        max(range(len(each)), key=each.__getitem__) for each in (measured.logits_before, measured.logits_after)
+    )
+    says = f"still says {names[after]}" if before == after else f"says {names[after]}, no longer {names[before]}"
+    unsolved = "" if measured.converged else ", NOT solved to its tolerance"
+    return (
+        f"Measured by refit: {signed(measured.change)}, from {number(measured.before)} to {number(measured.after)}; "
+        f"the surrogate {says}. Relative gap {number(max(0.0, measured.relative_gap), 2)}{unsolved}, "
+        f"{number(measured.seconds, 2)} s. The features stay fixed: the network is not trained again."
+    )
 
 
 def intercept_in_words(intercept: float) -> str:
@@ -119,11 +148,13 @@ def pair_in_words(pair: PairFacts, told: Explanation, names: Names) -> str:
     return f"{_verb(pair)} {aim(told, names)}"
 
 
-def rank_in_words(pair: PairFacts) -> str:
-    """Return ``the strongest of 1,204 that support``; empty for an image that adds nothing."""
+def rank_in_words(pair: PairFacts, rank: Rank = "sum") -> str:
+    """Return ``the strongest of 1,204 that support``; empty for an image without a value in the ranking."""
     if pair.rank is None:
         return ""
     place = "strongest" if pair.rank == 1 else f"number {count(pair.rank)}"
+    if rank != "sum":
+        return f"by what {RANK_NAMES[rank]}, the {place} of {count(pair.n_same_sign)} of its sign"
     return f"the {place} of {count(pair.n_same_sign)} that {_verb(pair).removesuffix('s')}"
 
 

@@ -38,6 +38,7 @@ from xda.web.pages.gallery import routes as gallery_page
 from xda.web.pages.pair import routes as pair_page
 from xda.web.pages.runs import routes as runs_page
 from xda.web.pages.training import routes as training_page
+from xda.web.refits import Refits
 
 if TYPE_CHECKING:
     from xda.explanation.catalog import Catalog
@@ -84,6 +85,7 @@ def create_app(settings: Settings, catalog: Catalog | None = None) -> FastAPI:
     """
     lifecycle = Lifecycle(settings, catalog)
     metrics = Metrics(lifecycle)
+    refits = Refits()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -94,6 +96,7 @@ def create_app(settings: Settings, catalog: Catalog | None = None) -> FastAPI:
         try:
             yield
         finally:
+            refits.close()
             lifecycle.close()
 
     app = FastAPI(
@@ -110,6 +113,7 @@ def create_app(settings: Settings, catalog: Catalog | None = None) -> FastAPI:
     app.state.metrics = metrics
     app.state.answers = AnswerCache()
     app.state.page_scales = PageScales()
+    app.state.refits = refits
     app.state.error_page = render_error
     app.state.share_limiter = CapacityLimiter(SHARES_AT_ONCE)
     problems.install(app)

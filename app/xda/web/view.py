@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args
 
 from fastapi import Depends, Query, Request
 
+from xda.attribution.ranking import RANKS, Rank
 from xda.attribution.results import UNLABELLED
 from xda.decision import Decision
 from xda.errors import InvalidRequestError
@@ -27,6 +28,8 @@ DEFAULT_SHOWN = 4
 MORE = (4, 12, 24, 48, 96)
 """Steps of "more": training images of each sign."""
 OPACITY_STEP = 5
+MOST_REMOVED = 100
+"""Most training images chosen for removal."""
 MOST = 2**31
 """Larger numbers are refused at once; the run checks whether an image or class exists."""
 NO_CONTRAST: Literal["none"] = "none"
@@ -81,6 +84,9 @@ class View:
     """Each map is scaled to its own maximum, or all maps of the page to one."""
     opacity: int = OPACITY
     """Opacity of the heat-maps in percent, a multiple of ``OPACITY_STEP``."""
+    rank: Rank = "sum"
+    remove: tuple[int, ...] = ()
+    """Training images chosen for removal, ascending."""
     listing: Listing = Listing()
     """The gallery that led to this page."""
 
@@ -99,6 +105,8 @@ class View:
             "map": None if view.colours == "red-blue" else view.colours,
             "scale": None if view.scale == "own" else view.scale,
             "opacity": None if view.opacity == OPACITY else view.opacity,
+            "rank": None if view.rank == "sum" else view.rank,
+            "remove": ",".join(map(str, view.remove)) or None,
             **view.listing.query(),
         }
 
@@ -116,11 +124,15 @@ class View:
 
     def listed(self) -> dict[str, object]:
         """Return the part of the query that selects the listed training images."""
-        return {"show": None if self.shown == DEFAULT_SHOWN else self.shown, "train_class": self.train_class}
+        return {
+            "show": None if self.shown == DEFAULT_SHOWN else self.shown,
+            "train_class": self.train_class,
+            "rank": None if self.rank == "sum" else self.rank,
+        }
 
     def sharing(self, c: float, target: int, against: int | None) -> dict[str, object]:
         """Return the state that a shared link keeps, with all defaults spelt out."""
-        shared = replace(self, c=c, target=target, against=against, listing=Listing()).query()
+        shared = replace(self, c=c, target=target, against=against, remove=(), listing=Listing()).query()
         return {key: value for key, value in shared.items() if value is not None}
 
     def gallery(self) -> dict[str, object]:
@@ -130,7 +142,7 @@ class View:
 
     def elsewhere(self) -> View:
         """Return the query for another image: it keeps the display options, but not the class in question."""
-        return replace(self, target=None, against=None, train_class=None, shown=DEFAULT_SHOWN)
+        return replace(self, target=None, against=None, train_class=None, shown=DEFAULT_SHOWN, remove=())
 
 
 def integer(name: str, value: str | None, low: int = 0, high: int = MOST, *, known: int | None = None) -> int | None:
@@ -183,6 +195,21 @@ def contrast_class(value: str | None, names: Sequence[str]) -> int | Literal["no
     """Read the contrast class from a query: a class as ``class_number`` does, or ``none``."""
     word = (value or "").strip().partition(OFFERED)[0]
     return NO_CONTRAST if word == NO_CONTRAST else class_number("against", value, names)
+
+
+def chosen_images(values: Sequence[str]) -> tuple[int, ...]:
+    """Read training images from a query, ``12,55`` or one value for each, ascending and each once.
+
+    Raises
+    ------
+    InvalidRequestError
+        A value is not a whole number, or there are more than ``MOST_REMOVED``.
+    """
+    numbers = {integer("remove", part) for value in values for part in value.split(",")[: MOST_REMOVED + 1]}
+    found = sorted(number for number in numbers if number is not None)
+    if len(found) > MOST_REMOVED:
+        raise InvalidRequestError(f"`remove` names more than {MOST_REMOVED} training images; choose fewer.")
+    return tuple(found)
 
 
 def decimal(name: str, value: str | None) -> float | None:
@@ -280,6 +307,8 @@ def read_view(
     map: Annotated[str | None, Query(max_length=40)] = None,
     scale: Annotated[str | None, Query(max_length=40)] = None,
     opacity: Annotated[str | None, Query(max_length=40)] = None,
+    rank: Annotated[str | None, Query(max_length=40)] = None,
+    remove: Annotated[list[str] | None, Query(max_length=MOST_REMOVED)] = None,
 ) -> View:
     """Read a view from a query (a FastAPI dependency).
 
@@ -299,6 +328,8 @@ def read_view(
         colours=cast(Colours, choice("map", map, COLOURS)),
         scale=cast(Scale, choice("scale", scale, SCALES)),
         opacity=OPACITY if percent is None else percent - percent % OPACITY_STEP,
+        rank=cast(Rank, choice("rank", rank, RANKS)),
+        remove=chosen_images(remove or ()),
         listing=listing,
     )
 

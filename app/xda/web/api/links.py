@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
+from xda.attribution.ranking import Rank
 from xda.errors import InvalidRequestError, NotFoundError
 from xda.present.colour import OPACITY, Colours
 from xda.present.snapshots import SharedState, capture
@@ -52,6 +53,7 @@ class LinkRequest(BaseModel):
     show: Annotated[int, Field(ge=1, le=10_000)] = Field(default=4, description="Training images of each sign.")
     map: Colours = "red-blue"
     scale: Literal["own", "page"] = "own"
+    rank: Rank = "sum"
     opacity: Annotated[int, Field(ge=0, le=100)] = OPACITY
 
 
@@ -170,6 +172,7 @@ async def create_link(request: Request, catalog: CatalogDep, links: LinkStoreDep
         shown=wanted.show,
         colours=wanted.map,
         scale=wanted.scale,
+        rank=wanted.rank,
     )
 
     def store() -> str:

@@ -48,6 +48,7 @@ def view_of(state: LinkRequest) -> View:
         colours=state.map,
         scale=state.scale,
         opacity=state.opacity,
+        rank=state.rank,
     )
 
 
@@ -82,7 +83,7 @@ async def get_shared(
     if explainer is None or rebuilt:
         story = from_snapshot(found.snapshot["story"])
     else:
-        story = told(explainer, state.test, view)
+        story = await run_in_threadpool(told, explainer, state.test, view)
     shared = Shared(
         when=found.created.strftime("%-d %B %Y, %H:%M UTC"),
         iso=found.created.isoformat(),
@@ -95,7 +96,7 @@ async def get_shared(
         return stored_page(request, found, story, view, shared)
     visit = Visit(request, catalog, explainer)
     if state.train is not None:
-        pair = asked_pair(explainer, state.test, state.train, view)
+        pair = await run_in_threadpool(asked_pair, explainer, state.test, state.train, view)
         return pair_page(visit, *pair, view, shared=shared)
     return explanation_page(visit, story, view, shared=shared)
 

@@ -8,9 +8,12 @@ import io
 import re
 
 import numpy as np
+import pytest
 from starlette.testclient import TestClient
 
+from xda.attribution.ranking import Rank
 from xda.explanation.run import Explainer
+from xda.numerals import signed
 from xda.web.pages.explanation.routes import router, told
 from xda.web.pages.figures import attachment_name
 from xda.web.view import View
@@ -28,7 +31,9 @@ def test_explanation_has_a_page_and_five_downloads() -> None:
 
 def test_story_of_a_view_is_its_decision(explainer: Explainer) -> None:
     explanation = told(explainer, 14, View(c=0.01, target=4, against=9, shown=3)).explanation
-    assert explanation == explainer.explain(14, c=0.01, target=4, against=9, limit=3)
+    parts = explainer.decompose(14, c=0.01, target=4, against=9)
+    assert explanation == parts.explanation(3, with_effects=True)
+    assert [part.index for part in explanation.supporting] == [part.index for part in parts.explanation(3).supporting]
 
 
 def test_page_and_downloads_tell_the_same_decision(client: TestClient, explainer: Explainer) -> None:
@@ -72,3 +77,57 @@ def test_page_of_wrong_decision_asks_why_not_the_label(client: TestClient, expla
         "/api/v1/links", data={"run": "digits", "test": str(wrong)}, headers={"Sec-Fetch-Site": "same-origin"}
     )
     assert f"Why {predicted}?" in client.get(shared.headers["location"]).text
+
+
+@pytest.mark.parametrize(
+    ("rank", "field", "words"),
+    [
+        ("image", "specific", "less that of the average image that the network calls 4"),
+        ("removal", "removal_effect", "the sum of the estimated changes of the surrogate’s logit for 4"),
+    ],
+)
+def test_page_and_downloads_tell_the_same_ranking(
+    client: TestClient, explainer: Explainer, rank: Rank, field: str, words: str
+) -> None:
+    address, asked = "/r/digits/test/14", f"target=4&c=0.01&rank={rank}"
+    told = explainer.explain(14, target=4, c=0.01, rank=rank)
+    strongest = told.supporting[0]
+    page = html.unescape(client.get(f"{address}?{asked}").text)
+    assert f'<span class="tile-value">{signed(getattr(strongest, field))}</span>' in page
+    assert f"<span>share {signed(strongest.attribution)}</span>" in page
+    assert words in page
+    assert "A share of the sum is not what would change if the image were missing." in page
+    rows = list(csv.DictReader(io.StringIO(client.get(f"{address}/explanation.csv?{asked}").text)))
+    assert {int(rows[0]["train_index"])} <= {strongest.index, told.opposing[0].index}
+    assert float(rows[0][field]) in (getattr(strongest, field), getattr(told.opposing[0], field))
+    document = client.get(f"{address}/explanation.json?{asked}&limit=12").json()
+    assert document["rank"] == rank
+    assert [each["index"] for each in document["supporting"]] == [part.index for part in told.supporting]
+    pair = html.unescape(client.get(f"{address}/train/{strongest.index}?{asked}").text)
+    assert f"the strongest of {told.n_supporting} of its sign" in pair
+
+
+def test_ranking_switch_marks_one_of_three_and_keeps_the_question(client: TestClient) -> None:
+    text = html.unescape(client.get("/r/digits/test/14?target=4&c=0.01&rank=image").text)
+    links = re.findall(r'<a id="rank-\d" href="([^"]*)"[^>]*?( aria-current="true")?>([^<]*)</a>', text)
+    assert [(words.strip(), bool(current)) for _, current, words in links] == [
+        ("adds up to the logit", False), ("sets this image apart", True), ("would change it", False)
+    ]  # fmt: skip
+    assert all("target=4" in url for url, _, _ in links)
+    assert "rank=" not in links[0][0]
+
+
+def test_tile_of_the_sum_states_the_effect_of_removal(client: TestClient, explainer: Explainer) -> None:
+    (strongest,) = explainer.decompose(14, c=0.01).explanation(1, with_effects=True).supporting
+    assert strongest.removal_effect is not None
+    assert (
+        f"<span>without it {signed(strongest.removal_effect, 2)}</span>" in client.get("/r/digits/test/14?c=0.01").text
+    )
+
+
+def test_shared_link_keeps_its_ranking(client: TestClient, explainer: Explainer) -> None:
+    asked = {"run": "digits", "test": 14, "target": 4, "c": 0.01, "show": 1, "rank": "removal"}
+    told = explainer.explain(14, target=4, c=0.01, rank="removal", limit=1)
+    text = client.get(f"/s/{client.post('/api/v1/links', json=asked).json()['id']}").text
+    assert told.supporting[0].removal_effect is not None
+    assert f'<span class="tile-value">{signed(told.supporting[0].removal_effect)}</span>' in text

@@ -5,16 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from xda.attribution.results import Contribution
-from xda.numerals import count, number, percent, terms
+from xda.attribution.ranking import Rank
+from xda.attribution.results import Contribution, Explanation
+from xda.numerals import count, number, percent, signed, terms
 from xda.present.colour import OPACITY
 from xda.present.named_sum import NamedSum, named_sum
 from xda.present.story import STRONGEST, Story
-from xda.present.words import evidence, fidelity_in_words, intercept_in_words, logit_in_words, question
+from xda.present.words import (
+    RANK_NAMES,
+    SHARE_IS_NO_EFFECT,
+    evidence,
+    fidelity_in_words,
+    intercept_in_words,
+    logit_in_words,
+    question,
+    ranking_in_words,
+    total_in_words,
+)
 from xda.web.pages.charts import Bar, Curve, bars, curve
 from xda.web.pages.chrome import Choice, Chrome, origin
 from xda.web.pages.class_tables import ClassRow, LogitRow, class_rows, logit_rows, softmax
 from xda.web.pages.controls import Ask, Fields, Here, Legend, ask, legend, share
+from xda.web.pages.explanation.removal import Answer, Removal, removal_panel
 from xda.web.pages.figures import figure_choices
 from xda.web.pages.pictures import LowerRow, MapLayer, Pictures
 from xda.web.urls import Urls
@@ -26,6 +38,10 @@ class Tile:
     """One training image with its heat-map, and what the pair adds to that of the test image."""
 
     part: Contribution
+    value: str
+    """What the ranking sorts by."""
+    others: tuple[str, ...]
+    """Its other numbers, with their names."""
     label: str
     network: str
     """The network's prediction if it is not the label; else empty."""
@@ -36,6 +52,8 @@ class Tile:
     train_map: MapLayer | None
     lower_map: MapLayer | None
     """How the pair's map on the test image differs from what its side shares; in earlier shared links, that map."""
+    chosen: bool
+    """Whether it is chosen for removal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +131,20 @@ class ExplanationPage:
     """Of all supporting training images together, on the test image."""
     opposing_map: MapLayer | None
     lower_row: LowerRow
+    ranks: tuple[Choice, ...]
+    """The three rankings; one if the page is a stored copy."""
+    rank_says: str
+    """What the listed numbers mean, and what they sum to."""
+    removal: Removal | None
+    """The selection; None if the page is a stored copy."""
     supporting: SideOfBoard
     opposing: SideOfBoard
     legend: Legend
     sum_parts: tuple[SumPart, ...]
     """The sum by label; the parts add up to the logit as they are printed."""
     logit: str
+    """The sum of what is ranked."""
+    total_name: str
     logit_name: str
     intercept: str
     """The intercept's part of the logit; empty without one."""
@@ -153,6 +179,7 @@ def build(
     shared: Shared | None = None,
     predicted: Callable[[int], int] | None = None,
     better_c: Choice | None = None,
+    answer: Answer | None = None,
 ) -> ExplanationPage:
     """Make the page from a story.
 
@@ -173,6 +200,8 @@ def build(
         Gives the network's prediction on a training image; unknown if the run is gone.
     better_c : Choice, optional
         Another C that agrees clearly better with the network.
+    answer : Answer, optional
+        Numbers about the training images chosen for removal.
 
     Returns
     -------
@@ -185,7 +214,7 @@ def build(
         return None if frozen else urls.explanation(run, test.index, view.query(**changes))
 
     def pair(part: Contribution) -> str | None:
-        query = view.query(target=told.target, train_class=None, shown=View().shown)
+        query = view.query(target=told.target, train_class=None, shown=View().shown, remove=())
         return None if frozen else urls.pair(run, test.index, part.index, query)
 
     def neighbour(index: int | None) -> str | None:
@@ -209,7 +238,7 @@ def build(
             heading=evidence(told, names, supports=key == "support"),
             total=total,
             n=count(n),
-            tiles=tuple(_tile(part, names, pictures, pair(part), predicted, lower_row) for part in parts),
+            tiles=tuple(_tile(part, told, view, names, pictures, pair(part), predicted, lower_row) for part in parts),
             empty=f"No training image{filtered} {verb} this.",
             more=here(shown=more) if can_grow and more is not None else None,
             more_label="" if more is None else f"Show {count(min(more, available))} of {count(available)}{filtered}",
@@ -219,14 +248,14 @@ def build(
     logits, logits_left_out = logit_rows(story, here, view.against)
     by_class, classes_left_out = class_rows(story, here)
     network = test.network_logits
-    exports = view.query(target=told.target, shown=View().shown, train_class=None)
+    exports = view.query(target=told.target, shown=View().shown, train_class=None, remove=())
     action = None if frozen else urls.explanation(run, test.index)
     roles = [_roles(k, test.predicted, test.label) for k in range(len(names))]
     both = (told.sum_supporting, told.sum_opposing)
-    totals, _ = terms(both, told.surrogate_logit)
+    totals, _ = terms(both, told.total)
     surrogate_asked = test.surrogate_predicted in (test.predicted, told.target)
     ask_surrogate = None if surrogate_asked else here(target=test.surrogate_predicted, against=None, train_class=None)
-    by_label = named_sum(story.by_class, names, told.surrogate_logit)
+    by_label = named_sum(story.by_class, names, told.total)
     return ExplanationPage(
         chrome=chrome,
         story=story,
@@ -242,11 +271,19 @@ def build(
         supporting_map=pictures.evidence_map("for"),
         opposing_map=pictures.evidence_map("against"),
         lower_row=lower_row,
+        ranks=tuple(
+            Choice(words, here(rank=rank) or "", rank == told.rank)
+            for rank, words in RANK_NAMES.items()
+            if not frozen or rank == told.rank
+        ),
+        rank_says=" ".join(filter(None, (ranking_in_words(told) or _share_says(told, names), SHARE_IS_NO_EFFECT))),
+        removal=None if frozen or shared else removal_panel(told, names, run, view, urls, here, answer),
         supporting=side("support", told.supporting, told.n_supporting, totals[0]),
         opposing=side("oppose", told.opposing, told.n_opposing, totals[1]),
         legend=legend(view, here, action, view.query(opacity=OPACITY), "one for all pairs"),
-        sum_parts=_sum_parts(by_label, here),
+        sum_parts=_sum_parts(by_label, told, here),
         logit=by_label.total,
+        total_name=total_in_words(told, names),
         logit_name=logit_in_words(told, names),
         intercept=intercept_in_words(told.intercept),
         network_logit=number(told.decision.contrast(network)),
@@ -274,6 +311,8 @@ def build(
 
 def _tile(
     part: Contribution,
+    told: Explanation,
+    view: View,
     names: Sequence[str],
     pictures: Pictures,
     url: str | None,
@@ -283,6 +322,8 @@ def _tile(
     says = part.label if predicted is None else predicted(part.index)
     return Tile(
         part=part,
+        value=signed(told.value(part)),
+        others=_others(part, told.rank),
         label=names[part.label],
         network="" if says == part.label else names[says],
         source=origin(part.source, "train", part.index),
@@ -290,16 +331,29 @@ def _tile(
         image=pictures.train(part.index),
         train_map=pictures.pair_map(part.index, "train"),
         lower_map=None if lower_row == "none" else pictures.lower_map(part.index),
+        chosen=part.index in view.remove,
     )
 
 
-def _sum_parts(summed: NamedSum, here: Here) -> tuple[SumPart, ...]:
+def _others(part: Contribution, rank: Rank) -> tuple[str, ...]:
+    share = () if rank == "sum" else (f"share {signed(part.attribution)}",)
+    if rank == "removal" or part.removal_effect is None:
+        return share
+    return (*share, f"without it {signed(part.removal_effect, 2)}")
+
+
+def _share_says(told: Explanation, names: Sequence[str]) -> str:
+    return f"Each number is a share; all together they add up to {logit_in_words(told, names)}."
+
+
+def _sum_parts(summed: NamedSum, told: Explanation, here: Here) -> tuple[SumPart, ...]:
+    supports = -1.0 if told.rank == "removal" else 1.0
     shapes = bars([part.value for part in summed.parts])
     return tuple(
         SumPart(
             part.name,
             part.text,
-            "support" if part.value > 0 else "oppose",
+            "support" if part.value * supports > 0 else "oppose",
             bar,
             None if part.label is None else here(train_class=part.label),
         )

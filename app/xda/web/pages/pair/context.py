@@ -90,6 +90,10 @@ class PairPage:
     attribution: Split
     verdict: str
     rank: str
+    specific: str
+    """Its part in what sets this image apart; empty in other rankings."""
+    effect: str
+    """Its estimated effect of removal; empty if it was not asked for."""
     panels: tuple[Panel, ...]
     ask: Ask
     legend: Legend
@@ -166,7 +170,9 @@ def build(
         sign=sign,
         attribution=split(pair.attribution, pair.intercept),
         verdict=pair_in_words(pair, told, names),
-        rank=rank_in_words(pair),
+        rank=rank_in_words(pair, told.rank),
+        specific="" if pair.specific is None else signed(pair.specific),
+        effect="" if pair.removal_effect is None else signed(pair.removal_effect),
         panels=(
             Panel(
                 "test",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from starlette.concurrency import run_in_threadpool
 
 from xda.attribution.results import Explanation
 from xda.present.canvas import Canvas
@@ -32,7 +33,7 @@ router = APIRouter(include_in_schema=False)
 def asked_pair(explainer: Explainer, test: int, train: int, view: View) -> tuple[PairFacts, Explanation]:
     """Return one training image's share of the decision of a view; errors as for ``Explainer.explain``."""
     parts = explainer.decompose(view.decision(explainer, test))
-    return pair_facts(explainer, parts, train), parts.explanation(0)
+    return pair_facts(explainer, parts, train, view.rank), parts.explanation(0, by=view.rank)
 
 
 def pair_page(visit: Visit, pair: PairFacts, told: Explanation, view: View, shared: Shared | None = None) -> Response:
@@ -93,7 +94,9 @@ def pair_page(visit: Visit, pair: PairFacts, told: Explanation, view: View, shar
 @router.get("/r/{run}/test/{test}/train/{train}")
 async def get_pair(visit: VisitDep, view: ViewDep, test: TestIndexDep, train: TrainIndexDep) -> Response:
     """Show a pair."""
-    return pair_page(visit, *asked_pair(visit.explainer, test, train, view), view)
+    if view.rank == "sum":
+        return pair_page(visit, *asked_pair(visit.explainer, test, train, view), view)
+    return pair_page(visit, *await run_in_threadpool(asked_pair, visit.explainer, test, train, view), view)
 
 
 @router.get("/r/{run}/test/{test}/train/{train}/pair.png")
@@ -109,7 +112,7 @@ async def get_figure(
 ) -> Response:
     """Return a pair as a figure."""
     headers = fresh(request, run_tag(request, explainer.digest))
-    facts, told = asked_pair(explainer, test, train, view)
+    facts, told = await run_in_threadpool(asked_pair, explainer, test, train, view)
     (maps,) = await finished(explainer.relevance(told.decision, [train], blank=True), settings)
 
     def canvas() -> Canvas:
