@@ -139,8 +139,8 @@ def manifest_with(**changes: Any) -> Callable[[dict[str, Any]], None]:
 
 LARGE: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "classes": (manifest_with(network__spec__n_classes=30_000_000), "30,000,000 classes, but the run names 10"),
-    "size": (manifest_with(network__preprocessing__size=[30_000, 30_000]), "30000 x 30000 is more than"),
-    "long-size": (manifest_with(network__preprocessing__size=[1, 10**9]), "1 x 1000000000 is more than"),
+    "size": (manifest_with(network__preprocessing__size=[30_000, 30_000]), "30000 x 30000 is too large"),
+    "long-size": (manifest_with(network__preprocessing__size=[1, 10**9]), "1 x 1000000000 is too large"),
     "resize": (manifest_with(network__preprocessing__resize=10**9), "resizes to 1000000000 pixels"),
     "names": (manifest_with(classes=[str(k) for k in range(100_001)]), "'classes'"),
 }
