@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from xda.attribution.curvature import Response
 from xda.attribution.support import SupportSet
 
-SCATTERED = 4.0
-"""A product with one class costs so much more than one in a product with all classes, because its rows are gathered."""
+SCATTERED = 16.0
+"""A product with one class costs so much more than one in a product with all classes: its rows are gathered and turned
+into float64. Measured: 12 to 24."""
 
 Products = Callable[[NDArray[np.int64] | None, NDArray[np.float64]], NDArray[np.floating]]
 """``products(rows, vectors)``: inner products of support vectors (None: all) with vectors, (m,) x (n, d) -> (m, n)."""
