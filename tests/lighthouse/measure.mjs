@@ -12,6 +12,9 @@ const FIGURES = [
   "speed-index",
 ];
 
+// Chromium sometimes loses the beginning of a trace.
+const TRIES = 3;
+
 const [base, ...pages] = process.argv.slice(2);
 const browser = await launch({ chromePath: process.env.CHROMIUM, chromeFlags: FLAGS, logLevel: "error" });
 try {
@@ -20,9 +23,7 @@ try {
       ["mobile", undefined],
       ["desktop", desktopConfig],
     ]) {
-      const options = { port: browser.port, logLevel: "error", output: "json" };
-      const { lhr } = await lighthouse(base + page, options, config);
-      if (lhr.runtimeError) throw new Error(`${page}: ${lhr.runtimeError.message}`);
+      const lhr = await measured(page, config);
       const categories = Object.values(lhr.categories);
       const scores = Object.fromEntries(categories.map(({ id, score }) => [id, Math.round(score * 100)]));
       const figures = Object.fromEntries(FIGURES.map((id) => [id, lhr.audits[id].displayValue]));
@@ -36,4 +37,13 @@ try {
   }
 } finally {
   browser.kill();
+}
+
+async function measured(page, config) {
+  const options = { port: browser.port, logLevel: "error", output: "json" };
+  for (let tries = 1; ; tries++) {
+    const { lhr } = await lighthouse(base + page, options, config);
+    if (!lhr.runtimeError) return lhr;
+    if (tries === TRIES) throw new Error(`${page}: ${lhr.runtimeError.message}`);
+  }
 }
