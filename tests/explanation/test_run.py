@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tests.reference import dualda
 from tests.world import N_TEST, N_TRAIN, World
+from xda.attribution.ranking import Rank
 from xda.attribution.results import PairRelevance, difference
 from xda.decision import Decision
 from xda.errors import InvalidRequestError, NoHeatmapsError, NotFoundError
@@ -271,3 +272,24 @@ def test_run_built_without_heatmaps_stays_without(world: World, tmp_path: Path) 
         assert opened.composite == ""
         with pytest.raises(NoHeatmapsError, match="An old verdict"):
             opened.own_relevance(0)
+
+
+@pytest.mark.parametrize("rank", ["image", "removal"])
+def test_other_rankings_change_the_training_side_alone(explainer: Explainer, rank: Rank) -> None:
+    told = explainer.explain(14, target=4, against=9, c=0.01, rank=rank, limit=3)
+    decision, served = told.decision, explainer.surrogate(0.01)
+    expected = [told.value(part) * (-1 if rank == "removal" else 1) for part in (*told.supporting, *told.opposing)]
+    query = np.asarray(explainer.test_features[14], dtype=np.float64)
+    requests = pair_requests(explainer.run, "rules", served, query, decision, told.listed, rank)
+    starts = [request.train_relevance for request in requests if request.train_relevance is not None]
+    np.testing.assert_allclose([start.sum() for start in starts], expected, rtol=1e-6)
+    plain = explainer.pair_maps(14, told.listed, target=4, against=9, c=0.01)
+    ranked = explainer.relevance(decision, told.listed, rank=rank).result()
+    for pair, same, value in zip(ranked, plain, expected, strict=True):
+        np.testing.assert_array_equal(pair.test, same.test)
+        assert pair.attribution == same.attribution
+        assert pair.train.sum() == pytest.approx(value, rel=2e-3)
+        assert not np.allclose(pair.train, same.train, rtol=1e-2, atol=1e-3 * np.abs(same.train).max())
+    assert not {request.key for request in requests} & {
+        request.key for request in pair_requests(explainer.run, "rules", served, query, decision, told.listed)
+    }

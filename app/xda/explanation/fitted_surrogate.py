@@ -31,6 +31,8 @@ from xda.storage.run.folder import RunFolder
 
 QUERIES = 1 << 12
 """Queries computed together."""
+KEPT_RESPONSES = 4
+"""Solutions kept for the heat-maps of a page, which are asked for one by one."""
 
 
 class FittedSurrogate:
@@ -253,6 +255,7 @@ class ServedSurrogate(FittedSurrogate):
         slack = np.asarray(array(layout.SLACK), dtype=np.float32)
         super().__init__(c, coef, support, features, slack, training, sources)
         self._run = run
+        self._responses: dict[Decision, NDArray[np.float64]] = {}
         self.test_logits = np.asarray(array(layout.TEST_LOGITS), dtype=np.float64)
         self.index = AttributionIndex(
             {name: np.asarray(run.array(layout.index(c, name))) for name in layout.INDEX}, run.manifest.per_sign
@@ -261,6 +264,14 @@ class ServedSurrogate(FittedSurrogate):
             self.index.check(len(support))
         except ValueError as error:
             raise _damaged(run, c, error) from error
+
+    def response(self, decision: Decision, query: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the solution u of a decision's removal effects, shape (K, d) or (K, d + 1); the last few are kept."""
+        if (known := self._responses.get(decision)) is None:
+            known = self._responses[decision] = self.rankings.of(decision, query).response().u
+            for old in list(self._responses)[:-KEPT_RESPONSES]:
+                self._responses.pop(old, None)
+        return known
 
     def _stored_curvature(self) -> Curvature | None:
         stored, training, augment = read_removal(self._run, self.c), self.training, bool(self.features.offset)

@@ -57,6 +57,8 @@ class MapRequest:
     """R on the output of the feature extractor, shape (d,); both maps sum to its sum."""
     intercept: float = 0.0
     """The intercept's part of the attribution, which is in no map."""
+    train_relevance: NDArray[np.float64] | None = None
+    """What the map on the training image starts from, shape (d,); None: ``relevance``."""
 
     @property
     def attribution(self) -> float:
@@ -155,11 +157,13 @@ class Heatmaps:
             if self._model is None:
                 raise NoHeatmapsError("This run has no heat-maps.")
             relevance = np.stack([request.relevance for request, _ in jobs]).astype(np.float32)
+            of_train = [each if (each := job.train_relevance) is not None else job.relevance for job, _ in jobs]
             paired = [k for k, (request, _) in enumerate(jobs) if request.train_image is not None]
             images = [image for request, _ in jobs if (image := request.train_image) is not None]
             # One pass for both sides: first all seeds on the test image, then one on each training image.
             shown = np.concatenate([np.zeros(len(jobs), np.int64), np.arange(1, len(images) + 1)])
-            maps = self._model.maps([test_image, *images], np.concatenate([relevance, relevance[paired]]), shown)
+            starts = np.concatenate([relevance, np.stack(of_train).astype(np.float32)[paired]])
+            maps = self._model.maps([test_image, *images], starts, shown)
             test_maps, train_maps = maps[: len(jobs)], np.zeros_like(maps[: len(jobs)])
             train_maps[paired] = maps[len(jobs) :]
             for k, (request, future) in enumerate(jobs):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xda.attribution.decomposition import attributions
+from xda.attribution.ranking import Rank
 from xda.decision import Decision
 from xda.explanation.fitted_surrogate import ServedSurrogate
 from xda.explanation.heatmaps import MapRequest, cache_key
@@ -22,6 +23,7 @@ def pair_requests(
     query: NDArray[np.float64],
     decision: Decision,
     train: Sequence[int],
+    rank: Rank = "sum",
 ) -> list[MapRequest]:
     r"""Return requests for pairs: :math:`R = (\alpha_i^c - \alpha_i^e)\, \phi(x) \odot \phi(x_i)` per training image.
 
@@ -36,6 +38,11 @@ def pair_requests(
     decision : Decision
     train : sequence of int
         Positions in the training set, checked.
+    rank : {"sum", "image", "removal"}
+        The map on the training image starts from :math:`\alpha_i^c z_{ik} (\varphi_k(x) - \bar\varphi_{ck})` for
+        ``image`` and from :math:`\sum_m \alpha_i^m z_{ik} u_{mk}`, which sums to minus the effect of removal, for
+        ``removal`` (method section 7). The map on the test image is that of ``sum``: only what phi(x) carries can be
+        propagated there.
 
     Returns
     -------
@@ -44,9 +51,11 @@ def pair_requests(
     """
     features = run.array(layout.features("train"))
     requests = []
-    asked = (decision.target, decision.against)
+    asked = (decision.target, decision.against, *(() if rank == "sum" else (rank,)))
+    starts = _starts(served, query, decision, rank)
     for index in train:
-        weight = decision.contrast(served.support.row(index))
+        row = served.support.row(index)
+        weight = decision.contrast(row)
         requests.append(
             MapRequest(
                 key=cache_key(run.digest, composite, served.c, "pair", decision.test, index, *asked),
@@ -54,9 +63,23 @@ def pair_requests(
                 train_image=run.image("train", index),
                 relevance=weight * query * features[index],
                 intercept=float(weight) * served.features.offset,
+                train_relevance=None if starts is None else starts(row) * features[index],
             )
         )
     return requests
+
+
+def _starts(
+    served: ServedSurrogate, query: NDArray[np.float64], decision: Decision, rank: Rank
+) -> Callable[[NDArray[np.float64]], NDArray[np.float64]] | None:
+    """Return what the features of a training image are multiplied with, given its row of alpha; None for ``sum``."""
+    if rank == "sum":
+        return None
+    if rank == "image":
+        difference = query - served.training.mean(decision.target)
+        return lambda row: np.asarray(decision.contrast(row) * difference)
+    u = served.response(decision, query)[:, : len(query)]
+    return lambda row: np.asarray(row @ u)
 
 
 def own_request(

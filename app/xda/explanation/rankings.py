@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xda.attribution.class_means import class_means
-from xda.attribution.curvature import ByIteration, Curvature
+from xda.attribution.curvature import ByIteration, Curvature, Response
 from xda.attribution.preparation import curvature_of
 from xda.attribution.removal import RemovalEffects, removal_effects
 from xda.attribution.support import SupportSet
@@ -120,7 +120,7 @@ class Rankings:
         finally:
             self._lock.release()
 
-    def of(self, decision: Decision, query: NDArray[np.float32]) -> DecisionRankings:
+    def of(self, decision: Decision, query: NDArray[np.floating]) -> DecisionRankings:
         """Return what the decomposition of a decision asks; the query's features have shape (d,)."""
         return DecisionRankings(self, decision, np.asarray(query, dtype=np.float64))
 
@@ -150,10 +150,12 @@ class DecisionRankings:
 
     def effects(self) -> RemovalEffects:
         """Return the estimated effects of removing each support vector."""
-        offset = self.rankings.features.offset
-        query = np.append(self.query, 1.0) if offset else self.query
-        response = self.rankings.curvature().solve(query, self.decision.target, self.decision.against)
-        return removal_effects(self.rankings.support, self._products, response)
+        return removal_effects(self.rankings.support, self._products, self.response())
+
+    def response(self) -> Response:
+        """Return the solution u from which the effects follow."""
+        query = np.append(self.query, 1.0) if self.rankings.features.offset else self.query
+        return self.rankings.curvature().solve(query, self.decision.target, self.decision.against)
 
     def _products(self, rows: NDArray[np.int64] | None, vectors: NDArray[np.float64]) -> NDArray[np.floating]:
         """Return inner products with vectors whose last value belongs to the constant of an intercept, if any."""

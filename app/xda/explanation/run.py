@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from xda.attribution.ranking import Rank
 from xda.attribution.results import PairRelevance
 from xda.decision import Decision
 from xda.errors import NoHeatmapsError, NoNetworkError, RunError
@@ -144,12 +145,15 @@ class Explainer(AttributedRun):
         target: int | str | None = None,
         against: int | str | None = None,
         blank: bool = False,
+        rank: Rank = "sum",
     ) -> Future[list[PairRelevance]]:
         """Return the two heat-maps of each pair of a test image and training images, in their order.
 
         Both maps of a pair start from ``R = (alpha_i^c - alpha_i^e) phi(x) * phi(x_i)`` (method section 4) and sum to
         the attribution, less the part of an augmented intercept (``PairRelevance.intercept``). If the run has no
-        heat-maps, ``blank`` returns maps of zeros, for pictures.
+        heat-maps, ``blank`` returns maps of zeros, for pictures. In the ranking ``image`` the map on the training image
+        sums to ``specific``, in the ranking ``removal`` to minus ``removal_effect`` (less the intercept's part); the
+        map on the test image stays as it is.
 
         Raises
         ------
@@ -163,7 +167,7 @@ class Explainer(AttributedRun):
         decision = self.decide(test, c=c, target=target, against=against)
         self.bounds.check_images("train", train)
         served = self._served[decision.c]
-        requests = pair_requests(self.run, self.composite, served, self._query(decision), decision, train)
+        requests = pair_requests(self.run, self.composite, served, self._query(decision), decision, train, rank)
         return self._maps(decision, requests, blank)
 
     def own_relevance(

@@ -116,7 +116,7 @@ def _heatmaps(
     ranked = [side[k].index for k in range(max(map(len, sides))) for side in sides if k < len(side)]
     listed = list(dict.fromkeys([*([] if state.train is None else [state.train]), *ranked]))
     own = explainer.own_relevance(state.decision, blank=True)
-    pairs = explainer.relevance(state.decision, listed, blank=True)
+    pairs = explainer.relevance(state.decision, listed, blank=True, rank=state.rank)
     deadline = time.monotonic() + wait_seconds
     try:
         return own.result(wait_seconds)[0], pairs.result(max(0.0, deadline - time.monotonic()))

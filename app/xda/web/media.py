@@ -19,6 +19,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from numpy.typing import NDArray
 
+from xda.attribution.ranking import RANKS, Rank
 from xda.attribution.results import PairRelevance, difference
 from xda.decision import Decision, Split
 from xda.errors import NotFoundError, XdaError
@@ -58,21 +59,28 @@ class Subject:
     """Training image; None for a map of all training images, or of all of one sign, on the test image."""
     group: Group = "own"
     """Which of them."""
+    rank: Rank = "sum"
+    """The map on a training image is of this ranking."""
 
     def maps(self, explainer: Explainer) -> Future[list[PairRelevance]]:
         """Request the maps; one of a group is the ``test`` side."""
         if self.train is not None:
-            return explainer.relevance(self.decision, [self.train])
+            return explainer.relevance(self.decision, [self.train], rank=self.rank)
         if self.group == "own":
             return explainer.own_relevance(self.decision)
         return explainer.evidence_relevance(self.decision)
+
+    async def result(self, explainer: Explainer, settings: Settings) -> list[PairRelevance]:
+        """Wait for the maps; what another ranking starts from may have to be computed first."""
+        future = self.maps(explainer) if self.rank == "sum" else await run_in_threadpool(self.maps, explainer)
+        return await finished(future, settings)
 
     async def signed(self, explainer: Explainer, side: Shown, settings: Settings) -> tuple[Map, float]:
         """Return a map and its own scale.
 
         That of a difference is the pair's, so that nothing is seen where there is none.
         """
-        found = await finished(self.maps(explainer), settings)
+        found = await self.result(explainer, settings)
         if self.train is None:
             pair = found[GROUPS.index(self.group)]
             # The two sums are on one scale, since the test image's own map is what is left of them.
@@ -87,8 +95,8 @@ class Subject:
         return difference(pair, supporting if pair.attribution > 0 else opposing), full_scale(pair.test)
 
 
-def read_subject(explainer: Explainer, c: str, subject: str) -> Subject:
-    """Read the two parts of a heat-map's address.
+def read_subject(explainer: Explainer, c: str, subject: str, rank: str | None = None) -> Subject:
+    """Read the two parts of a heat-map's address, and the ranking in its query.
 
     Raises
     ------
@@ -105,26 +113,38 @@ def read_subject(explainer: Explainer, c: str, subject: str) -> Subject:
         raise NotFoundError("There is no heat-map at this address; open it from the page that shows it.") from None
     contrast = None if against is None else int(against)
     decision = explainer.decide(int(test), c=asked, target=int(target), against=contrast)
+    by = cast(Rank, choice("rank", rank, RANKS))
     if train in GROUPS:
-        return Subject(decision, None, cast(Group, train))
-    return Subject(decision, int(train))
+        return Subject(decision, None, cast(Group, train), by)
+    return Subject(decision, int(train), rank=by)
 
 
-def listed(explainer: Explainer, decision: Decision, shown: int, train_class: int | None) -> list[int]:
+def listed(
+    explainer: Explainer, decision: Decision, shown: int, train_class: int | None, rank: Rank = "sum"
+) -> list[int]:
     """Return the training images of a page, read from its address."""
-    told = explainer.explain(decision, limit=shown, train_class=train_class)
+    told = explainer.explain(decision, limit=shown, train_class=train_class, rank=rank)
     return told.listed
 
 
-def start(explainer: Explainer, decision: Decision, shown: int, train_class: int | None) -> None:
+def start(explainer: Explainer, asked: Subject, shown: int, train_class: int | None) -> None:
     """Start all heat-maps of a page in as few passes as possible, before the browser requests each.
 
     The test image's own map is the first picture of a page, so its request starts the rest; a page whose pictures
     nobody fetches costs the device nothing. A busy device is no error here, since the pictures are requested again.
     """
     with suppress(XdaError):
-        explainer.evidence_relevance(decision)
-        explainer.relevance(decision, listed(explainer, decision, shown, train_class))
+        explainer.evidence_relevance(asked.decision)
+        partners = listed(explainer, asked.decision, shown, train_class, asked.rank)
+        explainer.relevance(asked.decision, partners, rank=asked.rank)
+
+
+async def started(explainer: Explainer, asked: Subject, shown: int, train_class: int | None) -> None:
+    """Start the maps of a page as ``start`` does, off the event loop if a ranking may have to be computed first."""
+    if asked.rank == "sum":
+        start(explainer, asked, shown, train_class)
+    else:
+        await run_in_threadpool(start, explainer, asked, shown, train_class)
 
 
 class PageScales:
@@ -134,13 +154,18 @@ class PageScales:
         self._known: OrderedDict[tuple[object, ...], float] = OrderedDict()
 
     async def get(
-        self, explainer: Explainer, decision: Decision, shown: int, train_class: int | None, settings: Settings
+        self, explainer: Explainer, asked: Subject, shown: int, train_class: int | None, settings: Settings
     ) -> float:
         """Return the common scale of the maps of all pairs on the page."""
-        key = (explainer.digest, decision, shown, train_class)
+        key = (explainer.digest, asked.decision, shown, train_class, asked.rank)
         if key not in self._known:
-            partners = listed(explainer, decision, shown, train_class)
-            pairs = await finished(explainer.relevance(decision, partners), settings)
+
+            def pairs_of_page() -> Future[list[PairRelevance]]:
+                partners = listed(explainer, asked.decision, shown, train_class, asked.rank)
+                return explainer.relevance(asked.decision, partners, rank=asked.rank)
+
+            future = pairs_of_page() if asked.rank == "sum" else await run_in_threadpool(pairs_of_page)
+            pairs = await finished(future, settings)
             self._known[key] = full_scale(*(side for pair in pairs for side in (pair.test, pair.train)))
             while len(self._known) > KEPT_SCALES:
                 self._known.popitem(last=False)
@@ -186,6 +211,7 @@ async def get_heatmap(
     show: Annotated[str | None, Query(max_length=40)] = None,
     train_class: Annotated[str | None, Query(max_length=40)] = None,
     alone: Annotated[str | None, Query(max_length=40)] = None,
+    rank: Annotated[str | None, Query(max_length=40)] = None,
 ) -> Response:
     """Return a heat-map as a transparent layer: .png for the network's input, .svg for the whole original.
 
@@ -194,19 +220,19 @@ async def get_heatmap(
     """
     explainer = catalog.by_digest(digest)
     headers = fresh(request, run_tag(request, digest), IMMUTABLE)
-    asked = read_subject(explainer, c, subject)
+    asked = read_subject(explainer, c, subject, rank)
     colours = cast(Colours, choice("map", map, COLOURS))
     reference = choice("scale", scale, ("own", "pair", "page"))
     shown = integer("show", show, 1, settings.max_page) or DEFAULT_SHOWN
     label = integer("train_class", train_class)
     if asked.group == "own" and asked.train is None and not flag("alone", alone):
-        start(explainer, asked.decision, shown, label)
+        await started(explainer, asked, shown, label)
     relevance, own = await asked.signed(explainer, side, settings)
     if reference == "page" and asked.train is not None:
         scales: PageScales = request.app.state.page_scales
-        full = await scales.get(explainer, asked.decision, shown, label, settings)
+        full = await scales.get(explainer, asked, shown, label, settings)
     elif reference == "pair":
-        (pair,) = await finished(asked.maps(explainer), settings)
+        (pair,) = await asked.result(explainer, settings)
         full = full_scale(pair.test, pair.train)
     else:
         full = own
@@ -230,6 +256,7 @@ async def get_signed_map(
     show: Annotated[str | None, Query(max_length=40)] = None,
     train_class: Annotated[str | None, Query(max_length=40)] = None,
     alone: Annotated[str | None, Query(max_length=40)] = None,
+    rank: Annotated[str | None, Query(max_length=40)] = None,
 ) -> Response:
     """Return a heat-map as signed numbers, which the browser colours (``xda.present.signed_maps``).
 
@@ -237,11 +264,11 @@ async def get_signed_map(
     """
     explainer = catalog.by_digest(digest)
     headers = fresh(request, run_tag(request, digest), IMMUTABLE)
-    asked = read_subject(explainer, c, subject)
+    asked = read_subject(explainer, c, subject, rank)
     shown = integer("show", show, 1, settings.max_page) or DEFAULT_SHOWN
     label = integer("train_class", train_class)
     if asked.group == "own" and asked.train is None and not flag("alone", alone):
-        start(explainer, asked.decision, shown, label)
+        await started(explainer, asked, shown, label)
     relevance, own = await asked.signed(explainer, side, settings)
     return Response(pack(relevance, own), headers=headers, media_type=MEDIA_TYPE)
 
@@ -255,11 +282,12 @@ async def get_values(
     c: str,
     subject: str,
     side: Literal["test", "train"],
+    rank: Annotated[str | None, Query(max_length=40)] = None,
 ) -> Response:
     """Return the raw relevances: little-endian float32, row by row, as many as the PNG has pixels."""
     explainer = catalog.by_digest(digest)
     headers = fresh(request, run_tag(request, digest), IMMUTABLE)
-    (pair,) = await finished(read_subject(explainer, c, subject).maps(explainer), settings)
+    (pair,) = await read_subject(explainer, c, subject, rank).result(explainer, settings)
     relevance: NDArray[np.float32] = pair.test if side == "test" else pair.train
     content = np.ascontiguousarray(relevance, dtype="<f4").tobytes()
     return Response(content, headers=headers, media_type="application/octet-stream")

@@ -163,7 +163,8 @@ class ServedPictures:
 
     def pair_map(self, index: int, side: Side) -> MapLayer | None:
         """Return one of the two heat-maps of a pair."""
-        return self._map(index, side, map_query(self.view, "page"))
+        ranked = {"rank": self.view.listed()["rank"]} if side == "train" else None
+        return self._map(index, side, map_query(self.view, "page"), ranked)
 
     def lower_map(self, index: int) -> MapLayer | None:
         """Return how a pair's map on the test image differs from what its side shares."""

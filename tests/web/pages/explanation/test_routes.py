@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 from xda.attribution.ranking import Rank
 from xda.explanation.run import Explainer
 from xda.numerals import signed
+from xda.present.signed_maps import unpack
 from xda.web.pages.explanation.routes import router, told
 from xda.web.pages.figures import attachment_name
 from xda.web.view import View
@@ -131,3 +132,21 @@ def test_shared_link_keeps_its_ranking(client: TestClient, explainer: Explainer)
     text = client.get(f"/s/{client.post('/api/v1/links', json=asked).json()['id']}").text
     assert told.supporting[0].removal_effect is not None
     assert f'<span class="tile-value">{signed(told.supporting[0].removal_effect)}</span>' in text
+
+
+def test_page_of_a_ranking_has_its_training_maps(client: TestClient, explainer: Explainer) -> None:
+    text = html.unescape(client.get("/r/digits/test/14?target=4&c=0.01&rank=removal&show=1").text)
+    signed_maps = re.findall(r'"(/media/[^"]*?/(?:test|train)\.i16[^"]*)"', text)
+    trains = [address for address in signed_maps if "/train.i16" in address]
+    assert len(trains) == 2
+    assert all("rank=removal" in address for address in trains)
+    told = explainer.explain(14, target=4, c=0.01, rank="removal", limit=1)
+    maps = explainer.relevance(told.decision, told.listed, rank="removal").result()
+    by_index = {pair.train_index: pair for pair in maps}
+    for address in trains:
+        index = int(address.split("/")[-2].split("-")[1])
+        content = client.get(address).content
+        shown, scale = unpack(content, by_index[index].train.shape[1])
+        np.testing.assert_allclose(shown, by_index[index].train, atol=1e-4 * scale)
+    pair = html.unescape(client.get(f"/r/digits/test/14/train/{told.listed[0]}?target=4&c=0.01&rank=removal").text)
+    assert "red where it supports; that of the test image stays the share’s" in pair

@@ -191,7 +191,8 @@ async def get_figure(
     story = await run_in_threadpool(told, explainer, test, view)
     decision = story.explanation.decision
     own = await finished(explainer.own_relevance(decision, blank=True), settings)
-    pairs = await finished(explainer.relevance(decision, story.explanation.listed, blank=True), settings)
+    partners = story.explanation.listed
+    pairs = await finished(explainer.relevance(decision, partners, blank=True, rank=view.rank), settings)
 
     def canvas() -> Canvas:
         drawn = Drawn.of(explainer, decision, own, pairs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request
@@ -39,19 +40,24 @@ def asked_pair(explainer: Explainer, test: int, train: int, view: View) -> tuple
 def pair_page(visit: Visit, pair: PairFacts, told: Explanation, view: View, shared: Shared | None = None) -> Response:
     """Render a pair of a served run; ``shared`` is set for a shared page."""
     explainer, urls = visit.explainer, visit.urls
-    query = map_query(view, "pair")
+    query, ranked = map_query(view, "pair"), {"rank": view.listed()["rank"]}
     kind = "oppose" if pair.attribution < 0 else "support"
 
     def layer(side: Side, shown: int) -> MapLayer | None:
         if explainer.no_heatmaps:
             return None
         where = explainer.images.place(side, shown)
-        return served_map(urls, explainer.digest, told.decision, pair.train, side, where, query)
+        made = served_map(
+            urls, explainer.digest, told.decision, pair.train, side, where, query, ranked if side == "train" else None
+        )
+        # Another ranking's map has other units than that of the test image, which stays the share's.
+        return made if told.rank == "sum" or side == "train" else replace(made, group="own")
 
     def values(side: Side) -> str | None:
         if explainer.no_heatmaps:
             return None
-        return urls.relevance(explainer.digest, told.decision, pair.train, f"{side}.f32")
+        by = ranked if side == "train" else None
+        return urls.relevance(explainer.digest, told.decision, pair.train, f"{side}.f32", by)
 
     def with_c(value: float) -> str:
         return urls.pair(explainer.id, told.test.index, pair.train, view.query(c=value, target=told.target))
@@ -113,7 +119,7 @@ async def get_figure(
     """Return a pair as a figure."""
     headers = fresh(request, run_tag(request, explainer.digest))
     facts, told = await run_in_threadpool(asked_pair, explainer, test, train, view)
-    (maps,) = await finished(explainer.relevance(told.decision, [train], blank=True), settings)
+    (maps,) = await finished(explainer.relevance(told.decision, [train], blank=True, rank=view.rank), settings)
 
     def canvas() -> Canvas:
         drawn = DrawnPair.of(explainer, told, maps)
