@@ -1,5 +1,6 @@
 // @ts-check
 // Starts the modules. Every page works without scripts; each module says what it adds.
+import { installAhead, planAhead } from "./ahead.js";
 import { installCopy } from "./copy.js";
 import { installDisplay } from "./display.js";
 import { installHeatmaps } from "./heatmaps.js";
@@ -12,6 +13,7 @@ import { installShare } from "./share.js";
 import { installTheme } from "./theme-toggle.js";
 
 const once = [
+  installAhead,
   installCopy,
   installDisplay,
   installRovingKeys,
@@ -20,7 +22,7 @@ const once = [
   installNavigation,
   installShare,
 ];
-const onEveryPage = [installHeatmaps, installProbe, installQuestion, installRoving, installTheme];
+const onEveryPage = [installHeatmaps, installProbe, installQuestion, installRoving, installTheme, planAhead];
 
 for (const install of once) install();
 

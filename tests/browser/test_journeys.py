@@ -334,8 +334,8 @@ def test_go_to_number_keeps_opacity(page: Page) -> None:
 
 def test_server_gone_is_reported_in_browser(open_page: Opener) -> None:
     with open_page(errors_allowed=True) as page:
-        page.goto("/r/digits/test/14")
         page.route("**/test/15*", lambda route: route.abort("connectionrefused"))
+        page.goto("/r/digits/test/14")
         page.locator('a[rel="next"]').click()
         expect(page.get_by_text("ERR_CONNECTION_REFUSED")).to_be_visible()
         page.unroute("**/test/15*")

@@ -156,3 +156,21 @@ def test_npz_round_trip_is_lossless() -> None:
 def test_cache_keys_differ_with_every_part() -> None:
     keys = {cache_key("a", 1, None), cache_key("a", 1, 0), cache_key("a1", None), cache_key("a", 1)}
     assert len(keys) == 4
+
+
+def test_queue_is_idle_when_no_job_runs_or_waits(device_queue: DeviceQueue) -> None:
+    started, ending, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def job() -> None:
+        started.set()
+        ending.wait(10)
+
+    assert device_queue.idle
+    device_queue.submit(job)
+    started.wait(10)
+    assert not device_queue.idle
+    device_queue.submit(ended.set)
+    ending.set()
+    ended.wait(10)
+    while not device_queue.idle:
+        time.sleep(0.001)

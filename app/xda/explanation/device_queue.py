@@ -24,12 +24,18 @@ class DeviceQueue:
     def __init__(self, size: int = 64) -> None:
         self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue(maxsize=size)
         self._closed = False
+        self._working = False
         self._worker = threading.Thread(target=self._work, name="xda-device", daemon=True)
         self._worker.start()
 
     def __len__(self) -> int:
         """Return the number of jobs that wait."""
         return self._jobs.qsize()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no job runs or waits."""
+        return not self._working and not len(self)
 
     def submit(self, job: Callable[[], None]) -> None:
         """Queue a job; the job delivers its own result and exceptions.
@@ -59,7 +65,10 @@ class DeviceQueue:
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
+            self._working = True
             try:
                 job()
             except BaseException:  # a network may call sys.exit; all runs share this thread
                 logger.exception("a device job failed without delivering its error")
+            finally:
+                self._working = False

@@ -172,6 +172,13 @@ class PageScales:
         return self._known[key]
 
 
+@router.get("/idle")
+async def get_idle(catalog: CatalogDep) -> Response:
+    """Say whether the device is idle; pages ask before they request the next page's heat-maps ahead."""
+    content = b'{"idle":true}' if catalog.device_queue.idle else b'{"idle":false}'
+    return Response(content, headers={"Cache-Control": "no-store"}, media_type="application/json")
+
+
 @router.get("/media/{digest}/{split}/{index}")
 async def get_image(
     request: Request,

@@ -118,6 +118,10 @@ class Urls:
         subject = f"{decision.test}-{partner}-{decision.target}{contrast}"
         return with_query(f"{self.root}/media/{digest[:16]}/relevance/c{decision.c!r}/{subject}/{name}", query)
 
+    def idle(self) -> str:
+        """URL that says whether the device is idle."""
+        return f"{self.root}/idle"
+
     def shared(self, link: str) -> str:
         """Return the address of a shared explanation."""
         return f"{self.root}/s/{quote(link)}"
