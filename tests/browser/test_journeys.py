@@ -164,7 +164,7 @@ def test_target_and_contrast_stay_different(page: Page) -> None:
 
 def test_training_class_filters_list(page: Page) -> None:
     page.goto("/r/digits/test/14")
-    page.get_by_title("List only training images labelled 4").click()
+    page.locator("a.name[title='List only training images labelled 4']").click()
     expect(page).to_have_url(re.compile("train_class=4"))
     expect(page.get_by_text("Only training images labelled 4 are listed;")).to_be_visible()
     labels = page.locator(".board .tile-label").all_inner_texts()
@@ -350,4 +350,5 @@ def test_styles_are_not_copied_between_pages(page: Page) -> None:
     page.locator('a[rel="next"]').click()
     expect(page.locator("h1")).to_have_text("Test image 15")
     page.wait_for_timeout(100)
-    assert page.locator("[style]").count() == 0
+    # each heat-map's script places its canvas, which the policy allows
+    assert page.locator("[style]:not(canvas)").count() == 0
