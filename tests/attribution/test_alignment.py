@@ -77,6 +77,9 @@ def test_change_parts_sum_to_logit_difference(seed: int) -> None:
     assert change.total == pytest.approx(sum(second.values()) - sum(first.values()))
     assert change.only_first == pytest.approx(-sum(v for i, v in first.items() if i not in second))
     assert change.only_second == pytest.approx(sum(v for i, v in second.items() if i not in first))
+    shares = match(decomposition(first, 80), decomposition(second, 80)).change_of_share
+    net_first, net_second = (sum(side.values()) / sum(map(abs, side.values())) for side in (first, second))
+    assert shares.total == pytest.approx(net_second - net_first)
 
 
 def test_agreement_with_itself_or_a_multiple_is_full() -> None:

@@ -78,6 +78,8 @@ class Matched:
     """(n, 2): contribution over the sum of all absolute contributions of its side."""
     agreement: Agreement
     change: Change
+    change_of_share: Change
+    """The same in shares: the net share of the second side minus that of the first."""
 
     @property
     def contributes(self) -> NDArray[np.bool_]:
@@ -133,6 +135,7 @@ def match(
         share=share,
         agreement=_agreement(values, share),
         change=_change(values),
+        change_of_share=_change(share),
     )
 
 

@@ -229,3 +229,16 @@ def test_comparison_own_maps_start_no_pairs(
     monkeypatch.setattr(Explainer, "relevance", refuse)
     for url in maps:
         assert both.get(url).headers["content-type"] == "image/png"
+
+
+def test_page_compares_shares_that_add_up(both: TestClient, explainer: Explainer, retrained: Explainer) -> None:
+    text = both.get(f"{PAGE}?c=1e-4&with={RETRAINED_ID}&with_c=1e-2").text
+    line = re.search(r'<p class="equation">(.*?)</p>', text, re.DOTALL)
+    assert line is not None
+    said = words(line[1]).replace("\N{MINUS SIGN}", "-")
+    *parts, change, net_b, net_a = map(float, re.findall(r"[+-]?\d+(?:\.\d+)?", said))
+    assert sum(parts) == pytest.approx(change, abs=1e-6)
+    assert change == pytest.approx(net_b - net_a, abs=0.06)
+    for run, c, shown in ((explainer, LOW, net_a), (retrained, HIGH, net_b)):
+        told = run.explain(14, c=c, target=explainer.predicted("test", 14))
+        assert shown == pytest.approx(100 * told.surrogate_logit / (told.sum_supporting - told.sum_opposing), rel=6e-3)

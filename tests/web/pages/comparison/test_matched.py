@@ -66,10 +66,11 @@ def test_label_lines_sum_the_images_of_each_label(compared: Comparison) -> None:
     lines, left_out = label_lines(compared)
     assert left_out == ""
     sums = [{part.label: part.supporting + part.opposing for part in side.by_class} for side in compared.sides]
+    evidence = [side.explanation.sum_supporting - side.explanation.sum_opposing for side in compared.sides]
     for line in lines:
-        for cell, side in zip(line.cells, sums, strict=True):
+        for cell, side, whole in zip(line.cells, sums, evidence, strict=True):
             value = side.get(int(line.name), 0.0)
-            assert cell.value == numerals.signed(value)
+            assert cell.value == f"{numerals.signed(100 * value / whole)}\N{NO-BREAK SPACE}%"
             assert cell.kind == ("support" if value > 0 else "oppose")
 
 

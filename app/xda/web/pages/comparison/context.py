@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from xda.attribution.results import Explanation
 from xda.explanation.comparison import Comparison, Only, Side
-from xda.numerals import MINUS, addends, count, number, parameter, percent
+from xda.numerals import MINUS, addends, count, number, parameter, percent, signed
 from xda.present.colour import OPACITY
 from xda.present.words import logit_in_words, question
 from xda.web.pages.chrome import Choice, Chrome, Option
@@ -57,6 +58,9 @@ class SideView:
     network_logit: str
     sum_supporting: str
     sum_opposing: str
+    supporting_share: str
+    opposing_share: str
+    """Shares of the total evidence, for and against."""
     gap: str
 
 
@@ -89,6 +93,8 @@ class ComparisonPage:
     change_both: str
     change_only_second: str
     change_only_first: str
+    nets: tuple[str, str]
+    """What is left of the evidence for and against on each side, as a share of all of it."""
     figures: tuple[Figure, ...]
     columns: tuple[str, ...]
     logits: tuple[LogitRow, ...]
@@ -149,8 +155,10 @@ def build(
         swapped["only"] = "second" if state.only == "first" else "first"
     spelt = state.query(c=both_c[0], target=told.target)
     pins = {"at": first.run_digest[:PINNED], "with_at": second.run_digest[:PINNED]}
-    moved = compared.matched.change
-    parts, total = addends((moved.both, moved.only_second, moved.only_first), moved.total)
+    # Shares, since the logits of two C differ by their scale alone.
+    moved = compared.matched.change_of_share
+    points = tuple(100 * part for part in (moved.both, moved.only_second, moved.only_first))
+    parts, total = addends(points, 100 * moved.total)
     counts = compared.counts()
     found = counts[state.only]
     more = next((k for k in ROWS if k > state.rows), None)
@@ -197,6 +205,7 @@ def build(
         change_both=parts[0],
         change_only_second=parts[1],
         change_only_first=parts[2],
+        nets=(_net(first), _net(second)),
         figures=figures(compared),
         columns=columns(compared),
         logits=logits,
@@ -236,8 +245,20 @@ def _side(side: Side, place: int, state: CompareView, urls: Urls) -> SideView:
         network_logit=number(told.decision.contrast(network)),
         sum_supporting=sums[0],
         sum_opposing=sums[1],
+        supporting_share=percent(told.sum_supporting / _evidence(told), 1),
+        opposing_share=percent(-told.sum_opposing / _evidence(told), 1),
         gap=number(max(0.0, side.relative_gap), 2),
     )
+
+
+def _evidence(told: Explanation) -> float:
+    """Return the total evidence, for and against; 1 if there is none."""
+    return told.sum_supporting - told.sum_opposing or 1.0
+
+
+def _net(side: Side) -> str:
+    told = side.explanation
+    return f"{signed(100 * told.surrogate_logit / _evidence(told))}\N{NO-BREAK SPACE}%"
 
 
 def _own_map(side: Side, state: CompareView, urls: Urls) -> MapLayer:

@@ -164,6 +164,10 @@ def _row(compared: Comparison, image: ComparedImage, shapes: tuple[Bar, Bar], st
     )
 
 
+def _percent(share: float) -> str:
+    return f"{signed(100 * share)}\N{NO-BREAK SPACE}%"
+
+
 def _points(change: float) -> str:
     """Return a change of a signed share in percentage points."""
     value = round(100 * change, 1)
@@ -216,8 +220,8 @@ def label_lines(compared: Comparison) -> tuple[tuple[LabelLine, ...], str]:
         LabelLine(
             name=compared.classes[label],
             cells=tuple(
-                Cell(signed(side.get(label, 0.0)), shape[place], "support" if side.get(label, 0.0) > 0 else "oppose")
-                for side, shape in zip(sums, shapes, strict=True)
+                Cell(_percent(share[place]), shape[place], "support" if share[place] > 0 else "oppose")
+                for share, shape in zip(shares, shapes, strict=True)
             ),
         )
         for place, label in enumerate(listed)
