@@ -3,7 +3,7 @@
 
 const ZERO = 127;
 const GAMMA = 0.7;
-// The number of a pixel whose relevance is the map's scale (FULL in xda.present.signed_maps).
+// The number of the largest relevance (FULL in xda.present.signed_maps).
 const FULL = 32767;
 
 /** @type {Record<string, [number[], number[]]>} */
@@ -51,7 +51,7 @@ function table(colours) {
  * Return the pixels of a signed map, RGBA.
  *
  * @param {Int16Array} values
- * @param {number} share - The map's own scale as a share of the scale of full colour.
+ * @param {number} share - The map's largest magnitude over that of full colour.
  * @param {string} colours
  * @returns {Uint8ClampedArray<ArrayBuffer>}
  */

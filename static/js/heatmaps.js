@@ -11,7 +11,8 @@ const KEPT = 256;
 const SMOOTHED_FROM = 84;
 const MISSING = "heat-map not available, reload to try again";
 
-/** @typedef {{ scale: number, values: Int16Array }} SignedMap */
+// The magnitude of full colour, the largest one, and the values relative to that (xda.present.signed_maps).
+/** @typedef {{ scale: number, largest: number, values: Int16Array }} SignedMap */
 
 /** @type {Map<string, SignedMap>} */
 const kept = new Map();
@@ -104,7 +105,9 @@ async function request(url, signal) {
     signal.throwIfAborted();
     if (response?.ok) {
       const content = await response.arrayBuffer();
-      return { scale: new DataView(content).getFloat32(0, true), values: new Int16Array(content, 4) };
+      const head = new DataView(content);
+      const [scale, largest] = [head.getFloat32(0, true), head.getFloat32(4, true)];
+      return { scale, largest, values: new Int16Array(content, 8) };
     }
     if (tries === TRIES || (response && response.status < 500 && response.status !== 429)) throw new Error(MISSING);
     await new Promise((resolve) => setTimeout(resolve, FIRST_PAUSE * 1.6 ** tries * (0.75 + Math.random() / 2)));
@@ -221,7 +224,7 @@ function paint(canvas) {
   const full = fullScale(canvas) ?? map.scale;
   const page = /** @type {HTMLElement | null} */ (canvas.closest("[data-colours]"));
   const colours = page?.dataset.colours ?? "";
-  const painting = pixels(map.values, full > 0 ? map.scale / full : 0, colours);
+  const painting = pixels(map.values, full > 0 ? map.largest / full : 0, colours);
   context.putImageData(new ImageData(painting, canvas.width, canvas.height), 0, 0);
 }
 

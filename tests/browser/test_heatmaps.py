@@ -181,7 +181,7 @@ def test_browser_colours_are_those_of_the_server(page: Page, colours: Colours) -
     found = page.evaluate("async (c) => [...(await import('/static/js/colours.js')).levels(c)]", colours)
     assert found == colour.layer_palette(colours).ravel().tolist()
     relevance = np.random.default_rng(0).normal(size=(9, 7)).astype(np.float32)
-    values = np.frombuffer(pack(relevance), "<i2", offset=4).tolist()
+    values = np.frombuffer(pack(relevance), "<i2", offset=8).tolist()
     for share in (1.0, 0.37, 0.0):
         shown = page.evaluate(
             "async ([v, s, c]) => [...(await import('/static/js/colours.js')).painted(Int16Array.from(v), s, c)]",

@@ -108,7 +108,20 @@ def test_levels_with_meaningless_scale_are_zero(scale: float) -> None:
     assert (colour.levels(np.ones((2, 2), dtype=np.float32), scale) == colour.ZERO).all()
 
 
-def test_full_scale_is_the_largest_magnitude_of_all_maps() -> None:
+def test_full_scale_leaves_half_a_percent_of_a_map_beyond_it() -> None:
+    relevance = np.random.default_rng(0).permutation(np.arange(-500, 500)).astype(np.float32).reshape(20, 50)
+    assert colour.full_scale(relevance) == 497.0  # below 500, 499, 499, 498 and 498
+    assert (np.abs(relevance) > colour.full_scale(relevance)).sum() == 5
+    assert colour.full_scale(relevance, 10 * relevance) == 4970.0
+
+
+def test_full_scale_of_few_pixels_that_are_not_zero_is_the_largest() -> None:
+    relevance = np.zeros((20, 50), np.float32)
+    relevance[3, 4] = -7.0
+    assert colour.full_scale(relevance) == 7.0
+
+
+def test_full_scale_of_small_maps_is_the_largest_magnitude_of_all() -> None:
     assert colour.full_scale() == 0.0
     assert colour.full_scale(np.zeros((0, 3), dtype=np.float32)) == 0.0
     assert colour.full_scale(np.array([1.0], np.float32), np.array([[-3.0, 2.0]], np.float32)) == 3.0

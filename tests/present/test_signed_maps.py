@@ -13,7 +13,7 @@ from xda.present.signed_maps import pack, unpack
 def test_packed_map_follows_the_definition_number_by_number() -> None:
     relevance = np.array([[0.0, -2.0], [1.0, 0.5]], np.float32)
     content = pack(relevance)
-    assert content == struct.pack("<f4h", 2.0, 0, -32767, 16384, 8192)
+    assert content == struct.pack("<ff4h", 2.0, 2.0, 0, -32767, 16384, 8192)
 
 
 @pytest.mark.parametrize("factor", [1e-12, 1.0, 1e9])
@@ -25,10 +25,10 @@ def test_unpacked_map_is_the_packed_one_to_rounding(factor: float) -> None:
     assert np.abs(found - relevance).max() <= scale / 65534 * 1.0001
 
 
-def test_packed_map_on_a_given_scale_is_cut_to_it() -> None:
+def test_packed_map_on_a_given_scale_keeps_larger_values() -> None:
     found, scale = unpack(pack(np.array([[3.0, -0.5]], np.float32), 1.0), 2)
     assert scale == 1.0
-    np.testing.assert_allclose(found, [[1.0, -0.5]], atol=1e-4)
+    np.testing.assert_allclose(found, [[3.0, -0.5]], atol=1e-4)
 
 
 def test_packed_map_of_zeros_stays_zero() -> None:

@@ -30,6 +30,9 @@ ZERO = 127
 GAMMA = 0.7
 """Exponent from the share of the scale to the opacity of a pixel."""
 
+BEYOND = 0.005
+"""Share of a map's pixels that may be stronger than full colour."""
+
 OPACITY = 60
 """Opacity of all maps in percent, unless chosen otherwise."""
 
@@ -107,7 +110,10 @@ def layer_palette(colours: Colours = "red-blue", opacity: int = 100) -> NDArray[
 
 
 def full_scale(*maps: NDArray[np.float32]) -> float:
-    """Return the largest magnitude in any of the maps, as their common scale.
+    """Return the common scale of maps: the magnitude that reaches full colour.
+
+    It is the largest, over the maps, of the magnitude that all but 0.5 % of a map's pixels stay below. On a photograph
+    a few pixels are several times stronger than all others; on their scale nothing else would be seen.
 
     Parameters
     ----------
@@ -119,7 +125,16 @@ def full_scale(*maps: NDArray[np.float32]) -> float:
     float
         0.0 without maps or with zeros only.
     """
-    return max((float(np.abs(values).max(initial=0.0)) for values in maps), default=0.0)
+    return max((_full(np.abs(values).ravel()) for values in maps), default=0.0)
+
+
+def _full(magnitude: NDArray[np.float32]) -> float:
+    """Return the magnitude of full colour of one map; the largest where fewer pixels are not zero."""
+    if magnitude.size == 0:
+        return 0.0
+    beyond = int(BEYOND * magnitude.size)
+    found = float(np.partition(magnitude, magnitude.size - 1 - beyond)[magnitude.size - 1 - beyond])
+    return found if found > 0 else float(magnitude.max())
 
 
 def levels(relevance: NDArray[np.float32], scale: float) -> NDArray[np.uint8]:

@@ -64,7 +64,7 @@ def figure(
     limit : int
         Training images of each sign.
     one_scale : bool
-        All pairs' maps on one scale rather than each on its own maximum; the own map is always on its own.
+        All pairs' maps on one scale rather than each on its own; the own map is always on its own.
     **options
         ``label`` and ``show`` as for ``ModelExplainer.panel``.
 
@@ -171,7 +171,7 @@ def _picture(axis: Axes, pixels: NDArray[Any]) -> None:
 def _covered(
     axis: Axes, panel: Panel, pixels: NDArray[Any], relevance: NDArray[np.float32], scale: float | None = None
 ) -> None:
-    """Draw an image with a heat-map over the part that the network saw; without a scale, on the map's own maximum."""
+    """Draw an image with a heat-map over the part that the network saw; without a scale, on the map's own."""
     _picture(axis, pixels)
     height, width = pixels.shape[:2]
     seen = Box(0, 0, width, height) if panel.resizing is None else seen_region((width, height), panel.resizing)

@@ -79,7 +79,7 @@ def pair_canvas(
     drawn : DrawnPair
     colours : {"red-blue", "orange-purple"}
     one_scale : bool
-        Both maps on one scale rather than each on its own maximum.
+        Both maps on one scale rather than each on its own.
     """
     names, test = drawn.names, told.test
     heading = f"Test image {count(test.index)} and training image {count(facts.train)}"

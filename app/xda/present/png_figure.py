@@ -96,7 +96,7 @@ def explanation_canvas(story: Story, drawn: Drawn, *, colours: Colours = "red-bl
     drawn : Drawn
     colours : {"red-blue", "orange-purple"}
     one_scale : bool
-        All pairs' maps on one scale rather than each on its own maximum; the own map is always on its own.
+        All pairs' maps on one scale rather than each on its own; the own map is always on its own.
     """
     told, names = story.explanation, story.classes
     opposing, supporting = told.opposing[:MOST_OF_A_SIGN], told.supporting[:MOST_OF_A_SIGN]

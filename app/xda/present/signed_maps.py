@@ -1,7 +1,8 @@
-"""A heat-map as signed numbers, which the browser colours: 16 bits a pixel, relative to the map's scale.
+"""A heat-map as signed numbers, which the browser colours: 16 bits a pixel, relative to the largest.
 
-In goes a map of signed relevances; out come its scale as float32 and the pixels row by row as int16, both
-little-endian: ``relevance = q / 32767 * scale``. Colours, common scale and opacity then change without a request.
+In goes a map of signed relevances; out come its scale of full colour and its largest magnitude as float32, and the
+pixels row by row as int16, all little-endian: ``relevance = q / 32767 * largest``. Colours, common scale and opacity
+then change without a request.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from xda.present.colour import full_scale
 
 MEDIA_TYPE = "application/octet-stream"
 FULL = 32767
-"""The number of a pixel whose relevance is the scale."""
+"""The number of the largest relevance."""
 
 
 def pack(relevance: NDArray[np.float32], scale: float | None = None) -> bytes:
@@ -26,22 +27,23 @@ def pack(relevance: NDArray[np.float32], scale: float | None = None) -> bytes:
     ----------
     relevance : ndarray of shape (H, W)
     scale : float, optional
-        Magnitude of full colour; larger magnitudes are cut to it. Default: the map's largest magnitude.
+        Magnitude of full colour. Default: :func:`~xda.present.colour.full_scale` of the map.
 
     Returns
     -------
     bytes
-        4 + 2 H W of them; the error of a pixel is at most ``scale / 65534``.
+        8 + 2 H W of them; the error of a pixel is at most ``largest / 65534``.
     """
-    full = np.float32(full_scale(relevance) if scale is None else scale)
+    largest = np.float32(np.abs(relevance).max(initial=0.0))
     shares = np.zeros(relevance.shape)
-    if full > 0 and math.isfinite(full):
-        shares = np.clip(np.asarray(relevance, dtype=np.float64) / float(full), -1, 1)
-    return struct.pack("<f", full) + np.rint(shares * FULL).astype("<i2").tobytes()
+    if largest > 0 and math.isfinite(largest):
+        shares = np.asarray(relevance, dtype=np.float64) / float(largest)
+    full = full_scale(relevance) if scale is None else scale
+    return struct.pack("<ff", full, largest) + np.rint(shares * FULL).astype("<i2").tobytes()
 
 
 def unpack(content: bytes, columns: int) -> tuple[NDArray[np.float32], float]:
-    """Return the map stored by :func:`pack` and its scale.
+    """Return the map stored by :func:`pack` and its scale of full colour.
 
     Parameters
     ----------
@@ -54,6 +56,6 @@ def unpack(content: bytes, columns: int) -> tuple[NDArray[np.float32], float]:
     relevance : ndarray of float32, shape (H, W)
     scale : float
     """
-    scale = float(np.frombuffer(content, "<f4", 1)[0])
-    numbers = np.frombuffer(content, "<i2", offset=4).reshape(-1, columns)
-    return (numbers / FULL * scale).astype(np.float32), scale
+    scale, largest = struct.unpack_from("<ff", content)
+    numbers = np.frombuffer(content, "<i2", offset=8).reshape(-1, columns)
+    return (numbers / FULL * largest).astype(np.float32), scale
