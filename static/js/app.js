@@ -4,6 +4,7 @@ import { installAhead, planAhead } from "./ahead.js";
 import { installCopy } from "./copy.js";
 import { installDisplay } from "./display.js";
 import { installHeatmaps } from "./heatmaps.js";
+import { installHiding, showHiding } from "./hiding.js";
 import { installKeys } from "./keys.js";
 import { installMenus } from "./menus.js";
 import { installNavigation, installQuestion } from "./navigation.js";
@@ -16,13 +17,22 @@ const once = [
   installAhead,
   installCopy,
   installDisplay,
+  installHiding,
   installRovingKeys,
   installKeys,
   installMenus,
   installNavigation,
   installShare,
 ];
-const onEveryPage = [installHeatmaps, installProbe, installQuestion, installRoving, installTheme, planAhead];
+const onEveryPage = [
+  installHeatmaps,
+  showHiding,
+  installProbe,
+  installQuestion,
+  installRoving,
+  installTheme,
+  planAhead,
+];
 
 for (const install of once) install();
 

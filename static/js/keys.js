@@ -2,6 +2,7 @@
 // Single-key shortcuts. The reader can switch them off in the sheet (WCAG 2.1.4); they never act while someone types.
 import { announce } from "./announce.js";
 import { around } from "./elements.js";
+import { hideMaps } from "./hiding.js";
 
 const STORE = "xda-shortcuts";
 
@@ -79,7 +80,7 @@ const actions = {
   e: () => follow('[data-key="e"]'),
   c: () => follow('[data-key="c"]'),
   h: () => {
-    document.documentElement.classList.add("hide-maps");
+    hideMaps(true);
     return true;
   },
 };
@@ -105,7 +106,7 @@ export function installKeys() {
   window.addEventListener("pageshow", stay);
   // Drop the counted steps if the reader goes elsewhere.
   document.addEventListener("click", (event) => event.isTrusted && stay());
-  const show = () => document.documentElement.classList.remove("hide-maps");
+  const show = () => hideMaps(false);
   document.addEventListener("keyup", (event) => event.key === "h" && show());
   window.addEventListener("blur", show);
   document.addEventListener("click", (event) => {

@@ -65,6 +65,46 @@ def test_holding_a_key_hides_the_maps(page: Page) -> None:
     expect(page.locator(".map").first).to_be_visible()
 
 
+def test_button_hides_maps_while_held_and_switches_by_tap(open_page: Opener) -> None:
+    with open_page(has_touch=True, viewport={"width": 390, "height": 844}) as page:
+        page.goto("/r/digits/test/14")
+        wait_for_maps(page)
+        button, first = page.get_by_role("button", name="hide"), page.locator(".map").first
+        button.tap()
+        expect(first).to_be_hidden()
+        expect(button).to_have_attribute("aria-pressed", "true")
+        page.locator('a[rel="next"]').click()
+        expect(page.locator("h1")).to_have_text("Test image 15")
+        expect(first).to_be_hidden()
+        expect(button).to_have_attribute("aria-pressed", "true")
+        button.tap()
+        expect(first).to_be_visible()
+        button.scroll_into_view_if_needed()
+        box = button.bounding_box()
+        assert box is not None
+        page.mouse.move(box["x"] + 5, box["y"] + 5)
+        page.mouse.down()
+        expect(first).to_be_hidden()
+        page.wait_for_timeout(500)
+        page.mouse.up()
+        expect(first).to_be_visible()
+        expect(button).to_have_attribute("aria-pressed", "false")
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (2560, 1440), (390, 844)])
+def test_pair_images_grow_with_the_window(open_page: Opener, width: int, height: int) -> None:
+    with open_page(viewport={"width": width, "height": height}) as page:
+        page.goto("/r/digits/test/14")
+        page.goto(first_pair(page))
+        wait_for_maps(page)
+        for stack in page.locator(".stack.huge").all():
+            box = stack.bounding_box()
+            assert box is not None
+            assert box["width"] >= 0.85 * min(0.46 * width, 0.76 * height)
+            assert box["height"] <= 0.8 * height
+            assert box["width"] == pytest.approx(box["height"], abs=1)
+
+
 def test_probe_shows_raw_value(page: Page, served_world: Served) -> None:
     page.goto("/r/digits/test/14")
     page.goto(first_pair(page))
