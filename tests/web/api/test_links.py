@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import re
+from html import unescape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
@@ -15,8 +18,9 @@ from tests.world import RUN_ID
 from xda.explanation.catalog import Catalog
 from xda.explanation.device_queue import DeviceQueue
 from xda.explanation.run import Explainer
+from xda.present.signed_maps import unpack
 from xda.present.snapshots import MAX_LISTED, SharedState, capture
-from xda.present.story import from_snapshot, tell
+from xda.present.story import from_snapshot, tell, to_snapshot
 from xda.web.api.links import LinkRequest
 
 BROWSER = {"Accept": "text/html"}
@@ -101,15 +105,20 @@ def test_link_of_changed_run_shows_snapshot(
     assert "Why 4 and not 7?" in page.text
     addresses = {part for part in page.text.split('"') if part.startswith(f"/s/{identifier}/media/")}
     for part in (*told.supporting, *told.opposing):
-        for name in (f"train-{part.index}", f"map-{part.index}-test", f"map-{part.index}-train"):
+        lower, upper = f"map-{part.index}-difference", f"map-{part.index}-train"
+        for name in (f"train-{part.index}", lower, upper, f"{lower}.i16", f"{upper}.i16"):
             assert f"/s/{identifier}/media/{name}" in addresses
+    assert {f"/s/{identifier}/media/map-{group}.i16" for group in ("own", "for", "against")} <= addresses
     for address in addresses:
         answer = opened.get(address)
         assert answer.status_code == 200, address
         assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
         assert opened.get(address, headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
-        with Image.open(io.BytesIO(answer.content)) as image:
-            assert image.size == (28, 28)
+        if address.endswith(".i16"):
+            assert len(answer.content) == 4 + 2 * 28 * 28
+        else:
+            with Image.open(io.BytesIO(answer.content)) as image:
+                assert image.size == (28, 28)
     assert opened.get(f"/s/{identifier}/card.png").status_code == 200
 
 
@@ -123,7 +132,50 @@ def test_link_of_pair_shows_snapshot_of_changed_run(
     page = opened.get(f"/s/{identifier}", headers=BROWSER)
     assert page.status_code == 200
     assert f"{train}" in page.text
-    assert opened.get(f"/s/{identifier}/media/map-{train}-train").status_code == (200)
+    for side in ("train", "test", "train.i16", "test.i16"):
+        assert opened.get(f"/s/{identifier}/media/map-{train}-{side}").status_code == 200
+
+
+def test_stored_maps_are_those_of_the_run(client: TestClient, without_runs: TestClient, explainer: Explainer) -> None:
+    for scale in ("own", "page"):
+        identifier = share(client, test=14, show=3, scale=scale, map="orange-purple")
+        served = client.get(f"/r/{RUN_ID}/test/14?show=3&scale={scale}&map=orange-purple").text
+        stored = without_runs.get(f"/s/{identifier}", headers=BROWSER).text
+        addresses = [re.findall(r'<img class="map" src="([^"]+)"', page) for page in (served, stored)]
+        signed = [re.findall(r'data-map="([^"]+)"', page) for page in (served, stored)]
+        assert len(addresses[0]) == len(addresses[1]) == len(signed[0]) == 3 + 2 * 6
+        for first, second in zip(*signed, strict=True):
+            run, link = client.get(unescape(first)).content, without_runs.get(second).content
+            # batches of another size round differently
+            assert np.abs(unpack(run, 28)[0] - unpack(link, 28)[0]).max() <= 1e-4 * unpack(run, 28)[1]
+        for first, second in zip(*addresses, strict=True):
+            layers = []
+            for server, address in ((client, unescape(first)), (without_runs, second)):
+                with Image.open(io.BytesIO(server.get(address).content)) as image:
+                    layers.append(np.asarray(image.convert("RGBA"), dtype=int))
+            assert np.abs(layers[0] - layers[1])[..., 3].max() <= 9
+
+
+def test_link_of_an_earlier_version_shows_its_painted_layers(client: TestClient, explainer: Explainer) -> None:
+    story = tell(explainer, explainer.decide(14), limit=1)
+    told = story.explanation
+    picture = io.BytesIO()
+    Image.new("RGBA", (28, 28), (200, 0, 0, 120)).save(picture, "PNG")
+    painted = ("image/png", picture.getvalue())
+    names = ["test", "map-own", *(f"train-{j}" for j in told.listed)]
+    names += [f"map-{j}-{side}" for j in told.listed for side in ("test", "train")]
+    state = {"run": "gone", "test": 14, "target": told.target, "c": told.c, "show": 1}
+    snapshot = {"format": 1, "story": to_snapshot(story), "pair": None}
+    links = client.app.state.lifecycle.links  # type: ignore[attr-defined]
+    link = links.create("gone", "0" * 64, state, snapshot, dict.fromkeys(names, painted))
+    page = client.get(f"/s/{link.id}", headers=BROWSER)
+    assert page.status_code == 200
+    assert "<canvas" not in page.text
+    assert "Bottom: pixels that matter in the test image" in page.text
+    shown = re.findall(r'src="(/s/[^"]+)"', page.text)
+    assert {address.rsplit("/", 1)[1] for address in shown} == set(names)
+    for address in shown:
+        assert client.get(address).content == painted[1]
 
 
 def test_snapshot_equals_story(explainer: Explainer) -> None:
@@ -146,7 +198,7 @@ def test_snapshot_of_large_images_keeps_fewer(explainer: Explainer, monkeypatch:
     kept = capture(explainer, SharedState(explainer.decide(3), shown=40), wait_seconds=60, card=False)
     told = kept.story.explanation
     assert 0 < len(told.supporting) < 40
-    assert {f"map-{part.index}-test" for part in (*told.supporting, *told.opposing)} <= set(kept.media)
+    assert {f"map-{part.index}-difference.i16" for part in (*told.supporting, *told.opposing)} <= set(kept.media)
     assert sum(len(content) for _, content in kept.media.values()) <= 20_000
 
 

@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 from xda.attribution.ranking import Rank
 from xda.errors import InvalidRequestError, NotFoundError
 from xda.present.colour import OPACITY, Colours
-from xda.present.snapshots import SharedState, capture
+from xda.present.snapshots import SharedState, capture, painted
 from xda.settings import Settings
 from xda.web.api.models import LinkModel
 from xda.web.dependencies import CatalogDep, LinkStoreDep, SettingsDep
@@ -205,8 +205,20 @@ def stored_file(request: Request, media: tuple[str, bytes]) -> Response:
 async def get_shared_media(
     request: Request, links: LinkStoreDep, link: LinkId, name: Annotated[str, Path(max_length=64)]
 ) -> Response:
-    """Return a picture stored with a link."""
-    return stored_file(request, await run_in_threadpool(links.media, link, name))
+    """Return a picture stored with a link; a heat-map stored as numbers also as a layer, without ``.i16``."""
+
+    def picture() -> tuple[str, bytes]:
+        try:
+            return links.media(link, name)
+        except NotFoundError:
+            if not name.startswith("map-"):
+                raise
+            _, numbers = links.media(link, f"{name}.i16")
+        kept = links.get(link)
+        state = LinkRequest.model_validate(kept.state)
+        return painted(kept.snapshot, name, numbers, state.map, state.scale)
+
+    return stored_file(request, await run_in_threadpool(picture))
 
 
 @router.get("/s/{link}/card.png", operation_id="getSharedCard", include_in_schema=False)

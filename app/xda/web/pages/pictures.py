@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from xda.data.geometry import Place
 from xda.decision import Decision
+from xda.present.snapshots import place
 from xda.present.story import Story
 from xda.web.urls import Query, Urls
 from xda.web.view import View
@@ -189,15 +190,16 @@ class ServedPictures:
 
 @dataclass(frozen=True, slots=True)
 class StoredPictures:
-    """Pictures stored with a shared link."""
+    """Pictures stored with a shared link: heat-maps as signed numbers, or, in earlier links, as painted layers."""
 
     urls: Urls
     link: str
+    snapshot: Mapping[str, Any]
 
     @property
     def lower_row(self) -> LowerRow:
         """What stands under the training images."""
-        return "map"
+        return "difference" if self._signed else "map"
 
     def test(self) -> str:
         """Return the test image."""
@@ -209,15 +211,27 @@ class StoredPictures:
 
     def own_map(self) -> MapLayer:
         """Return the test image's own heat-map."""
-        return MapLayer("", self.urls.shared_media(self.link, "map-own"))
+        return self._map("map-own", "own")
 
     def evidence_map(self, group: Group) -> MapLayer | None:
-        """Return None: earlier links have no such map."""
-
-    def lower_map(self, index: int) -> MapLayer:
-        """Return the pair's map on the test image."""
-        return self.pair_map(index, "test")
+        """Return the map of all training images that support or oppose; None in earlier links, which have none."""
+        return self._map(f"map-{group}", "own") if self._signed else None
 
     def pair_map(self, index: int, side: Side) -> MapLayer:
-        """Return one of the two heat-maps of a pair."""
-        return MapLayer("", self.urls.shared_media(self.link, f"map-{index}-{side}"))
+        """Return one of the two heat-maps of a pair; of those with a signed one, only a pair page's has ``test``."""
+        return self._map(f"map-{index}-{side}", "pair")
+
+    def lower_map(self, index: int) -> MapLayer:
+        """Return the map under a training image, of the kind ``lower_row``."""
+        return self._map(f"map-{index}-{'difference' if self._signed else 'test'}", "pair")
+
+    @property
+    def _signed(self) -> bool:
+        return "places" in self.snapshot
+
+    def _map(self, name: str, group: str) -> MapLayer:
+        layer = self.urls.shared_media(self.link, name)
+        if not self._signed:
+            return MapLayer("", layer)
+        where = place(self.snapshot, name)
+        return MapLayer(self.urls.shared_media(self.link, f"{name}.i16"), layer, *where.grid, box_of(where), group)

@@ -104,7 +104,7 @@ async def get_shared(
 def stored_page(request: Request, link: Link, story: Story, view: View, shared: Shared) -> Response:
     """Render a page from a link's snapshot alone."""
     asked, urls = story.explanation, urls_of(request)
-    pictures = StoredPictures(urls, link.id)
+    pictures = StoredPictures(urls, link.id, link.snapshot)
     stored: dict[str, Any] | None = link.snapshot.get("pair")
     if stored is None:
         chrome = Chrome(title(asked, story.classes), None, SHARED)
