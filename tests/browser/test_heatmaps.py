@@ -276,4 +276,5 @@ def test_maps_in_memory_are_painted_at_once(page: Page) -> None:
     page.locator('a[rel="prev"]').click()
     expect(page.locator("h1")).to_have_text("Test image 14")
     assert page.evaluate("document.documentElement.dataset.maps") == "painted"
-    assert [url for url in requests if "/relevance/" in url] == []
+    # the next image may be fetched ahead meanwhile
+    assert [url for url in requests if "/relevance/" in url and "/14-" in url] == []
