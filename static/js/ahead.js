@@ -4,7 +4,7 @@
 // time without them, so that nothing flickers and nobody waits.
 import { painted, prepare } from "./heatmaps.js";
 
-const LONGEST_WAIT = 40;
+const LONGEST_WAIT = 16;
 // The page in memory may be this old, in milliseconds; a run can be rebuilt.
 const FRESH = 120_000;
 const ASK_AGAIN = 1_000;
