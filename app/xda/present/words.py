@@ -116,8 +116,9 @@ def measured_in_words(measured: MeasuredRemoval, names: Names) -> str:
     )
     says = f"still says {names[after]}" if before == after else f"says {names[after]}, no longer {names[before]}"
     unsolved = "" if measured.converged else ", NOT solved to its tolerance"
+    before_after = f"from {number(measured.before, 5)} to {number(measured.after, 5)}"
     return (
-        f"Measured by refit: {signed(measured.change)}, from {number(measured.before)} to {number(measured.after)}; "
+        f"Measured by refit: {signed(measured.change)}, {before_after}; "
         f"the surrogate {says}. Relative gap {number(max(0.0, measured.relative_gap), 2)}{unsolved}, "
         f"{number(measured.seconds, 2)} s. The features stay fixed: the network is not trained again."
     )
