@@ -84,13 +84,13 @@ def test_explain_ranks_as_the_explorer(
     assert ("of the average image" in out) == (rank == "image")
 
 
-def test_explain_refuses_a_picture_of_another_ranking(
-    capsys: pytest.CaptureFixture[str], run_path: Path, tmp_path: Path
-) -> None:
-    png = tmp_path / "x.png"
-    status, _, err = run(capsys, "explain", run_path, "--test", 3, "--png", png, "--rank", "image")
-    assert (status, png.exists()) == (2, False)
-    assert "leave out --png or --rank" in err
+def test_explain_draws_another_ranking(capsys: pytest.CaptureFixture[str], run_path: Path, tmp_path: Path) -> None:
+    asked = ("explain", run_path, "--test", 3, "--rank", "image", "--device", "cpu")
+    strongest = json.loads(run(capsys, *asked, "--json")[1])["supporting"][0]["index"]
+    svg = tmp_path / "x.svg"
+    for more in ((), ("--train", strongest)):
+        assert run(capsys, *asked, *more, "--svg", svg) == (0, f"{svg} is written.\n", "")
+        assert "sets this image apart" in " ".join(re.findall(r">([^<]*)</text>", svg.read_text()))
 
 
 def test_explain_says_when_surrogate_disagrees_with_network(

@@ -327,10 +327,6 @@ def _explain(options: argparse.Namespace) -> int:
         refuse_unwritable(kind, path)
     if options.train is not None and not figures:
         raise ConfigError("--train draws a pair: name the file with --png, --svg or --pdf.")
-    if figures and options.rank != "sum":
-        raise ConfigError(
-            f"--rank {options.rank}: the figure shows the ranking by sum; leave out --{figures[0][0]} or --rank."
-        )
     settings = _settings(options)
     with Explainer.open(options.run, device=settings.device, allow_factory=settings.allowed_factories) as explainer:
         test = explainer.find("test", options.test)
@@ -341,9 +337,9 @@ def _explain(options: argparse.Namespace) -> int:
         train = None if options.train is None else explainer.find("train", options.train)
         for kind, path in figures:
             if train is None:
-                write_explanation(explainer, kind, path, decision)
+                write_explanation(explainer, kind, path, decision, rank=options.rank)
             else:
-                write_pair(explainer, kind, path, decision, train)
+                write_pair(explainer, kind, path, decision, train, rank=options.rank)
             print(f"{path} is written.")
         if figures:
             return 0

@@ -13,17 +13,20 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from xda.attribution.ranking import Rank
 from xda.attribution.results import Contribution, PairRelevance
 from xda.data.preprocessing import Preprocessing
 from xda.explanation.run import Explainer
 from xda.numerals import signed
 from xda.present import canvas as canvas_module
 from xda.present import colour, png_figure
-from xda.present.canvas import Box, Canvas
+from xda.present.canvas import Bar, Box, Canvas, Picture, sign_colors
 from xda.present.colour import Colours
+from xda.present.named_sum import named_sum
 from xda.present.png_figure import Drawn
 from xda.present.raster import png
 from xda.present.story import Story, tell
+from xda.present.words import RANK_NAMES, ranking_in_words
 
 
 def flat(split: int) -> bytes:
@@ -42,7 +45,7 @@ def material(story: Story) -> Drawn:
     return Drawn(
         test_image=flat(40),
         train_images={index: flat(90) for index in listed},
-        own_map=relevance,
+        evidence=[PairRelevance(-1, sign * relevance, 0 * relevance, 0.0) for sign in (np.float32(1), 1, -1)],
         pairs={index: PairRelevance(index, relevance, -relevance, 0.0) for index in listed},
         preprocessing=Preprocessing(mode="L", size=(8, 8), mean=(0.0,), std=(1.0,)),
     )
@@ -102,6 +105,66 @@ def test_figure_on_one_scale_pales_the_weaker_maps(told: Story) -> None:
     shared = pixels(png(png_figure.explanation_canvas(told, given, one_scale=True)))
     assert area(own, half) == 0
     assert area(shared, half) >= 80 * 160
+
+
+def test_figure_lower_row_shows_only_what_a_pair_differs_in(told: Story) -> None:
+    """Pairs that are their share of the sum of their sign differ in nothing; on their own scale nothing is seen."""
+    given = material(told)
+    sums = (4.0, 4.0, -4.0)
+    own, supporting, opposing = (replace(each, attribution=of) for each, of in zip(given.evidence, sums, strict=True))
+    pairs = {
+        part.index: replace(
+            given.pairs[part.index], test=side.test * np.float32(0.25), attribution=side.attribution / 4
+        )
+        for parts, side in ((told.explanation.supporting, supporting), (told.explanation.opposing, opposing))
+        for part in parts
+    }
+    canvas = png_figure.explanation_canvas(told, replace(given, evidence=(own, supporting, opposing), pairs=pairs))
+    lower = [item for item in canvas.items if isinstance(item, Picture) and item.layer and item.side == png_figure.TILE]
+    shown = [np.asarray(item.layer.painted)[..., 3].max() for item in lower if item.layer and item.encoded == flat(40)]
+    assert shown == [0] * len(pairs)
+
+
+def test_figure_centre_shows_plain_image_own_map_and_both_sums(told: Story) -> None:
+    canvas = png_figure.explanation_canvas(told, material(told))
+    pictures = [item for item in canvas.items if isinstance(item, Picture)]
+    middle = [item for item in pictures if item.side != png_figure.TILE]
+    assert [item.layer is not None for item in middle] == [False, True, True, True]
+    _, _, opposing, supporting = middle
+    assert opposing.left < supporting.left
+    assert opposing.layer is not None
+    # the sum of the opposing side is negative on its left half, so in the colour of opposition
+    red, green, blue, _ = np.asarray(opposing.layer.painted)[0, 0]
+    assert (red, green, blue) == colour.ends()[0]
+
+
+@pytest.mark.parametrize("draw", [png_figure.explanation_canvas, png_figure.card_canvas])
+def test_figure_sum_is_told_by_label_with_bars_of_its_net(told: Story, draw: Callable[..., Canvas]) -> None:
+    canvas = draw(told, material(told))
+    summed = named_sum(told.by_class, told.classes, told.explanation.surrogate_logit)
+    words = [each.words for each in canvas.texts]
+    for part in summed.parts:
+        assert words[words.index(part.text) + 1] == part.name
+    bars = [item for item in canvas.items if isinstance(item, Bar)]
+    lengths = [item.box[2] - item.box[0] for item in bars]
+    longest = max(abs(part.value) for part in summed.parts)
+    assert lengths == pytest.approx([max(lengths) * abs(part.value) / longest for part in summed.parts], abs=1)
+    oppose, support = sign_colors("red-blue")
+    assert [item.color for item in bars] == [support if part.value > 0 else oppose for part in summed.parts]
+
+
+@pytest.mark.parametrize("rank", ["image", "removal"])
+def test_figure_of_other_ranking_says_so_and_has_no_lower_row(explainer: Explainer, rank: Rank) -> None:
+    told = tell(explainer, explainer.decide(14, against=9), limit=2, rank=rank)
+    canvas = png_figure.explanation_canvas(told, material(told))
+    words = " ".join(each.words for each in canvas.texts)
+    assert f"training images by what {RANK_NAMES[rank]}" in words
+    assert ranking_in_words(told.explanation).split(":")[0][:40] in words
+    assert "bottom:" not in words
+    pictures = [item for item in canvas.items if isinstance(item, Picture)]
+    assert len(pictures) == 4 + 2 * len(told.explanation.listed)
+    for each in (*told.explanation.supporting, *told.explanation.opposing):
+        assert signed(told.explanation.value(each)) in words
 
 
 def test_black_under_zero_relevance_stays_black_in_figure_and_card(told: Story) -> None:
@@ -175,6 +238,7 @@ def test_figure_items_do_not_overlap_or_leave_the_page(
     )
     canvas = draw(story, material(story))
     boxes = [(each.words, each.box) for each in canvas.texts] + [("a picture", box) for box in canvas.pictures]
+    boxes += [("a bar", item.box) for item in canvas.items if isinstance(item, Bar)]
     for (one, first), (other, second) in combinations(boxes, 2):
         assert not overlap(first, second), (one, other)
     for words, (left, top, right, bottom) in boxes:

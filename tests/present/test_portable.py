@@ -66,8 +66,8 @@ def blocks(image: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def test_pdf_embeds_each_image_once(canvas: Canvas) -> None:
-    # two greys; three layers (the own map is larger than that of the pairs), with two masks
-    assert pdf(canvas).count(b"/Subtype /Image") == 2 + 3 + 2
+    # two greys; layers of either sign in both sizes, that of the pairs and that of the middle; a mask for each size
+    assert pdf(canvas).count(b"/Subtype /Image") == 2 + 4 + 2
 
 
 def test_pdf_keeps_maps_of_one_sign_and_two_strengths_apart() -> None:

@@ -72,8 +72,8 @@ def test_svg_map_is_a_transparent_layer_of_the_same_pixels(told: Story) -> None:
     drawn = material(told)
     root = ET.fromstring(svg(explanation_canvas(told, drawn)))
     layers = [each for each in root.iter(f"{SVG}image") if each.get("id") is None]
-    assert len(layers) == 2 * len(drawn.pairs) + 1
-    expected = {rgba(sign * drawn.own_map, 1.0).tobytes() for sign in (1, -1)}
+    assert len(layers) == 2 * len(drawn.pairs) + 3
+    expected = {rgba(sign * drawn.evidence[0].test, 1.0).tobytes() for sign in (1, -1)}
     for layer in layers:
         with Image.open(io.BytesIO(content_of(layer))) as image:
             assert image.convert("RGBA").tobytes() in expected
@@ -129,7 +129,7 @@ def photographs(story: Story) -> Drawn:
     return Drawn(
         test_image=jpeg(0),
         train_images={index: jpeg(index) for index in listed},
-        own_map=relevance(),
+        evidence=[PairRelevance(-1, relevance(), relevance(), 0.0) for _ in range(3)],
         pairs={index: PairRelevance(index, relevance(), relevance(), 0.0) for index in listed},
         preprocessing=Preprocessing(mode="RGB", size=(224, 224), mean=(0.5,) * 3, std=(0.5,) * 3, resize=256),
     )

@@ -1,4 +1,4 @@
-"""A canvas for figures: text that stays within its room, originals, heat-maps, and the sum as two bars.
+"""A canvas for figures: text that stays within its room, originals, heat-maps and bars.
 
 A canvas is a list of what stands where. ``xda.present.raster``, ``vector`` and ``portable`` paint it as PNG, SVG and
 PDF, so all three show the same. Every item has its box, so that a test can measure that nothing lies on anything else.
@@ -282,24 +282,6 @@ class Canvas:
     def bar(self, box: Box, color: Color) -> None:
         """Fill a rectangle; an edge at a whole number lies between two pixels."""
         self.items.append(Bar(box, color))
-
-    def balance(self, supporting: float, opposing: float, logit: float, colours: Colours, box: Box) -> None:
-        """Draw the sum as two bars: support from zero to the right, opposition back from there to the logit."""
-        left, top, right, bottom = box
-        oppose, support = sign_colors(colours)
-        low, high = min(0.0, logit), max(supporting, 0.0)
-        span = (high - low) or 1.0
-
-        def x(value: float) -> float:
-            return left + (value - low) / span * (right - left)
-
-        half = top + (bottom - top) // 2
-        ends = (x(0), x(supporting), x(supporting + opposing))
-        self.bar((ends[0], top, max(ends[0], ends[1]) + 1, half - 1), support)
-        self.bar((min(ends[1], ends[2]), half + 1, ends[1] + 1, bottom + 1), oppose)
-        self.bar((ends[0] - 1, top - 6, ends[0] + 1, bottom + 7), INK)
-        self.bar((ends[2] - 2, top - 6, ends[2] + 2, bottom + 7), INK)
-        self.pictures.append((left, top - 6, right, bottom + 6))
 
     def end(self, height: float) -> None:
         """Cut the canvas to a height."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+from xda.attribution.ranking import Rank
 from xda.decision import Decision
 from xda.errors import ConfigError
 from xda.present import portable, raster, vector
@@ -50,18 +51,22 @@ def refuse_unwritable(kind: Kind, path: Path) -> None:
         raise ConfigError(f"--{kind} {path} is a folder; name a file.")
 
 
-def write_explanation(explainer: Explainer, kind: Kind, path: Path, decision: Decision, *, limit: int = 6) -> None:
+def write_explanation(
+    explainer: Explainer, kind: Kind, path: Path, decision: Decision, *, limit: int = 6, rank: Rank = "sum"
+) -> None:
     """Explain a decision and write the figure to a file; parameters and errors as for ``Explainer.explain``."""
-    story = tell(explainer, decision, limit=limit)
-    own = explainer.own_relevance(decision, blank=True)
-    pairs = explainer.relevance(decision, story.explanation.listed, blank=True)
-    drawn = Drawn.of(explainer, decision, own.result(), pairs.result())
+    story = tell(explainer, decision, limit=limit, rank=rank)
+    evidence = explainer.evidence_relevance(decision, blank=True)
+    pairs = explainer.relevance(decision, story.explanation.listed, blank=True, rank=rank)
+    drawn = Drawn.of(explainer, decision, evidence.result(), pairs.result())
     path.write_bytes(FORMATS[kind].paint(explanation_canvas(story, drawn)))
 
 
-def write_pair(explainer: Explainer, kind: Kind, path: Path, decision: Decision, train: int) -> None:
+def write_pair(
+    explainer: Explainer, kind: Kind, path: Path, decision: Decision, train: int, *, rank: Rank = "sum"
+) -> None:
     """Write the figure of one training image's share of a decision; errors as for ``pair_facts``."""
     parts = explainer.decompose(decision)
-    facts, told = pair_facts(explainer, parts, train), parts.explanation(0)
-    (pair,) = explainer.relevance(decision, [train], blank=True).result()
+    facts, told = pair_facts(explainer, parts, train, rank), parts.explanation(0, by=rank)
+    (pair,) = explainer.relevance(decision, [train], blank=True, rank=rank).result()
     path.write_bytes(FORMATS[kind].paint(pair_canvas(facts, told, DrawnPair.of(explainer, told, pair))))

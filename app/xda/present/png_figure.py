@@ -1,8 +1,9 @@
-"""PNG pictures of an explanation: the figure in the layout of the paper, and the card for chat programs.
+"""Pictures of an explanation: the figure in the layout of the paper, and the card for chat programs.
 
 In: a story, the original images and the heat-maps. Out: a canvas. The layout is that of the authors (method
-section 4): the test image and its own heat-map in the middle, opposing training images to the left, supporting ones to
-the right, strongest next to the centre; above each training image its side of the relevance, below it the test image's.
+section 4): the test image and its heat-maps in the middle, opposing training images to the left, supporting ones to the
+right, strongest next to the centre; above each training image its side of the relevance, below it, on the test image,
+what the pair differs in from all of its sign.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from xda.attribution.results import Contribution, PairRelevance
+from xda.attribution.results import Contribution, PairRelevance, difference
 from xda.data.decoding import dimensions
 from xda.data.geometry import Resizing, place_of
 from xda.decision import Decision
 from xda.numerals import signed, terms
 from xda.present.canvas import FAINT, Canvas, Color, line_height, sign_colors, wrapped
 from xda.present.colour import Colours, full_scale, rgba
+from xda.present.named_sum import MOST_NAMED, named_sum
 from xda.present.story import Story
 from xda.present.words import (
     RANK_NAMES,
@@ -30,6 +32,7 @@ from xda.present.words import (
     filter_in_words,
     intercept_in_words,
     question,
+    ranking_in_words,
     source_in_words,
     sum_in_words,
 )
@@ -60,8 +63,9 @@ class Drawn:
     """The encoded original."""
     train_images: Mapping[int, bytes]
     """Encoded originals of the listed training images."""
-    own_map: Map
-    """The test image's own heat-map, shape (H, W)."""
+    evidence: Sequence[PairRelevance]
+    """The test image's own map, then those of all supporting and of all opposing training images on it, as
+    ``evidence_relevance`` gives them; empty for a card."""
     pairs: Mapping[int, PairRelevance]
     """By training image."""
     preprocessing: Resizing
@@ -69,20 +73,22 @@ class Drawn:
 
     @classmethod
     def of(
-        cls, explainer: Explainer, decision: Decision, own: Sequence[PairRelevance], pairs: Sequence[PairRelevance]
+        cls, explainer: Explainer, decision: Decision, evidence: Sequence[PairRelevance], pairs: Sequence[PairRelevance]
     ) -> Drawn:
-        """Take the originals to the results of ``own_relevance`` and ``relevance``."""
+        """Take the originals to the results of ``evidence_relevance`` and ``relevance``."""
         return cls(
             test_image=explainer.image("test", decision.test)[0],
             train_images={pair.train_index: explainer.image("train", pair.train_index)[0] for pair in pairs},
-            own_map=own[0].test,
+            evidence=tuple(evidence),
             pairs={pair.train_index: pair for pair in pairs},
             preprocessing=explainer.preprocessing,
         )
 
 
-TILE, GAP, MARGIN, CENTRE, APART = 160, 16, 48, 344, 56
+TILE, GAP, MARGIN, CENTRE, APART = 160, 16, 48, 512, 56
 """Pixels: a training image, between two, around all, the middle, and on both sides of it."""
+WIDEST_PART = 220
+"""Most pixels of a part of the sum."""
 NAME = 18
 """Size of the letters of a class's name over a training image."""
 
@@ -108,8 +114,11 @@ def explanation_canvas(story: Story, drawn: Drawn, *, colours: Colours = "red-bl
     shared = _pair_scale(drawn.pairs, one_scale)
     oppose_color, support_color = sign_colors(colours)
 
-    def painted(relevance: Map) -> Image.Image:
-        return Image.fromarray(rgba(relevance, full_scale(relevance) if shared is None else shared, colours))
+    own, *sides = drawn.evidence
+    all_supporting, all_opposing = sides
+
+    def painted(relevance: Map, full: float) -> Image.Image:
+        return Image.fromarray(rgba(relevance, full if shared is None else shared, colours))
 
     test_place = place_of(dimensions(drawn.test_image), drawn.preprocessing)
     canvas.text((MARGIN, 40), question(told, names), 40, room=room, bold=True)
@@ -130,14 +139,26 @@ def explanation_canvas(story: Story, drawn: Drawn, *, colours: Colours = "red-bl
     n_lines = max((len(lines) for lines, _ in labels.values()), default=1)
     value = head + line_height(20) + 14
     top = round(value + line_height(20) + n_lines * line_height(NAME) + 6)
-    rows = 3 * TILE + 2 * GAP
+    # the other rankings change no map on the test image, so there is nothing to tell pairs apart
+    apart = told.rank == "sum"
+    rows = 3 * TILE + 2 * GAP if apart else 2 * TILE + GAP
     side = (rows - GAP) // 2
-    inset = centre + (CENTRE - side) // 2
-    canvas.original(drawn.test_image, inset, top, side)
-    own = Image.fromarray(rgba(drawn.own_map, full_scale(drawn.own_map), colours))
-    canvas.covered(drawn.test_image, own, test_place, inset, top + side + GAP, side)
-    words = "test image; below: with its heat-map"
-    canvas.text((centre + CENTRE / 2, top - 8), words, NAME, FAINT, room=CENTRE, anchor="md")
+    middle = (
+        (None, "test image", "md"),
+        ((own.test, full_scale(own.test)), "with its heat-map", "md"),
+        ((all_opposing.test, full_scale(*(each.test for each in sides))), "all opposing together", "ma"),
+        ((all_supporting.test, full_scale(*(each.test for each in sides))), "all supporting together", "ma"),
+    )
+    for place, (over, words, anchor) in enumerate(middle):
+        left = centre + (CENTRE - 2 * side - GAP) // 2 + place % 2 * (side + GAP)
+        above = top + place // 2 * (side + GAP)
+        if over is None:
+            canvas.original(drawn.test_image, left, above, side)
+        else:
+            layer = Image.fromarray(rgba(*over, colours))
+            canvas.covered(drawn.test_image, layer, test_place, left, above, side)
+        edge = top - 8 if anchor == "md" else top + rows + 8
+        canvas.text((left + side / 2, edge), words, NAME, FAINT, room=side, anchor=anchor)
 
     def column(part: Contribution, left: int, color: Color) -> None:
         pair, image, middle = drawn.pairs[part.index], drawn.train_images[part.index], left + TILE / 2
@@ -145,9 +166,13 @@ def explanation_canvas(story: Story, drawn: Drawn, *, colours: Colours = "red-bl
         below = value + line_height(20)
         canvas.block((middle, below), names[part.label], NAME, color, room=TILE, most=2, anchor="ma")
         train_place = place_of(dimensions(image), drawn.preprocessing)
-        canvas.covered(image, painted(pair.train), train_place, left, top, TILE)
+        canvas.covered(image, painted(pair.train, full_scale(pair.train)), train_place, left, top, TILE)
         canvas.original(image, left, top + TILE + GAP, TILE)
-        canvas.covered(drawn.test_image, painted(pair.test), test_place, left, top + 2 * (TILE + GAP), TILE)
+        if apart:
+            # on the scale of the pair's own map, so that nothing is seen where there is no difference
+            rest = difference(pair, all_supporting if part.attribution > 0 else all_opposing)
+            layer = painted(rest, full_scale(pair.test))
+            canvas.covered(drawn.test_image, layer, test_place, left, top + 2 * (TILE + GAP), TILE)
         canvas.text((middle, top + rows + 8), f"#{part.index:,}", 16, FAINT, room=TILE, anchor="ma")
         if part.intercept:
             words = f"intercept {signed(part.intercept)}"
@@ -159,11 +184,8 @@ def explanation_canvas(story: Story, drawn: Drawn, *, colours: Colours = "red-bl
         column(part, right + place * (TILE + GAP), support_color)
 
     foot = top + rows + (2 if told.intercept else 1) * line_height(16) + 28
-    sums = told.sum_supporting, told.sum_opposing, told.total
-    if told.rank == "removal":
-        sums = -sums[0], -sums[1], -sums[2]
-    canvas.balance(*sums, colours, (MARGIN, foot, width - MARGIN, foot + 36))
-    at = canvas.block((MARGIN, foot + 54), sum_in_words(told, names), 22, room=room, most=2, bold=True)
+    at = _named_sum(canvas, story, (MARGIN, foot), room, colours) + 14
+    at = canvas.block((MARGIN, at), sum_in_words(told, names), 22, room=room, most=2, bold=True)
     if told.intercept:
         at = canvas.block((MARGIN, at), intercept_in_words(told.intercept), 18, room=room, most=2)
     at = canvas.block((MARGIN, at + 9), _footnote(story, one_scale), 18, FAINT, room=room, most=3)
@@ -174,12 +196,32 @@ def explanation_canvas(story: Story, drawn: Drawn, *, colours: Colours = "red-bl
     return canvas
 
 
+def _named_sum(canvas: Canvas, story: Story, at: tuple[float, float], room: float, colours: Colours) -> float:
+    """Draw the net of each strong label and what is left, each with a bar; return the bottom."""
+    left, top = at
+    summed = named_sum(story.by_class, story.classes, story.explanation.total)
+    oppose, support = sign_colors(colours)
+    sign = -1 if story.explanation.rank == "removal" else 1
+    width = min(WIDEST_PART, room / (MOST_NAMED + 1))
+    longest = max((abs(part.value) for part in summed.parts), default=0.0) or 1.0
+    bar = top + line_height(20) + line_height(16) + 4
+    for place, part in enumerate(summed.parts):
+        x, color = left + place * width, support if sign * part.value > 0 else oppose
+        canvas.text((x, top), part.text, 20, color, room=width - GAP, bold=True)
+        canvas.text((x, top + line_height(20)), part.name, 16, FAINT, room=width - GAP)
+        canvas.bar((x, bar, x + max(1.0, (width - GAP) * abs(part.value) / longest), bar + 10), color)
+    return bar + 10
+
+
 def _footnote(story: Story, one_scale: bool) -> str:
-    scale = "all pairs on one scale" if one_scale else "each map on its own scale"
-    return (
-        "Top: relevance on the training image; middle: the training image; bottom: the pair's relevance on the test "
-        f"image; {scale}; no colour where it is zero."
-    )
+    told = story.explanation
+    scale = "all pairs on one scale" if one_scale else "each pair's maps on their own scale"
+    rows = "below: the training image"
+    if told.rank == "sum":
+        lower = "pixels of the test image on which it draws more, or less, than its side does on the whole"
+        rows = f"middle: the training image; bottom: {lower}"
+    words = f"Top: pixels that matter in the training image; {rows}; {scale}; no colour where it is zero."
+    return " ".join(filter(None, (words, ranking_in_words(told))))
 
 
 def _subtitle(story: Story) -> str:
@@ -225,10 +267,7 @@ def card_canvas(story: Story, drawn: Drawn, *, colours: Colours = "red-blue") ->
     canvas.text((middle - 44, top - 22), against, 22, oppose_color, room=half, anchor="rs")
     canvas.text((middle + centre + 44, top - 22), speaking, 22, support_color, room=half, anchor="ls")
 
-    sums = told.sum_supporting, told.sum_opposing, told.total
-    if told.rank == "removal":
-        sums = -sums[0], -sums[1], -sums[2]
-    canvas.balance(*sums, colours, (48, 500, CARD_SIZE[0] - 48, 532))
-    canvas.text((48, 556), sum_in_words(told, names), 26, room=room, bold=True)
+    _named_sum(canvas, story, (48, 478), room, colours)
+    canvas.text((48, 562), sum_in_words(told, names), 26, room=room, bold=True)
     canvas.text((CARD_SIZE[0] - 48, 44), "DualXDA Explorer", 22, FAINT, room=220, anchor="ra")
     return canvas

@@ -111,7 +111,7 @@ def capture(explainer: Explainer, state: SharedState, *, wait_seconds: float, ca
     if card:
         shown_on_it = {part.index for part in (*told.supporting[:ON_CARD], *told.opposing[:ON_CARD])}
         on_card = [pair for pair in pairs if pair.train_index in shown_on_it]
-        pictures = Drawn.of(explainer, state.decision, whole[:1], on_card)
+        pictures = Drawn.of(explainer, state.decision, (), on_card)
         media["card"] = ("image/png", png(card_canvas(drawn, pictures, colours=state.colours)))
     originals = {"test": explainer.images.place("test", state.decision.test)}
     originals |= {f"train-{each.train_index}": explainer.images.place("train", each.train_index) for each in pairs}

@@ -190,12 +190,12 @@ async def get_figure(
     headers = fresh(request, run_tag(request, explainer.digest))
     story = await run_in_threadpool(told, explainer, test, view)
     decision = story.explanation.decision
-    own = await finished(explainer.own_relevance(decision, blank=True), settings)
+    evidence = await finished(explainer.evidence_relevance(decision, blank=True), settings)
     partners = story.explanation.listed
     pairs = await finished(explainer.relevance(decision, partners, blank=True, rank=view.rank), settings)
 
     def canvas() -> Canvas:
-        drawn = Drawn.of(explainer, decision, own, pairs)
+        drawn = Drawn.of(explainer, decision, evidence, pairs)
         return explanation_canvas(story, drawn, colours=view.colours, one_scale=view.scale == "page")
 
     return await figure_response(request, canvas, headers, attachment_name(explainer, decision))
