@@ -75,8 +75,8 @@ lighthouse: $(TOOLS) $(PAGES) $(LIGHTHOUSE) ## Lighthouse's scores of gallery, e
 dist: $(DEV) $(PAGES) ## Build wheel and source distribution into dist/
 	@$(BIN)/python -m build
 
-screenshots: $(TOOLS) $(PAGES) ## Retake the README's pictures
-	@[ -d runs/mnist-cnn ] || $(BIN)/xda demo --no-serve
+screenshots: $(TOOLS) $(CLOTHING) $(PAGES) ## Retake the README's pictures
+	@[ -d runs/clothing-efficientnet-lite0 ] || $(BIN)/xda demo clothing --no-serve
 	@CHROMIUM=$${CHROMIUM:-$$(cat $(TOOLS))} $(BIN)/python -m tests.screenshots
 
 image: ## Build the container image: make image IMAGE=dualxda-explorer

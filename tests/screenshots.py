@@ -27,10 +27,12 @@ def main(run: Path) -> None:
 
     TARGET.mkdir(parents=True, exist_ok=True)
     with Explainer.open(run, device="cpu") as explainer:
-        # The README shows a 4 that the network takes for a 9: the one with the highest confidence.
-        found = explainer.gallery(GalleryFilter(label=4, predicted=9), order="-margin", limit=1)
+        # The README shows a t-shirt that the network takes for a dress: the one with the highest confidence.
+        label, predicted = explainer.classes.index("t-shirt"), explainer.classes.index("dress")
+        found = explainer.gallery(GalleryFilter(label=label, predicted=predicted), order="-margin", limit=1)
         test = found.items[0].index
-        names = {"run": explainer.id, "test": test, "train": explainer.explain(test).supporting[0].index}
+        strongest = explainer.explain(test, against=label).supporting[0]
+        names = {"run": explainer.id, "test": test, "train": strongest.index}
     with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=CHROMIUM_ARGUMENTS
@@ -40,10 +42,12 @@ def main(run: Path) -> None:
             for name, path in PICTURES.items():
                 page.goto(url + path.format(**names))
                 page.wait_for_load_state("networkidle")
+                while page.evaluate("document.documentElement.dataset.maps") == "waiting":
+                    page.wait_for_timeout(100)
                 page.screenshot(path=TARGET / f"{name}.png")
                 print(TARGET / f"{name}.png")
         browser.close()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "runs/mnist-cnn"))
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "runs/clothing-efficientnet-lite0"))
