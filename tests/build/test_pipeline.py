@@ -172,7 +172,7 @@ def test_build_on_full_disk_keeps_old_run_and_continues(world: World, tmp_path: 
             return str(error)
         return ""
 
-    with small_disk(tmp_path / "disk", 16_000_000) as disk:
+    with small_disk(tmp_path / "disk", 32_000_000) as disk:
         out = disk / "run"
         shutil.copytree(world.run, out)
         digest = RunFolder.open(out).digest
@@ -189,6 +189,7 @@ def test_build_on_full_disk_keeps_old_run_and_continues(world: World, tmp_path: 
                 assert served.explain(4) == explanation
                 free = free + 200_000 if found[1] in failed else 20_000
                 failed.append(found[1])
+                assert free < 32_000_000, failed  # else no attempt could ever succeed
                 leave_free(disk, free)
             assert [entry.c for entry in RunFolder.open(out).manifest.surrogates] == [1e-3]
             # the old run, replaced, is still there for those who have it open
