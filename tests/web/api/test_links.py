@@ -115,7 +115,7 @@ def test_link_of_changed_run_shows_snapshot(
         assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
         assert opened.get(address, headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
         if address.endswith(".i16"):
-            assert len(answer.content) == 4 + 2 * 28 * 28
+            assert len(answer.content) == 8 + 2 * 28 * 28
         else:
             with Image.open(io.BytesIO(answer.content)) as image:
                 assert image.size == (28, 28)
