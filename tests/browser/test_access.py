@@ -242,4 +242,4 @@ def test_pair_page_opens_from_the_first_tile(page: Page) -> None:
     for picture in page.locator(".pair-panel .stack").all():
         box = picture.bounding_box()
         assert box is not None
-        assert box["width"] == box["height"] == 504
+        assert box["width"] == box["height"] == 900 - 264  # the window less what stands above the pair
