@@ -133,7 +133,7 @@ def test_comparison_of_run_without_heatmaps_shows_other_maps(
 ) -> None:
     queue = DeviceQueue()
     client = make_client(Catalog([unmapped, explainer], {}, queue))
-    page = client.get(f"/r/{first}/test/3/compare?with={second}")
+    page = client.get(f"/r/{first}/test/3/compare?with={second}&against=none")
     assert page.status_code == 200
     assert REASON in page.text
     drawn = set(re.findall(r"/media/(\w+)/relevance/", page.text))

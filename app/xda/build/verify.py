@@ -31,6 +31,8 @@ from xda.surrogate.certificate import coef_of_support
 
 SUM_RTOL = 1e-5
 """Allowed relative deviation of the sum of all attributions from the surrogate's logit."""
+CANCELLED = 1e-6
+"""A logit is compared relative to itself, or to this share of all that is added and taken away, if that is more."""
 GAP_FLOOR = 1e-9
 """Recomputed duality gaps below this are rounding."""
 N_RECOMPUTED = 64
@@ -145,7 +147,9 @@ def _check_decomposition(run: RunFolder, entry: SurrogateEntry, device: DeviceCh
             rows, weights = support.weights(target)
             values = attributions(weights, features.products(rows, queries[chosen]))
             expected = logits[chosen, target]
-            deviation = np.abs(values.sum(axis=0) - expected) / np.maximum(1e-12, np.abs(expected))
+            # Contributions that cancel to nearly nothing leave their rounding, so the scale has a floor.
+            scale = np.maximum(np.abs(expected), CANCELLED * np.abs(values).sum(axis=0) + 1e-12)
+            deviation = np.abs(values.sum(axis=0) - expected) / scale
             worst = max(worst, float(deviation.max()))
             for column, test in enumerate(chosen.tolist()):
                 worst_index = max(worst_index, _index_deviation(index, test, rows, values[:, column]))
