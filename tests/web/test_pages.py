@@ -19,7 +19,7 @@ from tests.web.conftest import MakeClient
 from xda import numerals
 from xda.attribution.results import difference
 from xda.explanation.run import Explainer
-from xda.present.colour import levels
+from xda.present.colour import full_scale, levels
 from xda.present.signed_maps import unpack
 from xda.present.words import fidelity_in_words
 from xda.settings import resource_dir
@@ -280,8 +280,8 @@ def test_signed_map_is_the_map_to_rounding(client: TestClient, explainer: Explai
             bodies.append(answer.content)
         assert bodies[0] == bodies[1]
         found, scale = unpack(bodies[0], 28)
-        assert scale == np.abs(relevance).max()
-        assert np.abs(found - relevance).max() <= scale / 65000
+        assert scale == full_scale(relevance)
+        assert np.abs(found - relevance).max() <= np.abs(relevance).max() / 65000
 
 
 def test_page_shows_difference_on_the_scale_of_the_pair(client: TestClient, explainer: Explainer) -> None:
@@ -295,9 +295,9 @@ def test_page_shows_difference_on_the_scale_of_the_pair(client: TestClient, expl
             (href,) = (each for each in shown if f"/14-{pair.train_index}-4/difference.i16" in each)
             found, scale = unpack(client.get(href).content, 28)
             # batches of another size round differently
-            assert scale == pytest.approx(np.abs(pair.test).max(), rel=1e-6)
-            expected = np.clip(difference(pair, side), -scale, scale)
-            assert np.abs(found - expected).max() <= scale / 65000
+            assert scale == pytest.approx(full_scale(pair.test), rel=1e-6)
+            expected = difference(pair, side)
+            assert np.abs(found - expected).max() <= np.abs(pair.test).max() / 65000
             painted = client.get(href.replace(".i16", ".png"))
             with Image.open(io.BytesIO(painted.content)) as image:
                 assert np.abs(np.asarray(image, dtype=int) - levels(expected, scale)).max() <= 1
@@ -311,8 +311,8 @@ def test_page_shows_both_sums_of_maps_on_one_scale(client: TestClient, explainer
         (href,) = re.findall(rf'data-map="([^"]+/14-{name}-4/test.i16)"', page)
         found, scale = unpack(client.get(href).content, 28)
         scales.append(scale)
-        assert np.abs(found - group.test).max() <= scale / 65000
-    assert scales == [max(float(np.abs(group.test).max()) for group in groups)] * 2
+        assert np.abs(found - group.test).max() <= np.abs(group.test).max() / 65000
+    assert scales == [full_scale(*(group.test for group in groups))] * 2
 
 
 def test_one_scale_gives_equal_colour_for_equal_relevance(client: TestClient, explainer: Explainer) -> None:
@@ -321,7 +321,7 @@ def test_one_scale_gives_equal_colour_for_equal_relevance(client: TestClient, ex
     told = explainer.explain(14, limit=3)
     listed = [part.index for part in (*told.supporting, *told.opposing)]
     pairs = explainer.relevance(14, listed).result(30)
-    largest = max(float(np.abs(side).max()) for pair in pairs for side in (pair.test, pair.train))
+    scale = full_scale(*(side for pair in pairs for side in (pair.test, pair.train)))
     _, supporting, opposing = explainer.evidence_relevance(14).result(30)
     seen = 0
     for pair in pairs:
@@ -331,14 +331,14 @@ def test_one_scale_gives_equal_colour_for_equal_relevance(client: TestClient, ex
             assert query in href
             with Image.open(io.BytesIO(client.get(href).content)) as image:
                 entries = np.asarray(image)
-            expected = levels(relevance, largest)
+            expected = levels(relevance, scale)
             np.testing.assert_array_equal(entries, expected)
             seen += 1
     assert seen == 2 * len(listed)
     # the own map, a sum over all training images, fills a scale of its own
     own = explainer.own_relevance(14).result(30)[0].test
     with Image.open(io.BytesIO(client.get(next(h for h in hrefs if "/14-own-4/" in h)).content)) as image:
-        np.testing.assert_array_equal(np.asarray(image), levels(own, float(np.abs(own).max())))
+        np.testing.assert_array_equal(np.asarray(image), levels(own, full_scale(own)))
 
 
 @pytest.mark.parametrize(
