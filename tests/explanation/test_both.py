@@ -229,8 +229,9 @@ def test_other_rankings_equal_the_slow_twins(asked: Asked, how: dict[str, Any]) 
     assert image.sum_supporting + image.sum_opposing == pytest.approx(
         image.surrogate_logit - float(image.baseline_logit or 0), rel=1e-4, abs=1e-5
     )
+    # The products are float32; their rounding is relative to the terms before they cancel over the classes.
     assert whole.effects.values.sum() == pytest.approx(
-        -float(np.vdot(surrogate.coef, whole.effects.response.u)), abs=1e-6 * np.abs(whole.effects.values).sum()
+        -float(np.vdot(surrogate.coef, whole.effects.response.u)), abs=1e-5 * np.abs(whole.effects.values).sum()
     )
 
 
