@@ -111,7 +111,7 @@ def test_readme_fits_a_newcomer() -> None:
 
 
 IN_EXAMPLES = ("outliers", "stripes", "pixel_shuffle")
-"""What pages of docs/how-to make as an example."""
+"""Things that pages of docs/how-to make as an example."""
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

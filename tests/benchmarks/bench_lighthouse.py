@@ -31,7 +31,7 @@ TEST = 115
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What Lighthouse found on one page and device."""
+    """Lighthouse's findings on one page and device."""
 
     page: str
     device: str

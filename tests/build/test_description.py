@@ -1,4 +1,4 @@
-"""What a run's record says about a finished build."""
+"""The record of a run describes its finished build."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Asked:
     explainer: DecisionExplainer[Any, list[Any]]
     query: Any
     several: list[Any]
-    """Of the first images, as many as ``SEVERAL``."""
+    """One for each of the first ``SEVERAL`` images."""
     features: NDArray[np.float64]
     """phi of that image."""
 

@@ -1,4 +1,4 @@
-"""What is asked of a model in memory: the predicted class or one for each image, and no class against itself."""
+"""Queries of a model in memory: the predicted class or one for each image, and no class against itself."""
 
 from __future__ import annotations
 

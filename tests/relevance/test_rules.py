@@ -24,7 +24,7 @@ class Example:
 
     layer: rules.Layer
     shapes: tuple[tuple[int, ...], ...]
-    """Of the inputs of one image."""
+    """Shape of the inputs of one image."""
     options: dict[str, Any] = field(default_factory=dict)
     tolerance: float = 1e-9
 

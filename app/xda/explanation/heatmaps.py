@@ -58,7 +58,7 @@ class MapRequest:
     intercept: float = 0.0
     """The intercept's part of the attribution, which is in no map."""
     train_relevance: NDArray[np.float64] | None = None
-    """What the map on the training image starts from, shape (d,); None: ``relevance``."""
+    """Start of the map on the training image, shape (d,); None: ``relevance``."""
 
     @property
     def attribution(self) -> float:

@@ -29,7 +29,7 @@ class Panel:
     classes: tuple[str, ...]
     test_image: NDArray[Any]
     train_images: Mapping[int, NDArray[Any]]
-    """Of the listed training images, by their index."""
+    """One for each listed training image, by its index."""
     own_map: NDArray[np.float32]
     """The test image's own heat-map, shape (H, W)."""
     pairs: Mapping[int, PairRelevance]

@@ -1,4 +1,4 @@
-"""What the rankings "for this image" and "effect of removal" need, made or read when it is first asked for.
+"""Makes or reads the arrays of the rankings "for this image" and "effect of removal" at first use.
 
 In: the training set as the surrogates see it, and arrays that the build may have stored. Out: for each decision the
 object that its decomposition asks (``xda.attribution.decomposition.OtherRankings``). Safe to use from many threads.

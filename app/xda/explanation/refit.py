@@ -26,7 +26,7 @@ class MeasuredRemoval:
     removed: tuple[int, ...]
     """Positions in the training set, ascending."""
     logits_before: tuple[float, ...]
-    """Of the surrogate, one for each class."""
+    """Logits of the surrogate, one for each class."""
     logits_after: tuple[float, ...]
     estimate: float
     """Predicted change: the sum of the removal effects."""

@@ -22,7 +22,7 @@ DETAIL = 2
 """Pixels of an embedded photograph for each unit of the figure: sharp in print and on dense screens."""
 
 STEP = 5
-"""Of 255; opacities of a large map are rounded to a multiple of it, at most 1 % from what they were."""
+"""Step of 255 to which opacities of a large map are rounded: they change by at most 1 %."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,10 +37,10 @@ RAMP = (260, 18)
 
 @dataclass(frozen=True, slots=True)
 class DrawnPair:
-    """What is drawn of a pair, besides its numbers."""
+    """The pictures and maps of a pair's figure."""
 
     names: tuple[str, ...]
-    """Of the classes."""
+    """Names of the classes."""
     test_image: bytes
     """The encoded original."""
     train_image: bytes

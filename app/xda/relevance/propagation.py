@@ -14,7 +14,7 @@ from xda.relevance.nodes import call
 from xda.relevance.rules import Terms
 
 _OWN_BLOCK = 4
-"""From so many seeds on one image, the seeds share its activations without copies."""
+"""Number of seeds on one image from which they share its activations without copies."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ _PROBES = 3
 _CONSERVED = 1e-3
 """Largest allowed loss or gain of relevance, relative to its sum."""
 _FAINT = 1e-3
-"""From features below this, the rules' stabiliser of 1e-6 takes more than a thousandth of the relevance."""
+"""Below this size of features the rules' stabiliser of 1e-6 takes more than a thousandth of the relevance."""
 _SAME = 1e-3
 """Largest allowed deviation of the canonical form's features, relative to the largest feature."""
 

@@ -27,7 +27,7 @@ from xda.relevance.tracing import trace
 torch.fx.wrap("stochastic_depth")
 
 SHAPE = (4, 4, 6)
-"""Of the image; of every signal too."""
+"""Shape of the image and of every signal."""
 
 Arm = Callable[[torch.Tensor], torch.Tensor]
 
@@ -38,7 +38,7 @@ class Example:
 
     operation: Callable[..., torch.Tensor]
     arms: tuple[Arm, ...] = (lambda x: x,)
-    """What makes the operation's signals of the image."""
+    """Makes the operation's signals from the image."""
     options: dict[str, Any] = field(default_factory=dict)
     signals: int = 1
     """How many of the signals take relevance."""

@@ -19,7 +19,7 @@ Group = Literal["own", "for", "against"]
 
 
 LowerRow = Literal["difference", "map", "none"]
-"""What stands under a training image: the difference of the pair's map on the test image, that map itself, nothing."""
+"""The picture under a training image: the difference of the pair's map on the test image, that map itself, nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Pictures(Protocol):
 
     @property
     def lower_row(self) -> LowerRow:
-        """What stands under the training images."""
+        """Return the kind of picture under the training images."""
 
     def test(self) -> str:
         """Return the test image."""
@@ -142,7 +142,7 @@ class ServedPictures:
 
     @property
     def lower_row(self) -> LowerRow:
-        """What stands under the training images."""
+        """Return the kind of picture under the training images."""
         return "difference"
 
     def test(self) -> str:
@@ -198,7 +198,7 @@ class StoredPictures:
 
     @property
     def lower_row(self) -> LowerRow:
-        """What stands under the training images."""
+        """Return the kind of picture under the training images."""
         return "difference" if self._signed else "map"
 
     def test(self) -> str:

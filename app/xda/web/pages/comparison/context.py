@@ -94,7 +94,7 @@ class ComparisonPage:
     change_only_second: str
     change_only_first: str
     nets: tuple[str, str]
-    """What is left of the evidence for and against on each side, as a share of all of it."""
+    """The evidence for minus that against, on each side, as a share of all of it."""
     figures: tuple[Figure, ...]
     columns: tuple[str, ...]
     logits: tuple[LogitRow, ...]

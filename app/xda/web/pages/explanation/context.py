@@ -39,7 +39,7 @@ class Tile:
 
     part: Contribution
     value: str
-    """What the ranking sorts by."""
+    """The value that the ranking sorts by."""
     others: tuple[str, ...]
     """Its other numbers, with their names."""
     label: str
@@ -128,13 +128,13 @@ class ExplanationPage:
     image: str
     own_map: MapLayer | None
     supporting_map: MapLayer | None
-    """Of all supporting training images together, on the test image."""
+    """Map of all supporting training images together, on the test image."""
     opposing_map: MapLayer | None
     lower_row: LowerRow
     ranks: tuple[Choice, ...]
     """The three rankings; one if the page is a stored copy."""
     rank_says: str
-    """What the listed numbers mean, and what they sum to."""
+    """Meaning of the listed numbers, and their sum."""
     removal: Removal | None
     """The selection; None if the page is a stored copy."""
     supporting: SideOfBoard
